@@ -1,0 +1,297 @@
+//! From *untrusted* to *verified*, one file at a time.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use safetensors::tensor::TensorView;
+
+use crate::content::{check_small, name_refusal};
+use crate::error::{Error, Findings, Result};
+use crate::header::Header;
+use crate::manifest::{FileEntry, TensorEntry};
+use crate::{
+    Blake3, Evidence, FilePath, Hold, Kind, Limits, Manifest, Rejection, Sha256, Verified,
+};
+
+/// An open file that nobody vouches for.
+#[derive(Debug)]
+pub struct Untrusted {
+    file: std::fs::File,
+    len: u64,
+}
+
+/// What a verified manifest says about one file: the only thing that can verify it.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'m> {
+    entry: &'m FileEntry,
+    evidence: &'m Arc<Evidence>,
+    limits: &'m Limits,
+}
+
+/// How much of a weights file is proven again.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Proof {
+    /// Header and every tensor by BLAKE3: together they are each byte of the file.
+    #[default]
+    Tensors,
+    /// Besides, BLAKE3 and SHA-256 of the file as a whole.
+    Whole,
+}
+
+/// One file of a policy, held so that it cannot change.
+///
+/// It proves something only inside [`Verified<File>`] or [`Verified<Policy>`](crate::Policy).
+#[derive(Debug)]
+pub struct File {
+    path: FilePath,
+    kind: Kind,
+    hold: Hold,
+    header: Option<Header>,
+}
+
+impl Untrusted {
+    /// Takes a file that was opened for reading.
+    ///
+    /// # Errors
+    /// `file-not-regular`.
+    pub fn new(file: std::fs::File) -> Result<Self> {
+        let stat = file.metadata().map_err(|error| Error::io("file", error))?;
+        if !stat.is_file() {
+            return Err(Error::rejected(
+                Rejection::FileNotRegular,
+                "file",
+                "not a regular file",
+            ));
+        }
+        Ok(Self {
+            file,
+            len: stat.len(),
+        })
+    }
+
+    /// Bytes, as the file system had it when the file was opened.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Up to `limit` first bytes.
+    pub(crate) fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; limit];
+        let read = rustix::io::pread(&self.file, &mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// The whole file in memory that cannot change; never more than its size when opened.
+    pub(crate) fn hold(self, kind: Kind) -> io::Result<Hold> {
+        if kind.is_tensors() {
+            return Hold::copy_of(&self.file, self.len);
+        }
+        let mut bytes = Vec::new();
+        self.file.take(self.len).read_to_end(&mut bytes)?;
+        Ok(Hold::Owned(bytes.into()))
+    }
+}
+
+impl Verified<Manifest> {
+    /// What the manifest says about `path`, or `None` where it says nothing.
+    pub fn claim<'m>(&'m self, path: &FilePath, limits: &'m Limits) -> Option<Claim<'m>> {
+        let entry = self.file(path)?;
+        Some(Claim {
+            entry,
+            evidence: self.shared_evidence(),
+            limits,
+        })
+    }
+}
+
+impl Claim<'_> {
+    /// Proves that the file is, byte for byte, the one that was signed; then checks its content.
+    ///
+    /// # Errors
+    /// `size-mismatch`, `digest-mismatch`, and what the content is refused for.
+    pub fn check(self, untrusted: Untrusted, proof: Proof) -> Result<Verified<File>> {
+        self.refuse_size(untrusted.len())?;
+        let hold = untrusted
+            .hold(self.entry.kind)
+            .map_err(|error| self.unreadable(error))?;
+        self.check_hold(hold, proof)
+    }
+
+    /// The same for bytes that are held already.
+    pub(crate) fn check_hold(self, hold: Hold, proof: Proof) -> Result<Verified<File>> {
+        self.refuse_size(u64::try_from(hold.len()).unwrap_or(u64::MAX))?;
+        let header = match &self.entry.tensors {
+            Some(tensors) => Some(self.check_tensors(&hold, tensors, proof)?),
+            None => {
+                self.refuse_whole(&hold)?;
+                check_small(&self.entry.path, self.entry.kind, &hold)?;
+                None
+            }
+        };
+        Ok(self.verified(hold, header))
+    }
+
+    /// Checks the first 8 + n bytes against `header_blake3` and the signed table.
+    pub(crate) fn check_header(&self, bytes: &[u8]) -> Result<Header> {
+        let len = usize::try_from(self.entry.header_len()).unwrap_or(usize::MAX);
+        let prefix = bytes.get(..len).unwrap_or(bytes);
+        if self.entry.header_blake3 != Some(Blake3::of(prefix)) {
+            return Err(self.mismatch("header_blake3", "the header is not the signed one"));
+        }
+        let header = Header::parse(prefix, self.entry.size, self.limits)
+            .map_err(|error| name_refusal(&self.entry.path, prefix, error))?;
+        let signed = self
+            .entry
+            .tensors
+            .iter()
+            .flatten()
+            .map(TensorEntry::to_tensor);
+        if !signed.eq(header.tensors.iter().cloned()) {
+            return Err(Error::rejected(
+                Rejection::ManifestMalformed,
+                &self.entry.path,
+                "`tensors` is not the table of the signed header",
+            ));
+        }
+        Ok(header)
+    }
+
+    /// Says that `hold`, of which every part was proven, is the file.
+    pub(crate) fn verified(&self, hold: Hold, header: Option<Header>) -> Verified<File> {
+        let file = File {
+            path: self.entry.path.clone(),
+            kind: self.entry.kind,
+            hold,
+            header,
+        };
+        Verified::assertion(file, Arc::clone(self.evidence))
+    }
+
+    fn check_tensors(&self, hold: &Hold, tensors: &[TensorEntry], proof: Proof) -> Result<Header> {
+        if proof == Proof::Whole {
+            self.refuse_whole(hold)?;
+        }
+        let header = self.check_header(hold)?;
+        let wrong: Vec<&TensorEntry> = tensors
+            .par_iter()
+            .filter(|tensor| slice(hold, header.len, tensor).map(Blake3::of) != Some(tensor.blake3))
+            .collect();
+        let mut findings = Findings::default();
+        for tensor in wrong {
+            let subject = format!("{}#{}", self.entry.path, tensor.name);
+            findings.reject(
+                Rejection::DigestMismatch,
+                subject,
+                "the tensor is not the signed one",
+            );
+        }
+        findings.into_result()?;
+        Ok(header)
+    }
+
+    fn refuse_whole(&self, hold: &Hold) -> Result<()> {
+        if Blake3::of(hold) != self.entry.blake3 {
+            return Err(self.mismatch("blake3", "the bytes are not the signed ones"));
+        }
+        if Sha256::of(hold) != self.entry.sha256 {
+            return Err(self.mismatch("sha256", "the bytes are not the signed ones"));
+        }
+        Ok(())
+    }
+
+    fn refuse_size(&self, len: u64) -> Result<()> {
+        if len == self.entry.size {
+            return Ok(());
+        }
+        let detail = format!("{len} bytes, {} were signed", self.entry.size);
+        Err(Error::rejected(
+            Rejection::SizeMismatch,
+            &self.entry.path,
+            detail,
+        ))
+    }
+
+    fn mismatch(&self, digest: &str, what: &str) -> Error {
+        Error::rejected(
+            Rejection::DigestMismatch,
+            &self.entry.path,
+            format!("{what} ({digest})"),
+        )
+    }
+
+    fn unreadable(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::rejected(
+                Rejection::SizeMismatch,
+                &self.entry.path,
+                "the file shrank while it was read",
+            ),
+            _ => Error::io(&self.entry.path, error),
+        }
+    }
+}
+
+impl File {
+    /// Its path inside the policy.
+    pub const fn path(&self) -> &FilePath {
+        &self.path
+    }
+
+    /// What it is for.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// All its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.hold
+    }
+
+    /// How the bytes are held.
+    pub const fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    /// For safetensors: the table of tensors.
+    pub const fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// For safetensors: the tensors, in the order of their bytes.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
+        let header = self.header.as_ref();
+        header
+            .into_iter()
+            .flat_map(|header| &header.tensors)
+            .filter_map(|tensor| {
+                let begin = self.header.as_ref()?.len.checked_add(tensor.begin)?;
+                let bytes = range(&self.hold, begin, tensor.byte_len())?;
+                let view = TensorView::new(tensor.dtype, tensor.shape.clone(), bytes).ok()?;
+                Some((tensor.name.as_str(), view))
+            })
+    }
+
+    /// For safetensors: one tensor.
+    pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
+        self.tensors()
+            .find(|(found, _)| *found == name)
+            .map(|(_, view)| view)
+    }
+}
+
+/// The bytes of `tensor` in a file whose data begins at `header_len`.
+pub(crate) fn slice<'h>(hold: &'h [u8], header_len: u64, tensor: &TensorEntry) -> Option<&'h [u8]> {
+    range(
+        hold,
+        header_len.checked_add(tensor.begin)?,
+        tensor.byte_len(),
+    )
+}
+
+pub(crate) fn range(bytes: &[u8], begin: u64, len: u64) -> Option<&[u8]> {
+    let begin = usize::try_from(begin).ok()?;
+    bytes.get(begin..begin.checked_add(usize::try_from(len).ok()?)?)
+}

@@ -1,0 +1,244 @@
+//! The envelope: DSSE v1 around an in-toto statement.
+//!
+//! <https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>. The signature covers the
+//! received bytes of the payload and its type; the payload is not parsed here, and nowhere before
+//! a signature was found good.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::json::{self, JsonError, present};
+use crate::{Limits, Manifest, PublicKey, Rejection, Sha256, SigningKey};
+
+/// The payload type of in-toto statements.
+pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+
+/// An envelope, parsed and *not* verified: nobody vouches yet for what is inside.
+#[derive(Clone, Debug)]
+pub struct SignedManifest {
+    payload: Vec<u8>,
+    signatures: Vec<EnvelopeSignature>,
+}
+
+#[derive(Clone, Debug)]
+struct EnvelopeSignature {
+    /// A hint by the signer; trust comes from the keys alone.
+    key_hint: Option<String>,
+    bytes: [u8; 64],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    #[serde(rename = "payloadType")]
+    payload_type: String,
+    payload: String,
+    signatures: Vec<WireSignature>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireSignature {
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    keyid: Option<String>,
+    sig: String,
+}
+
+impl SignedManifest {
+    /// Reads an envelope; proves nothing.
+    ///
+    /// # Errors
+    /// `manifest-too-large`, `manifest-malformed`, `manifest-unknown-field`,
+    /// `json-duplicate-key`, `payload-type-unsupported`.
+    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        if u64::try_from(bytes.len()).is_ok_and(|len| len > limits.manifest_bytes) {
+            let detail = format!(
+                "{} bytes, at most {} are read",
+                bytes.len(),
+                limits.manifest_bytes
+            );
+            return Err(Error::rejected(
+                Rejection::ManifestTooLarge,
+                "envelope",
+                detail,
+            ));
+        }
+        let envelope: Envelope = json::from_slice(bytes).map_err(json_rejection)?;
+        if envelope.payload_type != PAYLOAD_TYPE {
+            let detail = format!("{:?}, expected {PAYLOAD_TYPE:?}", envelope.payload_type);
+            return Err(Error::rejected(
+                Rejection::PayloadTypeUnsupported,
+                "payloadType",
+                detail,
+            ));
+        }
+        if envelope.signatures.len() > limits.signatures {
+            let detail = format!("more than {} signatures", limits.signatures);
+            return Err(malformed("signatures", detail));
+        }
+        let payload = STANDARD
+            .decode(&envelope.payload)
+            .map_err(|e| malformed("payload", e))?;
+        let signatures = envelope
+            .signatures
+            .into_iter()
+            .map(EnvelopeSignature::decode);
+        Ok(Self {
+            payload,
+            signatures: signatures.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Signs a new manifest.
+    ///
+    /// # Errors
+    /// `manifest-malformed` where the manifest would be refused when it is verified.
+    pub fn sign(manifest: &Manifest, key: &SigningKey, limits: &Limits) -> Result<Self> {
+        let mut signed = Self {
+            payload: manifest.to_payload(limits)?,
+            signatures: Vec::new(),
+        };
+        signed.add_signature(key);
+        Ok(signed)
+    }
+
+    /// Adds a signature over the payload that is there, byte for byte; a key's older signature
+    /// gives way.
+    pub fn add_signature(&mut self, key: &SigningKey) {
+        let public = key.public();
+        let message = pae(&self.payload);
+        self.signatures
+            .retain(|signature| !public.verifies(&message, &signature.bytes));
+        let bytes = key.sign(&message);
+        self.signatures.push(EnvelopeSignature {
+            key_hint: Some(public.id().to_string()),
+            bytes,
+        });
+    }
+
+    /// What the payload says, *unverified*: for showing, and for comparing with what one would sign.
+    ///
+    /// # Errors
+    /// Those of a manifest that cannot be read.
+    pub fn untrusted_manifest(&self, limits: &Limits) -> Result<Manifest> {
+        Manifest::from_payload(&self.payload, limits)
+    }
+
+    /// SHA-256 of the payload: the name of the manifest, whoever signed it.
+    pub fn digest(&self) -> Sha256 {
+        Sha256::of(&self.payload)
+    }
+
+    /// The envelope as it is stored and sent.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let wire = |signature: &EnvelopeSignature| WireSignature {
+            keyid: signature.key_hint.clone(),
+            sig: STANDARD.encode(signature.bytes),
+        };
+        let envelope = Envelope {
+            payload_type: PAYLOAD_TYPE.to_owned(),
+            payload: STANDARD.encode(&self.payload),
+            signatures: self.signatures.iter().map(wire).collect(),
+        };
+        let mut bytes = serde_json::to_vec_pretty(&envelope).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// How many signatures are in the envelope, good or bad.
+    pub(crate) fn signature_count(&self) -> usize {
+        self.signatures.len()
+    }
+
+    /// Which of `keys` made a good signature here. Each key counts once, however often it signed
+    /// and whatever the hints say.
+    pub(crate) fn signers<'k, K: AsRef<PublicKey>>(&self, keys: &'k [K]) -> Vec<&'k K> {
+        let message = pae(&self.payload);
+        let signed = |key: &&K| {
+            let key: &PublicKey = (*key).as_ref();
+            self.signatures
+                .iter()
+                .any(|signature| key.verifies(&message, &signature.bytes))
+        };
+        keys.iter().filter(signed).collect()
+    }
+}
+
+impl EnvelopeSignature {
+    fn decode(wire: WireSignature) -> Result<Self> {
+        let bytes = STANDARD
+            .decode(&wire.sig)
+            .map_err(|error| malformed("sig", error))?;
+        let bytes = bytes
+            .try_into()
+            .map_err(|_| malformed("sig", "an ed25519 signature has 64 bytes"))?;
+        Ok(Self {
+            key_hint: wire.keyid,
+            bytes,
+        })
+    }
+}
+
+/// DSSE's pre-authentication encoding, which binds the payload's type and length.
+fn pae(payload: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "DSSEv1 {} {PAYLOAD_TYPE} {} ",
+        PAYLOAD_TYPE.len(),
+        payload.len()
+    );
+    [head.as_bytes(), payload].concat()
+}
+
+fn json_rejection(error: JsonError) -> Error {
+    match &error {
+        JsonError::DuplicateKey(key) => Error::rejected(Rejection::JsonDuplicateKey, key, &error),
+        JsonError::UnknownField(path) => {
+            Error::rejected(Rejection::ManifestUnknownField, path, &error)
+        }
+        JsonError::Malformed(_) => malformed("envelope", &error),
+    }
+}
+
+fn malformed(subject: &str, detail: impl std::fmt::Display) -> Error {
+    Error::rejected(Rejection::ManifestMalformed, subject, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KeyId;
+
+    /// The example of the DSSE specification, section "Testing".
+    #[test]
+    fn pae_is_the_specified_encoding() {
+        let text = String::from_utf8(pae(b"hello world")).unwrap();
+        assert_eq!(
+            text,
+            "DSSEv1 28 application/vnd.in-toto+json 11 hello world"
+        );
+    }
+
+    #[test]
+    fn the_key_id_is_that_of_the_der() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let pem = key.public_pem().unwrap();
+        let body: String = pem
+            .lines()
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
+        let der = STANDARD.decode(body).unwrap();
+        assert_eq!(key.public().id().to_string(), Sha256::of(&der).to_string());
+        assert_eq!(
+            KeyId::from_bytes(*Sha256::of(&der).as_bytes()),
+            key.public().id()
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Two ways to fail, never mixed up: *checked and refused*, or *could not check*.
+
+use std::fmt;
+use std::io;
+
+use crate::Rejection;
+
+/// Why there is no verified value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// It could not be checked: an operation on a handle failed. Nothing is known about the bytes.
+    Io {
+        /// The file or step that failed.
+        subject: Box<str>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was checked and refused.
+    Rejected(Rejections),
+}
+
+/// One refusal: which rule, about what, and the facts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// The rule that refused.
+    pub rejection: Rejection,
+    /// The file, tensor or field that was refused, as found (quote it before showing it).
+    pub subject: Box<str>,
+    /// What was expected and what was found.
+    pub detail: Box<str>,
+}
+
+/// All refusals of one check; at least one, the first decides.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejections {
+    first: Rejected,
+    more: Vec<Rejected>,
+}
+
+/// The result of every check in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The rejection that decides, or `None` where it could not be checked.
+    pub fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::Io { .. } => None,
+            Self::Rejected(all) => Some(all.first().rejection),
+        }
+    }
+
+    pub(crate) fn io(subject: impl fmt::Display, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            subject: subject.to_string().into(),
+            source: source.into(),
+        }
+    }
+
+    /// The same error about something with a name of its own.
+    pub(crate) fn about(self, subject: impl fmt::Display) -> Self {
+        match self {
+            Self::Io { source, .. } => Self::io(subject, source),
+            Self::Rejected(found) => {
+                Self::rejected(found.first.rejection, subject, found.first.detail)
+            }
+        }
+    }
+
+    pub(crate) fn rejected(
+        rejection: Rejection,
+        subject: impl fmt::Display,
+        detail: impl fmt::Display,
+    ) -> Self {
+        Self::from(Rejected {
+            rejection,
+            subject: subject.to_string().into(),
+            detail: detail.to_string().into(),
+        })
+    }
+}
+
+impl Rejections {
+    /// The refusal that decides the outcome.
+    pub fn first(&self) -> &Rejected {
+        &self.first
+    }
+
+    /// Every refusal, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Rejected> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+}
+
+/// Collects the refusals of independent checks; an I/O error ends the collecting.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Rejected>);
+
+impl Findings {
+    /// Keeps the value, or notes why there is none.
+    pub(crate) fn note<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Rejected(found)) => {
+                self.0.push(found.first);
+                self.0.extend(found.more);
+                Ok(None)
+            }
+            Err(could_not_check) => Err(could_not_check),
+        }
+    }
+
+    pub(crate) fn reject(
+        &mut self,
+        rejection: Rejection,
+        subject: impl fmt::Display,
+        detail: impl fmt::Display,
+    ) {
+        self.0.push(Rejected {
+            rejection,
+            subject: subject.to_string().into(),
+            detail: detail.to_string().into(),
+        });
+    }
+
+    /// `Ok` only if nothing was refused.
+    pub(crate) fn into_result(self) -> Result<()> {
+        let mut found = self.0.into_iter();
+        match found.next() {
+            None => Ok(()),
+            Some(first) => Err(Error::Rejected(Rejections {
+                first,
+                more: found.collect(),
+            })),
+        }
+    }
+}
+
+impl From<Rejected> for Error {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(Rejections {
+            first: rejected,
+            more: Vec::new(),
+        })
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}: {}", self.rejection, self.subject, self.detail)
+    }
+}
+
+impl fmt::Display for Rejections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        match self.more.len() {
+            0 => Ok(()),
+            more => write!(f, " (and {more} more)"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { subject, source } => write!(f, "could not check {subject:?}: {source}"),
+            Self::Rejected(all) => write!(f, "rejected: {all}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Rejected(_) => None,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! JSON without ambiguity: one value, no duplicate keys, no field that is skipped.
+//!
+//! Readers disagree about which of two equal keys counts (RFC 8259, section 4), so a document
+//! that has such a pair has no meaning and is refused before it is given a type.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess};
+
+/// What is wrong with a document.
+#[derive(Debug)]
+pub(crate) enum JsonError {
+    /// A key occurs twice in one object; the key as decoded.
+    DuplicateKey(String),
+    /// A field that the type does not know; its path, dots between keys.
+    UnknownField(String),
+    /// Not JSON, or not of the type's form.
+    Malformed(serde_json::Error),
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateKey(key) => write!(f, "the key {key:?} occurs twice in one object"),
+            Self::UnknownField(path) => write!(f, "the field {path:?} is not known"),
+            Self::Malformed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Reads one value of type `T` and nothing beside it.
+pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    refuse_ambiguity(bytes)?;
+    let mut unknown = None;
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_ignored::deserialize(&mut reader, |path| {
+        unknown.get_or_insert_with(|| path.to_string());
+    })
+    .map_err(JsonError::Malformed)?;
+    match unknown {
+        Some(path) => Err(JsonError::UnknownField(path)),
+        None => Ok(value),
+    }
+}
+
+/// Walks the whole document once: syntax, depth (128, serde_json's), trailing bytes, duplicates.
+pub(crate) fn refuse_ambiguity(bytes: &[u8]) -> Result<(), JsonError> {
+    let duplicate = Cell::new(None);
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let walked = Unambiguous {
+        duplicate: &duplicate,
+    }
+    .deserialize(&mut reader);
+    match (walked.and_then(|()| reader.end()), duplicate.into_inner()) {
+        (_, Some(key)) => Err(JsonError::DuplicateKey(key)),
+        (Err(error), None) => Err(JsonError::Malformed(error)),
+        (Ok(()), None) => Ok(()),
+    }
+}
+
+/// Visits any value and keeps nothing but the key that came twice.
+#[derive(Clone, Copy)]
+struct Unambiguous<'a> {
+    duplicate: &'a Cell<Option<String>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Unambiguous<'_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> de::Visitor<'de> for Unambiguous<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if seen.contains(&key) {
+                self.duplicate.set(Some(key));
+                return Err(de::Error::custom("duplicate key"));
+            }
+            seen.insert(key);
+            map.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Fields that must be present even where their value may be absent are plain `Option`s with
+/// `default`; this helper refuses an explicit `null` there, so that one meaning has one spelling.
+pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: de::Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Point {
+        x: u8,
+        #[serde(default, deserialize_with = "present")]
+        y: Option<u8>,
+    }
+
+    #[test]
+    fn reads_one_value() {
+        let point: Point = from_slice(br#" {"x": 1, "y": 2} "#).unwrap();
+        assert_eq!((point.x, point.y), (1, Some(2)));
+        assert_eq!(from_slice::<Point>(br#"{"x":1}"#).unwrap().y, None);
+    }
+
+    #[test]
+    fn refuses_equal_keys_however_they_are_written() {
+        for text in [
+            r#"{"x":1,"x":1}"#,
+            r#"{"x":1,"\u0078":2}"#,
+            r#"{"x":[{"a":0,"a":0}]}"#,
+        ] {
+            let error = from_slice::<Point>(text.as_bytes()).unwrap_err();
+            assert!(
+                matches!(error, JsonError::DuplicateKey(_)),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_unknown_fields_by_path() {
+        let error = from_slice::<Vec<Point>>(br#"[{"x":1,"z":[]}]"#).unwrap_err();
+        assert!(matches!(error, JsonError::UnknownField(path) if path == "0.z"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_single_value() {
+        for text in [
+            "",
+            "{",
+            r#"{"x":1}{"#,
+            r#"{"x":1} 2"#,
+            r#"{"x":1,"y":null}"#,
+            "\u{feff}{\"x\":1}",
+            "{\"x\":1}\0",
+        ] {
+            let error = from_slice::<Point>(text.as_bytes()).unwrap_err();
+            assert!(
+                matches!(error, JsonError::Malformed(_)),
+                "{text:?}: {error}"
+            );
+        }
+        let deep = "[".repeat(100_000);
+        assert!(matches!(
+            from_slice::<Point>(deep.as_bytes()),
+            Err(JsonError::Malformed(_))
+        ));
+    }
+}

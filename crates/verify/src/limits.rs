@@ -1,0 +1,51 @@
+//! Bounds before allocation.
+
+/// How much of anything is read before it is refused.
+///
+/// Each bound stops an endless-data or resource attack; each is far above what
+/// published robot policies need (their largest headers are about 300 kB, their
+/// tensor counts about 1,200).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of an envelope: 16 MiB, room for `tensors` entries of about 250 bytes each.
+    pub manifest_bytes: u64,
+    /// Signatures in one envelope: 64. Each costs a verification per trusted key.
+    pub signatures: usize,
+    /// Files of a policy: 10,000.
+    pub files: usize,
+    /// Depth of a file's path: 16 components.
+    pub path_depth: usize,
+    /// Bytes of a JSON or text file: 16 MiB. Tokenizers reach a few MiB, configurations a few kB.
+    pub small_file_bytes: u64,
+    /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
+    pub weights_bytes: u64,
+    /// Bytes of a safetensors header: 4 MiB. A 91 MB header costs other readers 12 s and 1.3 GB.
+    pub header_bytes: u64,
+    /// Tensors of one file: 65,536.
+    pub tensors: usize,
+    /// Dimensions of one tensor: 8.
+    pub rank: usize,
+    /// Bytes of a tensor's name: 256.
+    pub tensor_name_bytes: usize,
+    /// Bytes of keys and values in `__metadata__`: 64 KiB.
+    pub metadata_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest_bytes: 16 << 20,
+            signatures: 64,
+            files: 10_000,
+            path_depth: 16,
+            small_file_bytes: 16 << 20,
+            weights_bytes: 64 << 30,
+            header_bytes: 4 << 20,
+            tensors: 65_536,
+            rank: 8,
+            tensor_name_bytes: 256,
+            metadata_bytes: 64 << 10,
+        }
+    }
+}

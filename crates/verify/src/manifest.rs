@@ -1,0 +1,536 @@
+//! The signed list of a policy's files: an in-toto Statement v1 with a predicate of our own.
+//!
+//! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>
+
+use jiff::Timestamp;
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::header::{Header, Tensor};
+use crate::json::{self, JsonError, present};
+use crate::{Blake3, FilePath, Kind, Limits, Rejection, RepoId, RepoType, Revision, Sha256};
+
+/// `_type` of an in-toto Statement v1.
+const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// `predicateType` of a policy's manifest.
+pub const PREDICATE_TYPE: &str = "urn:tensorgate:policy:v1";
+
+/// What a signer says about a policy: which files, of which commit, until when.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// Where the files come from.
+    pub repo: Repo,
+    /// Grows with each release; what keeps an old release from coming back.
+    pub sequence: u64,
+    /// When it was signed.
+    pub issued: Timestamp,
+    /// When it stops to count.
+    pub expires: Timestamp,
+    /// What the policy is.
+    pub policy: About,
+    /// Every file, in path order.
+    pub files: Vec<FileEntry>,
+    /// Every other artifact that loading the policy would pull in.
+    pub externals: Vec<External>,
+    /// Code that a person reviewed.
+    pub reviewed_code: Vec<ReviewedCode>,
+}
+
+/// The commit that the files are at. The manifest itself may live elsewhere.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Repo {
+    /// Model or dataset.
+    #[serde(rename = "type")]
+    pub repo_type: RepoType,
+    /// `owner/name`.
+    pub id: RepoId,
+    /// The commit.
+    pub revision: Revision,
+}
+
+/// What the policy is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct About {
+    /// The policy's type, for instance `act`; free text without meaning to this project.
+    #[serde(rename = "type")]
+    pub policy_type: String,
+    /// The robot that it was made for.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub robot: Option<String>,
+    /// A name for people.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub name: Option<String>,
+}
+
+/// One file.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FileEntry {
+    /// Its path inside the policy.
+    pub path: FilePath,
+    /// Its size in bytes.
+    pub size: u64,
+    /// SHA-256 of the whole file, which ties it to the Hub's listing.
+    pub sha256: Sha256,
+    /// BLAKE3 of the whole file.
+    pub blake3: Blake3,
+    /// What it is for.
+    pub kind: Kind,
+    /// For safetensors: BLAKE3 of the first 8 + n bytes, length and header.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub header_blake3: Option<Blake3>,
+    /// For safetensors: the tensors, ordered by `begin`, then `end`, then name.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub tensors: Option<Vec<TensorEntry>>,
+}
+
+/// One tensor of a safetensors file, with the digest that proves it alone.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TensorEntry {
+    /// Its name.
+    pub name: String,
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Its dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// First byte, counted from the end of the header.
+    pub begin: u64,
+    /// One past the last byte, counted from the end of the header.
+    pub end: u64,
+    /// BLAKE3 of its bytes.
+    pub blake3: Blake3,
+}
+
+/// An artifact outside the policy that loading it would pull in.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct External {
+    /// File and JSON pointer of the field that names it, `config.json#/vlm_model_name`.
+    pub field: String,
+    /// The value there.
+    pub name: String,
+    /// What the signer decided.
+    pub decision: Decision,
+    /// For `absent`: why it is not needed.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub reason: Option<String>,
+    /// For `pinned`: the repository.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub repo: Option<RepoId>,
+    /// For `pinned`: the commit.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub revision: Option<Revision>,
+    /// For `pinned`: its files.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub files: Option<Vec<ExternalFile>>,
+}
+
+/// What a signer decided about an external artifact.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Decision {
+    /// It is not loaded.
+    Absent,
+    /// It is exactly these files.
+    Pinned,
+}
+
+/// One file of a pinned external artifact.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ExternalFile {
+    /// Its path inside its repository.
+    pub path: FilePath,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+}
+
+/// Code that a person read and let through, byte for byte.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReviewedCode {
+    /// Its path inside the policy.
+    pub path: FilePath,
+    /// The SHA-256 of what was reviewed.
+    pub sha256: Sha256,
+    /// Who reviewed it.
+    pub reviewer: String,
+    /// What the reviewer has to say.
+    pub note: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Statement {
+    #[serde(rename = "_type")]
+    statement_type: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Manifest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Subject {
+    name: FilePath,
+    digest: SubjectDigest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SubjectDigest {
+    sha256: Sha256,
+}
+
+/// Just enough of a statement to see whether it is one of ours.
+#[derive(Deserialize)]
+struct StatementKind {
+    #[serde(rename = "_type")]
+    statement_type: String,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+}
+
+impl Manifest {
+    /// A manifest to be signed; `files` as [`survey`](crate::survey) lists them.
+    pub fn new(
+        repo: Repo,
+        sequence: u64,
+        validity: (Timestamp, Timestamp),
+        policy: About,
+        files: Vec<FileEntry>,
+    ) -> Self {
+        let (issued, expires) = validity;
+        let (externals, reviewed_code) = (Vec::new(), Vec::new());
+        Self {
+            repo,
+            sequence,
+            issued,
+            expires,
+            policy,
+            files,
+            externals,
+            reviewed_code,
+        }
+    }
+
+    /// The entry of `path`.
+    pub fn file(&self, path: &FilePath) -> Option<&FileEntry> {
+        let at = self
+            .files
+            .binary_search_by(|entry| entry.path.cmp(path))
+            .ok()?;
+        self.files.get(at)
+    }
+
+    /// The statement as bytes to sign.
+    ///
+    /// # Errors
+    /// `manifest-malformed` where [`from_payload`](Self::from_payload) would refuse the result.
+    pub fn to_payload(&self, limits: &Limits) -> Result<Vec<u8>> {
+        let subject = |file: &FileEntry| Subject {
+            name: file.path.clone(),
+            digest: SubjectDigest {
+                sha256: file.sha256,
+            },
+        };
+        let statement = Statement {
+            statement_type: STATEMENT_TYPE.to_owned(),
+            subject: self.files.iter().map(subject).collect(),
+            predicate_type: PREDICATE_TYPE.to_owned(),
+            predicate: self.clone(),
+        };
+        let payload =
+            serde_json::to_vec(&statement).map_err(|error| malformed("statement", error))?;
+        Self::from_payload(&payload, limits)?;
+        Ok(payload)
+    }
+
+    /// Reads a statement whose signature was checked.
+    pub(crate) fn from_payload(payload: &[u8], limits: &Limits) -> Result<Self> {
+        refuse_other_statements(payload)?;
+        let statement: Statement = json::from_slice(payload).map_err(json_rejection)?;
+        let manifest = statement.predicate;
+        manifest.refuse_disorder(limits)?;
+        let subjects = statement
+            .subject
+            .iter()
+            .map(|s| (&s.name, &s.digest.sha256));
+        if !subjects.eq(manifest.files.iter().map(|f| (&f.path, &f.sha256))) {
+            return Err(malformed("subject", "`subject` and `files` differ"));
+        }
+        Ok(manifest)
+    }
+
+    /// Order, uniqueness and bounds that make the rest of the code simple.
+    fn refuse_disorder(&self, limits: &Limits) -> Result<()> {
+        if self.expires <= self.issued {
+            return Err(malformed("expires", "not after `issued`"));
+        }
+        if self.files.len() > limits.files {
+            return Err(malformed(
+                "files",
+                format!("more than {} files", limits.files),
+            ));
+        }
+        refuse_collisions(self.files.iter().map(|file| &file.path))?;
+        if !self.files.is_sorted_by(|a, b| a.path < b.path) {
+            return Err(malformed("files", "not in path order"));
+        }
+        self.files
+            .iter()
+            .try_for_each(|file| file.refuse_disorder(limits))?;
+        self.externals
+            .iter()
+            .try_for_each(External::refuse_disorder)
+    }
+}
+
+impl Repo {
+    /// A commit of a model repository.
+    pub const fn model(id: RepoId, revision: Revision) -> Self {
+        Self {
+            repo_type: RepoType::Model,
+            id,
+            revision,
+        }
+    }
+}
+
+impl About {
+    /// A policy of this type, for any robot.
+    pub fn of_type(policy_type: impl Into<String>) -> Self {
+        Self {
+            policy_type: policy_type.into(),
+            robot: None,
+            name: None,
+        }
+    }
+}
+
+impl FileEntry {
+    fn refuse_disorder(&self, limits: &Limits) -> Result<()> {
+        if self.path.as_str() == crate::content::MANIFEST_FILE {
+            return Err(malformed(&self.path, "a manifest does not list itself"));
+        }
+        if Kind::of(&self.path) != Some(self.kind) {
+            let detail = format!("listed as {}, which the name does not stand for", self.kind);
+            return Err(Error::rejected(
+                Rejection::FileKindMismatch,
+                &self.path,
+                detail,
+            ));
+        }
+        match (&self.header_blake3, &self.tensors) {
+            (Some(_), Some(tensors)) if self.kind.is_tensors() => {
+                self.refuse_bad_table(tensors, limits)
+            }
+            (None, None) if !self.kind.is_tensors() && self.size <= limits.small_file_bytes => {
+                Ok(())
+            }
+            (None, None) if !self.kind.is_tensors() => Err(Error::rejected(
+                Rejection::JsonTooLarge,
+                &self.path,
+                format!("{} bytes", self.size),
+            )),
+            _ => Err(malformed(
+                &self.path,
+                "safetensors, and only they, have `header_blake3` and `tensors`",
+            )),
+        }
+    }
+
+    /// The table must be one that [`Header::parse`] could have read.
+    fn refuse_bad_table(&self, tensors: &[TensorEntry], limits: &Limits) -> Result<()> {
+        if self.size > limits.weights_bytes {
+            return Err(malformed(
+                &self.path,
+                format!("{} bytes of weights", self.size),
+            ));
+        }
+        let data: u64 = tensors.last().map_or(0, |tensor| tensor.end);
+        let Some(len) = self.size.checked_sub(data) else {
+            return Err(malformed(
+                &self.path,
+                "the tensors are larger than the file",
+            ));
+        };
+        let table = tensors.iter().map(TensorEntry::to_tensor).collect();
+        Header::from_table(len, table, self.size, limits)
+            .map(drop)
+            .map_err(|error| crate::content::name_refusal(&self.path, &[], error))
+    }
+
+    /// Bytes before the data: what lies between the file's size and its tensors.
+    pub(crate) fn header_len(&self) -> u64 {
+        let data = self
+            .tensors
+            .as_ref()
+            .and_then(|t| t.last())
+            .map_or(0, |tensor| tensor.end);
+        self.size.saturating_sub(data)
+    }
+}
+
+impl TensorEntry {
+    /// Bytes of the data.
+    pub fn byte_len(&self) -> u64 {
+        self.end.saturating_sub(self.begin)
+    }
+
+    pub(crate) fn new(tensor: &Tensor, blake3: Blake3) -> Self {
+        let Tensor {
+            name,
+            dtype,
+            shape,
+            begin,
+            end,
+        } = tensor.clone();
+        Self {
+            name,
+            dtype,
+            shape,
+            begin,
+            end,
+            blake3,
+        }
+    }
+
+    pub(crate) fn to_tensor(&self) -> Tensor {
+        let Self {
+            name,
+            dtype,
+            shape,
+            begin,
+            end,
+            ..
+        } = self.clone();
+        Tensor {
+            name,
+            dtype,
+            shape,
+            begin,
+            end,
+        }
+    }
+}
+
+impl External {
+    fn refuse_disorder(&self) -> Result<()> {
+        let pin = (&self.repo, &self.revision, &self.files);
+        match (self.decision, &self.reason, pin) {
+            (Decision::Absent, Some(_), (None, None, None)) => Ok(()),
+            (Decision::Pinned, None, (Some(_), Some(_), Some(_))) => Ok(()),
+            (Decision::Absent, ..) => {
+                Err(malformed(&self.field, "`absent` has `reason` and no pin"))
+            }
+            (Decision::Pinned, ..) => Err(malformed(
+                &self.field,
+                "`pinned` has `repo`, `revision` and `files`, no `reason`",
+            )),
+        }
+    }
+}
+
+/// No two paths may be one file on a case-insensitive file system, none a directory of another.
+pub(crate) fn refuse_collisions<'a>(paths: impl Iterator<Item = &'a FilePath>) -> Result<()> {
+    let mut folded: Vec<(String, &FilePath)> = paths.map(|path| (path.folded(), path)).collect();
+    folded.sort_unstable();
+    let set: std::collections::HashSet<&str> =
+        folded.iter().map(|(fold, _)| fold.as_str()).collect();
+    if let Some((_, path)) = folded.windows(2).find_map(|pair| match pair {
+        [(a, _), (b, path)] if a == b => Some((b, path)),
+        _ => None,
+    }) {
+        return Err(Error::rejected(
+            Rejection::FileNameCollision,
+            path,
+            "another name differs only in case",
+        ));
+    }
+    for (fold, path) in &folded {
+        if fold
+            .match_indices('/')
+            .any(|(at, _)| fold.get(..at).is_some_and(|parent| set.contains(parent)))
+        {
+            return Err(Error::rejected(
+                Rejection::FileNameCollision,
+                path,
+                "a file is also its directory",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `predicate-type-unsupported` where the statement is well-formed but not one of ours.
+fn refuse_other_statements(payload: &[u8]) -> Result<()> {
+    json::refuse_ambiguity(payload).map_err(json_rejection)?;
+    let Ok(kind) = serde_json::from_slice::<StatementKind>(payload) else {
+        return Err(malformed("statement", "no `_type` and `predicateType`"));
+    };
+    if kind.statement_type != STATEMENT_TYPE || kind.predicate_type != PREDICATE_TYPE {
+        let detail = format!(
+            "{:?} of {:?}, expected {PREDICATE_TYPE:?}",
+            kind.predicate_type, kind.statement_type
+        );
+        return Err(Error::rejected(
+            Rejection::PredicateTypeUnsupported,
+            "predicateType",
+            detail,
+        ));
+    }
+    Ok(())
+}
+
+fn json_rejection(error: JsonError) -> Error {
+    match &error {
+        JsonError::DuplicateKey(key) => Error::rejected(Rejection::JsonDuplicateKey, key, &error),
+        JsonError::UnknownField(path) => {
+            Error::rejected(Rejection::ManifestUnknownField, path, &error)
+        }
+        JsonError::Malformed(_) => malformed("statement", &error),
+    }
+}
+
+fn malformed(subject: impl std::fmt::Display, detail: impl std::fmt::Display) -> Error {
+    Error::rejected(Rejection::ManifestMalformed, subject, detail)
+}
