@@ -5,15 +5,13 @@
 //! subset of what the crate `safetensors` accepts, with the same table; everything that two
 //! readers could understand differently is refused.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use safetensors::Dtype;
-use serde::de::value::StrDeserializer;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Result};
+use crate::header_json::{name_is_plain, parse_table};
 use crate::{Limits, Rejection};
 
 /// The table of a safetensors file: what lies where.
@@ -221,9 +219,8 @@ impl Tensor {
         // Sub-byte types must fill whole bytes.
         if bits % 8 != 0 || bits / 8 != range {
             let detail = format!(
-                "{range} bytes for {} elements of {:?}",
-                bits / self.bits(),
-                self.shape
+                "{range} bytes, {bits} bits of {} {:?}",
+                self.dtype, self.shape
             );
             return Err(self.refused(Rejection::TensorSizeMismatch, detail));
         }
@@ -233,7 +230,7 @@ impl Tensor {
     fn refuse_misaligned(&self, header_len: u64) -> Result<()> {
         let element = (self.bits() / 8).max(1);
         match header_len.checked_add(self.begin) {
-            Some(at) if at % element == 0 => Ok(()),
+            Some(at) if at.is_multiple_of(element) => Ok(()),
             _ => Err(self.refused(Rejection::TensorMisaligned, "cannot be viewed in place")),
         }
     }
@@ -252,248 +249,4 @@ fn bit_len(dtype: Dtype, shape: &[usize]) -> Option<u64> {
         .iter()
         .try_fold(1_usize, |n, dim| n.checked_mul(*dim))?;
     u64::try_from(elements.checked_mul(dtype.bitsize())?).ok()
-}
-
-/// Why the JSON was refused; serde's errors carry only text, so the code travels beside them.
-type Refusal = (Rejection, String, String);
-
-/// What the visitors below share.
-#[derive(Clone, Copy)]
-struct Rules<'a> {
-    limits: &'a Limits,
-    refusal: &'a Cell<Option<Refusal>>,
-}
-
-impl Rules<'_> {
-    fn refuse<E: de::Error>(self, rejection: Rejection, subject: &str, detail: &str) -> E {
-        self.refusal
-            .set(Some((rejection, subject.to_owned(), detail.to_owned())));
-        E::custom(detail)
-    }
-}
-
-fn parse_table(text: &str, limits: &Limits) -> Result<Header> {
-    let refusal = Cell::new(None);
-    let rules = Rules {
-        limits,
-        refusal: &refusal,
-    };
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let parsed = reader
-        .deserialize_map(Table(rules))
-        .and_then(|table| reader.end().map(|()| table));
-    parsed.map_err(|error| match refusal.take() {
-        Some((rejection, subject, detail)) => Error::rejected(rejection, subject, detail),
-        None => Error::rejected(Rejection::HeaderMalformed, "header", error),
-    })
-}
-
-struct Table<'a>(Rules<'a>);
-
-impl<'de> Visitor<'de> for Table<'_> {
-    type Value = Header;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of tensors")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-        let mut seen = HashSet::new();
-        let mut header = Header {
-            len: 0,
-            tensors: Vec::new(),
-            metadata: BTreeMap::new(),
-        };
-        while let Some(key) = map.next_key::<String>()? {
-            if !seen.insert(key.clone()) {
-                return Err(self.0.refuse(
-                    Rejection::JsonDuplicateKey,
-                    &key,
-                    "the name occurs twice",
-                ));
-            }
-            if key == "__metadata__" {
-                header.metadata = map.next_value_seed(Metadata(self.0))?;
-                continue;
-            }
-            if header.tensors.len() >= self.0.limits.tensors {
-                let detail = format!("more than {} tensors", self.0.limits.tensors);
-                return Err(self.0.refuse(Rejection::TensorTooMany, "header", &detail));
-            }
-            header.tensors.push(map.next_value_seed(Entry {
-                rules: self.0,
-                name: key,
-            })?);
-        }
-        Ok(header)
-    }
-}
-
-struct Metadata<'a>(Rules<'a>);
-
-impl<'de> DeserializeSeed<'de> for Metadata<'_> {
-    type Value = BTreeMap<String, String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Metadata<'_> {
-    type Value = BTreeMap<String, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of strings as `__metadata__`")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut metadata = BTreeMap::new();
-        let mut bytes = 0_usize;
-        while let Some((key, value)) = map.next_entry::<String, String>()? {
-            bytes = bytes.saturating_add(key.len()).saturating_add(value.len());
-            if bytes > self.0.limits.metadata_bytes {
-                return Err(self.0.refuse(
-                    Rejection::HeaderTooLarge,
-                    "__metadata__",
-                    "too many bytes",
-                ));
-            }
-            if metadata.contains_key(&key) {
-                return Err(self.0.refuse(
-                    Rejection::JsonDuplicateKey,
-                    &key,
-                    "twice in `__metadata__`",
-                ));
-            }
-            metadata.insert(key, value);
-        }
-        Ok(metadata)
-    }
-}
-
-/// One tensor: exactly `dtype`, `shape` and `data_offsets`, as an object.
-struct Entry<'a> {
-    rules: Rules<'a>,
-    name: String,
-}
-
-impl<'de> DeserializeSeed<'de> for Entry<'_> {
-    type Value = Tensor;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tensor, D::Error> {
-        if let Err(why) = name_is_plain(&self.name, self.rules.limits) {
-            return Err(self
-                .rules
-                .refuse(Rejection::TensorNameUnsafe, &self.name, why));
-        }
-        deserializer.deserialize_map(self)
-    }
-}
-
-/// Names are identifiers of programs: printable ASCII, no path tricks. So no two look alike.
-pub(crate) fn name_is_plain(name: &str, limits: &Limits) -> Result<(), &'static str> {
-    if name.is_empty() {
-        return Err("an empty name");
-    }
-    if name.len() > limits.tensor_name_bytes {
-        return Err("a name that is too long");
-    }
-    if !name
-        .bytes()
-        .all(|b| b.is_ascii_graphic() && !b"\"\\".contains(&b))
-    {
-        return Err("a character that is not printable ASCII, or a quote, backslash or space");
-    }
-    if name.split('/').any(|part| part == "..") {
-        return Err("a name that climbs like a path");
-    }
-    Ok(())
-}
-
-impl<'de> Visitor<'de> for Entry<'_> {
-    type Value = Tensor;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object for the tensor {:?}", self.name)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tensor, A::Error> {
-        let (mut dtype, mut shape, mut offsets) = (None, None, None);
-        while let Some(key) = map.next_key::<String>()? {
-            let again = match key.as_str() {
-                "dtype" => dtype.replace(map.next_value_seed(StrictDtype)?).is_some(),
-                "shape" => shape
-                    .replace(map.next_value_seed(Shape(self.rules, &self.name))?)
-                    .is_some(),
-                "data_offsets" => offsets.replace(map.next_value::<[u64; 2]>()?).is_some(),
-                _ => {
-                    let detail = format!("the unknown field {key:?}");
-                    return Err(self.rules.refuse(
-                        Rejection::HeaderUnknownField,
-                        &self.name,
-                        &detail,
-                    ));
-                }
-            };
-            if again {
-                let detail = format!("the field {key:?} occurs twice");
-                return Err(self
-                    .rules
-                    .refuse(Rejection::JsonDuplicateKey, &self.name, &detail));
-            }
-        }
-        let [begin, end] = offsets.ok_or_else(|| de::Error::missing_field("data_offsets"))?;
-        let dtype = dtype.ok_or_else(|| de::Error::missing_field("dtype"))?;
-        let shape = shape.ok_or_else(|| de::Error::missing_field("shape"))?;
-        Ok(Tensor {
-            name: self.name,
-            dtype,
-            shape,
-            begin,
-            end,
-        })
-    }
-}
-
-/// A dtype is a plain string; serde's enums would also take `{"F32": null}`.
-struct StrictDtype;
-
-impl<'de> DeserializeSeed<'de> for StrictDtype {
-    type Value = Dtype;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Dtype, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Dtype::deserialize(StrDeserializer::new(&name))
-    }
-}
-
-/// Dimensions, read no further than the limit.
-struct Shape<'a>(Rules<'a>, &'a str);
-
-impl<'de> DeserializeSeed<'de> for Shape<'_> {
-    type Value = Vec<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<usize>, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Shape<'_> {
-    type Value = Vec<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of dimensions")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<usize>, A::Error> {
-        let mut shape = Vec::new();
-        while let Some(dim) = seq.next_element()? {
-            if shape.len() >= self.0.limits.rank {
-                let detail = format!("more than {} dimensions", self.0.limits.rank);
-                return Err(self.0.refuse(Rejection::TensorRankTooHigh, self.1, &detail));
-            }
-            shape.push(dim);
-        }
-        Ok(shape)
-    }
 }

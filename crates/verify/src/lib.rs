@@ -57,14 +57,16 @@
     clippy::unreachable
 )]
 
+mod assembly;
 mod claim;
 mod content;
+mod cut;
 mod digest;
 mod directory;
 mod dsse;
 mod error;
-mod fragments;
 mod header;
+mod header_json;
 mod json;
 mod key;
 mod limits;
@@ -73,6 +75,7 @@ mod memory;
 mod names;
 mod policy;
 mod rejection;
+mod statement;
 mod survey;
 mod trust;
 mod trust_file;
@@ -81,15 +84,16 @@ mod verified;
 // The public interface, in the order of the flow above.
 pub use dsse::{PAYLOAD_TYPE, SignedManifest};
 pub use manifest::{
-    About, Decision, External, ExternalFile, FileEntry, Manifest, PREDICATE_TYPE, Repo,
-    ReviewedCode, TensorEntry,
+    About, Decision, External, ExternalFile, FileEntry, Manifest, Repo, ReviewedCode, TensorEntry,
 };
+pub use statement::PREDICATE_TYPE;
 pub use trust::{Accepted, Context, TrustPolicy, TrustPolicyError, TrustedKey};
 pub use verified::{Evidence, Signer, Verified};
 
+pub use assembly::Assembly;
 pub use claim::{Claim, File, Proof, Untrusted};
+pub use cut::{Cut, FragmentSize, Span};
 pub use directory::Directory;
-pub use fragments::{Assembly, Cut, FragmentSize, Span};
 pub use header::{Header, Tensor};
 pub use memory::{Hold, Sealed};
 pub use policy::Policy;

@@ -20,6 +20,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_
 
 /// Bytes held so that nobody can change them: dereferences to `[u8]`.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Hold {
     /// Private memory of this process.
     Owned(Box<[u8]>),
@@ -150,7 +151,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     fn sealed(bytes: &[u8]) -> Hold {
-        let filling = Filling::new(bytes.len() as u64).unwrap();
+        let filling = Filling::new(bytes.len().try_into().unwrap()).unwrap();
         filling.write_at(bytes, 0).unwrap();
         filling.seal().unwrap()
     }

@@ -22,7 +22,7 @@ impl TrustPolicy {
     pub fn open(directory: impl AsFd, path: &Path) -> Result<Self, TrustPolicyError> {
         let directory = directory.as_fd();
         let text = read(directory, path).map_err(TrustPolicyError::File)?;
-        let home = path.parent().unwrap_or(Path::new(""));
+        let home = path.parent().unwrap_or_else(|| Path::new(""));
         Self::parse(&text, |key_file| read(directory, &home.join(key_file)))
     }
 }

@@ -1,0 +1,397 @@
+//! Whose signature counts, and what it counts for.
+
+use crate::support::*;
+use tensorgate_verify::*;
+
+fn authenticate(trust: &TrustPolicy, signed: &SignedManifest) -> Result<Verified<Manifest>> {
+    // Through bytes, as every envelope comes.
+    trust.authenticate(
+        &SignedManifest::parse(&signed.to_bytes(), trust.limits())?,
+        &context(),
+    )
+}
+
+#[test]
+fn a_trusted_signature_is_evidence() {
+    let fixture = Fixture::new();
+    let verified = authenticate(&trust(1, &[1]), &fixture.signed()).unwrap();
+    let evidence = verified.evidence();
+    assert_eq!(evidence.signers.len(), 1);
+    assert_eq!(evidence.signers[0].name, "key 1");
+    assert_eq!(evidence.signers[0].key, key(1).public().id());
+    assert_eq!(evidence.manifest, fixture.signed().digest());
+    assert_eq!((evidence.sequence, evidence.ignored_signatures), (5, 0));
+    assert_eq!(evidence.envelope(), fixture.signed().to_bytes());
+}
+
+#[test]
+fn a_stranger_signs_in_vain() {
+    let signed = sign(&Fixture::new().manifest, &[2]);
+    assert_eq!(
+        refusal(authenticate(&trust(1, &[1]), &signed)),
+        Rejection::SignatureInvalid
+    );
+}
+
+#[test]
+fn distinct_keys_count_and_each_once() {
+    let manifest = Fixture::new().manifest;
+    let two_of_three = trust(2, &[1, 2, 3]);
+    assert!(authenticate(&two_of_three, &sign(&manifest, &[1, 3])).is_ok());
+    assert_eq!(
+        refusal(authenticate(&two_of_three, &sign(&manifest, &[1]))),
+        Rejection::ThresholdNotMet
+    );
+    // The same key again, under another hint, is still one key.
+    let envelope = String::from_utf8(sign(&manifest, &[1]).to_bytes()).unwrap();
+    let once = envelope.find("\"signatures\": [").unwrap() + "\"signatures\": [".len();
+    let end = envelope.rfind(']').unwrap();
+    let entry = envelope[once..end].trim();
+    let other_hint = entry.replace(
+        &key(1).public().id().to_string(),
+        &key(2).public().id().to_string(),
+    );
+    let twice = format!("{}{entry},{other_hint},{entry}]}}", &envelope[..once]);
+    let signed = SignedManifest::parse(twice.as_bytes(), &Limits::default()).unwrap();
+    assert_eq!(
+        refusal(authenticate(&two_of_three, &signed)),
+        Rejection::ThresholdNotMet
+    );
+}
+
+#[test]
+fn wrong_signatures_beside_good_ones_are_ignored_and_told() {
+    let signed = sign(&Fixture::new().manifest, &[9, 1, 8]);
+    let verified = authenticate(&trust(1, &[1, 2]), &signed).unwrap();
+    assert_eq!(verified.evidence().ignored_signatures, 2);
+}
+
+#[test]
+fn signing_again_replaces_the_older_signature() {
+    let mut signed = sign(&Fixture::new().manifest, &[1]);
+    signed.add_signature(&key(1));
+    assert_eq!(
+        authenticate(&trust(1, &[1]), &signed)
+            .unwrap()
+            .evidence()
+            .ignored_signatures,
+        0
+    );
+}
+
+#[test]
+fn every_changed_byte_of_the_payload_is_noticed() {
+    let fixture = Fixture::new();
+    let envelope = String::from_utf8(fixture.signed().to_bytes()).unwrap();
+    let at = envelope.find("\"payload\": \"").unwrap() + "\"payload\": \"".len();
+    for offset in [0, 1, 40, 400] {
+        let mut bytes = envelope.clone().into_bytes();
+        bytes[at + offset] = if bytes[at + offset] == b'A' {
+            b'B'
+        } else {
+            b'A'
+        };
+        let signed = SignedManifest::parse(&bytes, &Limits::default()).unwrap();
+        assert_eq!(
+            refusal(authenticate(&trust(1, &[1]), &signed)),
+            Rejection::SignatureInvalid
+        );
+    }
+}
+
+#[test]
+fn envelopes_are_read_strictly() {
+    let good = String::from_utf8(Fixture::new().signed().to_bytes()).unwrap();
+    let cases = [
+        (
+            good.replacen('{', "{\"x\": 1, ", 1),
+            Rejection::ManifestUnknownField,
+        ),
+        (
+            good.replacen('{', "{\"payload\": \"\", ", 1),
+            Rejection::JsonDuplicateKey,
+        ),
+        (
+            good.replacen("in-toto+json", "other+json", 1),
+            Rejection::PayloadTypeUnsupported,
+        ),
+        (
+            good.replacen("\"sig\": \"", "\"sig\": \"A", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (
+            good.replacen("\"payload\": \"", "\"payload\": \" ", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (
+            good.replacen("\"keyid\": \"", "\"keyid\": null, \"a\": \"", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (format!("{good}{{}}"), Rejection::ManifestMalformed),
+        (String::new(), Rejection::ManifestMalformed),
+        (" ".repeat((16 << 20) + 1), Rejection::ManifestTooLarge),
+    ];
+    for (text, expected) in cases {
+        let found = refusal(SignedManifest::parse(text.as_bytes(), &Limits::default()));
+        assert_eq!(found, expected, "{}", &text[..text.len().min(90)]);
+    }
+}
+
+#[test]
+fn time_and_sequence_decide_whether_it_still_counts() {
+    let fixture = Fixture::new();
+    let judge = |change: &dyn Fn(&mut Context)| {
+        let mut context = context();
+        change(&mut context);
+        trust(1, &[1]).authenticate(&fixture.signed(), &context)
+    };
+    let accepted = |sequence, digest| Some(Accepted::new(sequence, digest));
+    let digest = fixture.signed().digest();
+    let other = Sha256::of(b"another manifest");
+    assert!(judge(&|c| c.last_accepted = accepted(5, digest)).is_ok());
+    assert!(judge(&|c| c.last_accepted = accepted(4, other)).is_ok());
+    assert!(
+        judge(&|c| c.now = "2026-10-31T23:55:00Z".parse().unwrap()).is_ok(),
+        "a clock five minutes slow"
+    );
+    let refused: [(&dyn Fn(&mut Context), Rejection); 6] = [
+        (
+            &|c| c.last_accepted = accepted(6, digest),
+            Rejection::ManifestRollback,
+        ),
+        (
+            &|c| c.last_accepted = accepted(5, other),
+            Rejection::ManifestRollback,
+        ),
+        (
+            &|c| c.now = "2027-11-01T00:00:00Z".parse().unwrap(),
+            Rejection::ManifestExpired,
+        ),
+        (
+            &|c| c.now = "2026-10-31T23:54:59Z".parse().unwrap(),
+            Rejection::ManifestNotYetValid,
+        ),
+        (
+            &|c| c.repo = Some("acme/run".parse().unwrap()),
+            Rejection::RepoMismatch,
+        ),
+        (
+            &|c| c.revision = Some("f".repeat(40).parse().unwrap()),
+            Rejection::RevisionMismatch,
+        ),
+    ];
+    for (change, expected) in refused {
+        assert_eq!(refusal(judge(change)), expected);
+    }
+}
+
+#[test]
+fn what_a_verifier_would_refuse_is_not_signed() {
+    let refused = |change: &dyn Fn(&mut Manifest)| {
+        let mut manifest = Fixture::new().manifest;
+        change(&mut manifest);
+        refusal(SignedManifest::sign(&manifest, &key(1), &Limits::default()))
+    };
+    assert_eq!(
+        refused(&|m| m.expires = m.issued),
+        Rejection::ManifestMalformed
+    );
+    assert_eq!(
+        refused(&|m| m.files.reverse()),
+        Rejection::ManifestMalformed
+    );
+    assert_eq!(
+        refused(&|m| m.files.push(m.files[0].clone())),
+        Rejection::FileNameCollision
+    );
+    assert_eq!(
+        refused(&|m| m.files[0].path = "Model.Safetensors".parse().unwrap()),
+        Rejection::FileNameCollision
+    );
+    assert_eq!(
+        refused(&|m| m.files[0].kind = Kind::Tokenizer),
+        Rejection::FileKindMismatch
+    );
+    assert_eq!(
+        refused(&|m| m.files[0].size = 1 << 40),
+        Rejection::JsonTooLarge
+    );
+    assert_eq!(
+        refused(&|m| m.files[1].header_blake3 = None),
+        Rejection::ManifestMalformed
+    );
+    assert_eq!(
+        refused(&|m| m.files[1].size += 1),
+        Rejection::TensorMisaligned
+    );
+    let tensor = |m: &mut Manifest| m.files[1].tensors.as_mut().unwrap().remove(0);
+    assert_eq!(
+        refused(&|m| drop(tensor(m))),
+        Rejection::TensorOffsetsInvalid
+    );
+}
+
+#[test]
+fn statements_of_other_types_are_not_manifests() {
+    let manifest = Fixture::new().manifest;
+    let payload = String::from_utf8(manifest.to_payload(&Limits::default()).unwrap()).unwrap();
+    let cases = [
+        (
+            payload.replacen(
+                "urn:tensorgate:policy:v1",
+                "https://model_signing/signature/v1.0",
+                1,
+            ),
+            Rejection::PredicateTypeUnsupported,
+        ),
+        (
+            payload.replacen("in-toto.io/Statement/v1", "in-toto.io/Statement/v0.1", 1),
+            Rejection::PredicateTypeUnsupported,
+        ),
+        (
+            payload.replacen("\"sequence\"", "\"note\":1,\"sequence\"", 1),
+            Rejection::ManifestUnknownField,
+        ),
+        (
+            payload.replacen("\"sequence\"", "\"sequence\":9,\"sequence\"", 1),
+            Rejection::JsonDuplicateKey,
+        ),
+        (
+            payload.replacen("\"config.json\"", "\"../onfig.json\"", 2),
+            Rejection::ManifestMalformed,
+        ),
+        (
+            payload.replacen("\"config.json\"", "\"donfig.json\"", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (
+            payload.replacen(REVISION, "main", 1),
+            Rejection::ManifestMalformed,
+        ),
+    ];
+    for (payload, expected) in cases {
+        let signed = sign_payload(payload.as_bytes());
+        assert_eq!(
+            refusal(trust(1, &[1]).authenticate(&signed, &context())),
+            expected,
+            "{payload}"
+        );
+    }
+}
+
+/// Signs any payload, as a hostile holder of a trusted key could.
+fn sign_payload(payload: &[u8]) -> SignedManifest {
+    use base64::Engine;
+    use ed25519_dalek::Signer;
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let pae = [
+        format!(
+            "DSSEv1 {} {PAYLOAD_TYPE} {} ",
+            PAYLOAD_TYPE.len(),
+            payload.len()
+        )
+        .as_bytes(),
+        payload,
+    ]
+    .concat();
+    let signature = ed25519_dalek::SigningKey::from_bytes(&[1; 32])
+        .sign(&pae)
+        .to_bytes();
+    let envelope = serde_json::json!({
+        "payloadType": PAYLOAD_TYPE,
+        "payload": base64.encode(payload),
+        "signatures": [{"sig": base64.encode(signature)}],
+    });
+    SignedManifest::parse(envelope.to_string().as_bytes(), &Limits::default()).unwrap()
+}
+
+#[test]
+fn trust_policies_fail_when_they_are_read() {
+    let parse = |text: &str| {
+        let absent = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        TrustPolicy::parse(text, absent).unwrap_err().to_string()
+    };
+    let one = trust_text(1, &[1]);
+    let cases = [
+        (
+            one.replace("threshold = 1", "threshold = 2"),
+            "threshold of 2 cannot be met by 1 keys",
+        ),
+        (
+            one.replace("threshold = 1", "threshold = 0"),
+            "would trust everybody",
+        ),
+        (one.replace("threshold = 1", "treshold = 1"), "line 1"),
+        (
+            format!(
+                "{one}{}",
+                one.replace("threshold = 1", "").replace("key 1", "another")
+            ),
+            "the same key as \"key 1\"",
+        ),
+        (
+            trust_text(1, &[1, 2]).replace("key 2", "key 1"),
+            "another key has this name",
+        ),
+        (
+            one.replace("public_key =", "public_key_file = 'x'\npublic_key ="),
+            "give one of",
+        ),
+        (
+            "threshold = 1\n[[keys]]\nname = 'a'\npublic_key_file = 'a.pem'".into(),
+            "the key file \"a.pem\"",
+        ),
+        (
+            "threshold = 1\n[[keys]]\nname = 'a'\npublic_key = 'no pem'".into(),
+            "not an ed25519 public key",
+        ),
+        // The point of order 1: under it, a signature for any message is easily made.
+        (low_order(), "low order"),
+    ];
+    for (text, expected) in cases {
+        let message = parse(&text);
+        assert!(message.contains(expected), "{message:?} for\n{text}");
+    }
+}
+
+fn low_order() -> String {
+    use base64::Engine;
+    let mut der = vec![
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00, 0x01,
+    ];
+    der.extend([0; 31]);
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+    format!("threshold = 1\n[[keys]]\nname = 'low'\npublic_key = '''{pem}'''")
+}
+
+#[test]
+fn a_trust_policy_that_others_can_write_is_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let handle = std::fs::File::open(folder.path()).unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let open = || TrustPolicy::open(&handle, std::path::Path::new("trust.toml"));
+    let text = "threshold = 1\n[[keys]]\nname = 'a'\npublic_key_file = 'a.pub.pem'";
+    write("a.pub.pem", &key(1).public_pem().unwrap(), 0o644);
+    write("trust.toml", text, 0o644);
+    assert_eq!(open().unwrap().keys()[0].id(), key(1).public().id());
+    for (name, mode) in [
+        ("trust.toml", 0o664),
+        ("trust.toml", 0o646),
+        ("a.pub.pem", 0o666),
+    ] {
+        write("trust.toml", text, 0o644);
+        std::fs::set_permissions(
+            folder.path().join(name),
+            std::fs::Permissions::from_mode(mode),
+        )
+        .unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("chmod go-w"), "{message}");
+    }
+}

@@ -1,0 +1,89 @@
+//! What ARCHITECTURE.md promises of the source itself, counted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(folder);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        if entry.is_dir() {
+            let below = entry
+                .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+                .unwrap();
+            found.extend(sources(below.to_str().unwrap()));
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push((entry.clone(), fs::read_to_string(&entry).unwrap()));
+        }
+    }
+    found
+}
+
+/// Lines of code before the tests, comments left out.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    text[..end]
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+}
+
+#[test]
+fn verified_values_are_made_in_three_places() {
+    let callers: Vec<String> = sources("crates/verify/src")
+        .iter()
+        .flat_map(|(path, text)| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            code(text)
+                .filter(|line| line.contains("Verified::assertion("))
+                .map(move |_| name.clone())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let mut callers = callers;
+    callers.sort();
+    assert_eq!(
+        callers,
+        ["claim.rs", "policy.rs", "trust.rs"],
+        "read each new caller as an auditor would"
+    );
+}
+
+#[test]
+fn unsafe_code_is_in_two_places() {
+    let mut places: Vec<String> = sources("crates")
+        .iter()
+        .chain(&sources("examples"))
+        .filter(|(path, _)| path.components().any(|part| part.as_os_str() == "src"))
+        .filter(|(_, text)| {
+            code(text).any(|line| {
+                line.contains("unsafe {")
+                    || line.contains("unsafe fn")
+                    || line.contains("unsafe impl")
+            })
+        })
+        .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    places.sort();
+    assert_eq!(
+        places,
+        ["borrowed.rs", "memory.rs"],
+        "the memory hold, and the borrowed native message"
+    );
+}
+
+#[test]
+fn proof_types_cannot_be_copied_or_read_from_anything() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/verified.rs")).unwrap();
+    let derive = text[..text.find("pub struct Verified<T>").unwrap()]
+        .rfind("#[derive(")
+        .unwrap();
+    assert!(text[derive..].starts_with("#[derive(Debug)]\npub struct Verified<T>"));
+    assert!(!text.contains("DerefMut"));
+}
