@@ -78,6 +78,7 @@ mod rejection;
 mod statement;
 mod survey;
 mod trust;
+mod trust_error;
 mod trust_file;
 mod verified;
 
@@ -87,7 +88,8 @@ pub use manifest::{
     About, Decision, External, ExternalFile, FileEntry, Manifest, Repo, ReviewedCode, TensorEntry,
 };
 pub use statement::PREDICATE_TYPE;
-pub use trust::{Accepted, Context, TrustPolicy, TrustPolicyError, TrustedKey};
+pub use trust::{Accepted, Context, History, TrustPolicy, TrustedKey};
+pub use trust_error::TrustPolicyError;
 pub use verified::{Evidence, Signer, Verified};
 
 pub use assembly::Assembly;

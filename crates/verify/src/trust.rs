@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::verified::Signer;
 use crate::{
-    Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoId, Revision, Sha256,
+    Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoId, RepoType, Revision, Sha256,
     SignedManifest, Verified,
 };
 
@@ -40,18 +40,27 @@ pub struct TrustedKey {
     pub key: PublicKey,
 }
 
-/// What is known beside the envelope: the time, and what is expected of it.
-#[derive(Clone, Debug)]
+/// What is known beside the envelope: the time, the past, and what is expected of it.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Context {
+pub struct Context<'a> {
     /// The instant for which expiry is judged.
     pub now: Timestamp,
-    /// The release last accepted for this repository, if any.
-    pub last_accepted: Option<Accepted>,
+    /// The releases accepted before, against which a rollback is noticed.
+    pub history: Option<&'a dyn History>,
     /// The repository that is asked for, if one is.
-    pub repo: Option<RepoId>,
+    pub repo: Option<&'a RepoId>,
     /// The commit that is asked for, if one is.
-    pub revision: Option<Revision>,
+    pub revision: Option<&'a Revision>,
+}
+
+/// Remembers releases. It is asked about a repository only after the signatures were found good.
+pub trait History: fmt::Debug {
+    /// The release last accepted for a repository, or `None` where none ever was.
+    ///
+    /// # Errors
+    /// There was one and it is lost or damaged: then nothing can be said of a rollback.
+    fn last_accepted(&self, repo_type: RepoType, repo: &RepoId) -> io::Result<Option<Accepted>>;
 }
 
 /// A release that was accepted before: what an older one is measured against.
@@ -62,37 +71,6 @@ pub struct Accepted {
     pub sequence: u64,
     /// SHA-256 of its payload.
     pub manifest: Sha256,
-}
-
-/// Why a trust policy cannot be used; never a verdict about a policy.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TrustPolicyError {
-    /// The file cannot be read, or others could write it.
-    File(io::Error),
-    /// The text is not a trust policy; line and column are in the message.
-    Malformed(Box<str>),
-    /// A key cannot be used.
-    Key {
-        /// The key's name in the trust policy.
-        name: String,
-        /// What is wrong with it.
-        reason: Box<str>,
-    },
-    /// A key's file cannot be read.
-    KeyFile {
-        /// The file as the trust policy names it.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// More signatures are asked for than there are keys, or none.
-    Threshold {
-        /// The threshold.
-        threshold: usize,
-        /// The number of keys.
-        keys: usize,
-    },
 }
 
 /// How far a signer's clock may be ahead of ours: the five minutes customary for tokens
@@ -175,12 +153,13 @@ impl TrustPolicy {
     pub fn authenticate(
         &self,
         signed: &SignedManifest,
-        context: &Context,
+        context: &Context<'_>,
     ) -> Result<Verified<Manifest>> {
         let signers = self.count(signed)?;
         let manifest = Manifest::from_payload(signed.payload(), &self.limits)?;
-        context.refuse_stale(&manifest, signed.digest())?;
+        context.refuse_stale(&manifest)?;
         context.refuse_unexpected(&manifest)?;
+        context.refuse_rollback(&manifest, signed.digest())?;
         let evidence = Evidence {
             manifest: signed.digest(),
             trust_policy: self.digest,
@@ -221,18 +200,18 @@ impl TrustPolicy {
     }
 }
 
-impl Context {
+impl Context<'_> {
     /// A context in which any repository, commit and sequence will do.
     pub const fn new(now: Timestamp) -> Self {
         Self {
             now,
-            last_accepted: None,
+            history: None,
             repo: None,
             revision: None,
         }
     }
 
-    fn refuse_stale(&self, manifest: &Manifest, digest: Sha256) -> Result<()> {
+    fn refuse_stale(&self, manifest: &Manifest) -> Result<()> {
         if manifest.expires <= self.now {
             let detail = format!("expired at {}, it is {}", manifest.expires, self.now);
             return Err(Error::rejected(
@@ -253,7 +232,17 @@ impl Context {
                 detail,
             ));
         }
-        match self.last_accepted {
+        Ok(())
+    }
+
+    fn refuse_rollback(&self, manifest: &Manifest, digest: Sha256) -> Result<()> {
+        let Some(history) = self.history else {
+            return Ok(());
+        };
+        let last = history
+            .last_accepted(manifest.repo.repo_type, &manifest.repo.id)
+            .map_err(|error| Error::io("rollback state", error))?;
+        match last {
             Some(last) if manifest.sequence < last.sequence => {
                 let detail = format!(
                     "{}, but {} was accepted before",
@@ -281,7 +270,7 @@ impl Context {
     }
 
     fn refuse_unexpected(&self, manifest: &Manifest) -> Result<()> {
-        if let Some(repo) = self.repo.as_ref().filter(|repo| **repo != manifest.repo.id) {
+        if let Some(repo) = self.repo.filter(|repo| **repo != manifest.repo.id) {
             let detail = format!(
                 "signed for {:?}, expected {:?}",
                 manifest.repo.id.as_str(),
@@ -289,11 +278,7 @@ impl Context {
             );
             return Err(Error::rejected(Rejection::RepoMismatch, "repo", detail));
         }
-        if let Some(revision) = self
-            .revision
-            .as_ref()
-            .filter(|rev| **rev != manifest.repo.revision)
-        {
+        if let Some(revision) = self.revision.filter(|rev| **rev != manifest.repo.revision) {
             let detail = format!("signed for {}, expected {revision}", manifest.repo.revision);
             return Err(Error::rejected(
                 Rejection::RevisionMismatch,
@@ -372,31 +357,5 @@ impl TrustedKey {
 impl AsRef<PublicKey> for TrustedKey {
     fn as_ref(&self) -> &PublicKey {
         &self.key
-    }
-}
-
-impl fmt::Display for TrustPolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(source) => source.fmt(f),
-            Self::Malformed(why) => f.write_str(why.trim_end()),
-            Self::Key { name, reason } => write!(f, "the key {name:?}: {reason}"),
-            Self::KeyFile { file, source } => write!(f, "the key file {file:?}: {source}"),
-            Self::Threshold { threshold: 0, .. } => {
-                f.write_str("a threshold of 0 would trust everybody")
-            }
-            Self::Threshold { threshold, keys } => {
-                write!(f, "a threshold of {threshold} cannot be met by {keys} keys")
-            }
-        }
-    }
-}
-
-impl std::error::Error for TrustPolicyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::File(source) | Self::KeyFile { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }

@@ -140,49 +140,95 @@ fn envelopes_are_read_strictly() {
 #[test]
 fn time_and_sequence_decide_whether_it_still_counts() {
     let fixture = Fixture::new();
-    let judge = |change: &dyn Fn(&mut Context)| {
-        let mut context = context();
-        change(&mut context);
-        trust(1, &[1]).authenticate(&fixture.signed(), &context)
-    };
-    let accepted = |sequence, digest| Some(Accepted::new(sequence, digest));
-    let digest = fixture.signed().digest();
-    let other = Sha256::of(b"another manifest");
-    assert!(judge(&|c| c.last_accepted = accepted(5, digest)).is_ok());
-    assert!(judge(&|c| c.last_accepted = accepted(4, other)).is_ok());
+    let judge = |context: Context<'_>| trust(1, &[1]).authenticate(&fixture.signed(), &context);
+    let at = |now: &str| judge(Context::new(now.parse().unwrap()));
     assert!(
-        judge(&|c| c.now = "2026-10-31T23:55:00Z".parse().unwrap()).is_ok(),
+        at("2026-10-31T23:55:00Z").is_ok(),
         "a clock five minutes slow"
     );
-    let refused: [(&dyn Fn(&mut Context), Rejection); 6] = [
-        (
-            &|c| c.last_accepted = accepted(6, digest),
-            Rejection::ManifestRollback,
-        ),
-        (
-            &|c| c.last_accepted = accepted(5, other),
-            Rejection::ManifestRollback,
-        ),
-        (
-            &|c| c.now = "2027-11-01T00:00:00Z".parse().unwrap(),
-            Rejection::ManifestExpired,
-        ),
-        (
-            &|c| c.now = "2026-10-31T23:54:59Z".parse().unwrap(),
-            Rejection::ManifestNotYetValid,
-        ),
-        (
-            &|c| c.repo = Some("acme/run".parse().unwrap()),
-            Rejection::RepoMismatch,
-        ),
-        (
-            &|c| c.revision = Some("f".repeat(40).parse().unwrap()),
-            Rejection::RevisionMismatch,
-        ),
-    ];
-    for (change, expected) in refused {
-        assert_eq!(refusal(judge(change)), expected);
+    assert_eq!(
+        refusal(at("2026-10-31T23:54:59Z")),
+        Rejection::ManifestNotYetValid
+    );
+    assert!(at("2027-10-31T23:59:59Z").is_ok());
+    assert_eq!(
+        refusal(at("2027-11-01T00:00:00Z")),
+        Rejection::ManifestExpired
+    );
+
+    let after = |sequence, manifest| {
+        let mut context = context();
+        let history = Remembered(Ok(Some(Accepted::new(sequence, manifest))));
+        context.history = Some(&history);
+        judge(context)
+    };
+    let (digest, other) = (fixture.signed().digest(), Sha256::of(b"another manifest"));
+    assert!(after(5, digest).is_ok());
+    assert!(after(4, other).is_ok());
+    assert_eq!(refusal(after(6, digest)), Rejection::ManifestRollback);
+    assert_eq!(refusal(after(5, other)), Rejection::ManifestRollback);
+
+    let expecting = |repo: &str, revision: &str| {
+        let (repo, revision) = (repo.parse().unwrap(), revision.parse().unwrap());
+        let mut context = context();
+        (context.repo, context.revision) = (Some(&repo), Some(&revision));
+        judge(context)
+    };
+    assert!(expecting("acme/walk", REVISION).is_ok());
+    assert_eq!(
+        refusal(expecting("acme/run", REVISION)),
+        Rejection::RepoMismatch
+    );
+    assert_eq!(
+        refusal(expecting("acme/walk", &"f".repeat(40))),
+        Rejection::RevisionMismatch
+    );
+}
+
+#[derive(Debug)]
+struct Remembered(Result<Option<Accepted>, ()>);
+
+impl History for Remembered {
+    fn last_accepted(
+        &self,
+        repo_type: RepoType,
+        repo: &RepoId,
+    ) -> std::io::Result<Option<Accepted>> {
+        assert_eq!((repo_type, repo.as_str()), (RepoType::Model, "acme/walk"));
+        self.0.map_err(|()| std::io::Error::other("damaged"))
     }
+}
+
+#[test]
+fn a_lost_memory_is_no_verdict() {
+    let mut context = context();
+    context.history = Some(&Remembered(Err(())));
+    let error = trust(1, &[1])
+        .authenticate(&Fixture::new().signed(), &context)
+        .unwrap_err();
+    assert_eq!(error.rejection(), None);
+    assert_eq!(
+        error.to_string(),
+        "could not check \"rollback state\": damaged"
+    );
+}
+
+#[test]
+fn the_past_is_not_asked_about_unsigned_claims() {
+    #[derive(Debug)]
+    struct NeverAsked;
+    impl History for NeverAsked {
+        fn last_accepted(&self, _: RepoType, _: &RepoId) -> std::io::Result<Option<Accepted>> {
+            panic!("asked before a signature was found good")
+        }
+    }
+    let mut context = context();
+    context.history = Some(&NeverAsked);
+    let signed = sign(&Fixture::new().manifest, &[2]);
+    assert_eq!(
+        refusal(trust(1, &[1]).authenticate(&signed, &context)),
+        Rejection::SignatureInvalid
+    );
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn verified_values_are_made_in_three_places() {
 }
 
 #[test]
-fn unsafe_code_is_in_two_places() {
+fn unsafe_code_is_in_one_place() {
     let mut places: Vec<String> = sources("crates")
         .iter()
         .chain(&sources("examples"))
@@ -70,11 +70,7 @@ fn unsafe_code_is_in_two_places() {
         .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     places.sort();
-    assert_eq!(
-        places,
-        ["borrowed.rs", "memory.rs"],
-        "the memory hold, and the borrowed native message"
-    );
+    assert_eq!(places, ["memory.rs"], "the memory hold");
 }
 
 #[test]

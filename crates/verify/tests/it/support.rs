@@ -96,7 +96,7 @@ pub(crate) fn trust(threshold: usize, seeds: &[u8]) -> TrustPolicy {
     TrustPolicy::parse(&trust_text(threshold, seeds), |_| panic!("keys are inline")).unwrap()
 }
 
-pub(crate) fn context() -> Context {
+pub(crate) fn context() -> Context<'static> {
     Context::new("2026-11-23T12:00:00Z".parse().unwrap())
 }
 
