@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::verified::Signer;
 use crate::{
     Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoId, RepoType, Revision, Sha256,
-    SignedManifest, Verified,
+    SignedManifest, TrustPolicyError, Verified,
 };
 
 /// Trusted keys and how many of them must agree: the file `trust.toml`.
