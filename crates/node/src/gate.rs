@@ -1,0 +1,244 @@
+//! The node's life: load, publish, keep saying so until told to stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use futures::executor::LocalPool;
+use futures::task::LocalSpawnExt;
+use r2r::tensorgate_msgs::msg::{PolicyManifest, TensorFragment};
+use r2r::{Context, Node, Publisher, QosProfile};
+
+use crate::announce::{Announcement, Session};
+use crate::borrowed;
+use crate::load::{LoadError, load};
+use crate::params::Params;
+use crate::rosout::Logger;
+use crate::status::{Heartbeat, State};
+
+/// How long one spin waits: the finest grain of the heartbeat and of a stop.
+const SPIN: Duration = Duration::from_millis(20);
+
+struct Gate {
+    node: Node,
+    logger: Logger,
+    heartbeat: Heartbeat,
+    manifests: Publisher<PolicyManifest>,
+    session: Session,
+    stop: Arc<AtomicBool>,
+    work: Work,
+}
+
+/// What goes on beside the spinning: ROS waits for neither disk nor middleware.
+enum Work {
+    Loading(Receiver<Result<Announcement, LoadError>>),
+    Publishing(JoinHandle<Result<Announcement, String>>),
+    /// Nothing to do: the middleware's history serves those who come late.
+    Settled,
+}
+
+/// Runs the node until `stop` is set.
+pub(crate) fn run(stop: Arc<AtomicBool>) -> Result<(), String> {
+    let context = Context::create().map_err(text)?;
+    let mut node = Node::create(context, "tensorgate", "").map_err(text)?;
+    let params = Arc::new(Mutex::new(Params::default()));
+    let (handler, _changes) = node
+        .make_derived_parameter_handler(params.clone())
+        .map_err(text)?;
+    let mut pool = LocalPool::new();
+    pool.spawner().spawn_local(handler).map_err(text)?;
+    let params = params
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let mut gate = Gate::new(node, &params, Arc::clone(&stop))?;
+    while !stop.load(Ordering::Relaxed) {
+        gate.node.spin_once(SPIN);
+        pool.run_until_stalled();
+        gate.step();
+    }
+    gate.withdraw();
+    Ok(())
+}
+
+impl Gate {
+    fn new(mut node: Node, params: &Params, stop: Arc<AtomicBool>) -> Result<Self, String> {
+        let logger = Logger::new(&mut node).map_err(text)?;
+        let session = Session {
+            id: session_id()?,
+            epoch: 1,
+        };
+        let lease = Duration::from_millis(params.lease_ms.into());
+        let heartbeat = Heartbeat::new(&mut node, logger.clone(), session, lease).map_err(text)?;
+        let latched = QosProfile::default()
+            .reliable()
+            .transient_local()
+            .keep_last(1);
+        let manifests = node.create_publisher("~/manifest", latched).map_err(text)?;
+        let work = Work::Loading(start_loading(params.clone(), logger.clone()));
+        Ok(Self {
+            node,
+            logger,
+            heartbeat,
+            manifests,
+            session,
+            stop,
+            work,
+        })
+    }
+
+    fn step(&mut self) {
+        self.work = match std::mem::replace(&mut self.work, Work::Settled) {
+            Work::Loading(outcome) => self.look_at(outcome),
+            Work::Publishing(thread) if thread.is_finished() => self.settle(thread),
+            still => still,
+        };
+        self.heartbeat.beat();
+    }
+
+    fn look_at(&mut self, outcome: Receiver<Result<Announcement, LoadError>>) -> Work {
+        match outcome.try_recv() {
+            Err(TryRecvError::Empty) => Work::Loading(outcome),
+            Err(TryRecvError::Disconnected) => self.fail(LoadError::could_not(
+                "the loader ended without a word".into(),
+            )),
+            Ok(Err(error)) => self.fail(error),
+            Ok(Ok(announcement)) => match self.start_publishing(announcement) {
+                Ok(thread) => Work::Publishing(thread),
+                Err(error) => self.fail(LoadError::could_not(format!("~/fragments: {error}"))),
+            },
+        }
+    }
+
+    /// No manifest goes out; the reason does, three times over.
+    fn fail(&mut self, error: LoadError) -> Work {
+        self.logger
+            .error(&format!("no policy is published: {}", error.message));
+        self.heartbeat
+            .set(error.rejection.map_or(State::Failed, State::Rejected));
+        Work::Settled
+    }
+
+    /// Late joiners get every fragment from the middleware's history, so that is as deep as there
+    /// are fragments; the depth is known only now.
+    fn start_publishing(
+        &mut self,
+        announcement: Announcement,
+    ) -> r2r::Result<JoinHandle<Result<Announcement, String>>> {
+        let depth = announcement.fragment_count();
+        let latched = QosProfile::default()
+            .reliable()
+            .transient_local()
+            .keep_last(depth);
+        let fragments = self.node.create_publisher("~/fragments", latched)?;
+        let manifest = announcement.manifest(self.session, self.logger.now());
+        let (manifests, session, stop) =
+            (self.manifests.clone(), self.session, Arc::clone(&self.stop));
+        Ok(thread::spawn(move || {
+            manifests.publish(&manifest).map_err(text)?;
+            publish(&announcement, &fragments, session, &stop)?;
+            Ok(announcement)
+        }))
+    }
+
+    fn settle(&mut self, thread: JoinHandle<Result<Announcement, String>>) -> Work {
+        let ended = thread
+            .join()
+            .unwrap_or_else(|_| Err("the publishing thread panicked".into()));
+        match ended {
+            Ok(announcement) => {
+                let evidence = announcement.policy().evidence();
+                self.logger.info(&format!(
+                    "publishing {}@{}: {} fragments, {} bytes of weights, epoch {}",
+                    evidence.repo,
+                    evidence.revision,
+                    announcement.fragment_count(),
+                    announcement.weights_size(),
+                    self.session.epoch
+                ));
+                self.heartbeat.set(State::Ready(evidence.manifest));
+                Work::Settled
+            }
+            Err(message) => self.fail(LoadError::could_not(message)),
+        }
+    }
+
+    /// Tells the controllers to stop using the policy, then lets go of it.
+    fn withdraw(mut self) {
+        if let State::Ready(manifest) = self.heartbeat.state() {
+            self.heartbeat.set(State::Withdrawn(manifest));
+        }
+        // The middleware must not be torn down under a publish that is still going on.
+        if let Work::Publishing(thread) = self.work {
+            drop(thread.join());
+        }
+        self.logger.info("stopped");
+    }
+}
+
+fn start_loading(params: Params, logger: Logger) -> Receiver<Result<Announcement, LoadError>> {
+    let (outcome, receiver) = channel();
+    thread::spawn(move || {
+        let loaded = params
+            .settings()
+            .map_err(LoadError::could_not)
+            .and_then(|settings| {
+                let begun = Instant::now();
+                let policy = load(&settings)?;
+                logger.info(&describe(&policy, begun.elapsed()));
+                Ok(Announcement::new(policy, settings.fragment_size))
+            });
+        // The receiver is gone only when the node stops; then nobody wants to know.
+        drop(outcome.send(loaded));
+    });
+    receiver
+}
+
+fn describe(
+    policy: &tensorgate_verify::Verified<tensorgate_verify::Policy>,
+    took: Duration,
+) -> String {
+    let evidence = policy.evidence();
+    let signers: Vec<&str> = evidence
+        .signers
+        .iter()
+        .map(|signer| signer.name.as_str())
+        .collect();
+    format!(
+        "verified {}@{} (sequence {}, manifest {}), signed by {}, {} files, in {:.3} s",
+        evidence.repo,
+        evidence.revision,
+        evidence.sequence,
+        evidence.manifest,
+        signers.join(", "),
+        policy.files().len(),
+        took.as_secs_f64()
+    )
+}
+
+fn publish(
+    announcement: &Announcement,
+    publisher: &Publisher<TensorFragment>,
+    session: Session,
+    stop: &AtomicBool,
+) -> Result<(), String> {
+    for (head, payload) in announcement.fragments(session) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        borrowed::publish(publisher, head, payload).map_err(text)?;
+    }
+    Ok(())
+}
+
+fn session_id() -> Result<[u8; 16], String> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| format!("no randomness for a session id: {error}"))?;
+    Ok(id)
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,173 @@
+//! What the node can be told: its ROS parameters.
+
+use std::path::PathBuf;
+
+use r2r::RosParams;
+use tensorgate_verify::{FragmentSize, RepoId, Revision};
+
+/// The parameters as `ros2 param describe` shows them; read once, at start.
+#[derive(Clone, Debug, RosParams)]
+pub(crate) struct Params {
+    /// Policy to publish: OWNER/NAME@COMMIT or a manifest's SHA-256, both from the store, or a directory that holds policy.dsse.json
+    pub(crate) policy: String,
+    /// Trust policy: path of trust.toml
+    pub(crate) trust: String,
+    /// Store directory; empty = $TENSORGATE_STORE, else /var/lib/tensorgate (root) or the user's data directory
+    pub(crate) store: String,
+    /// Repository that the manifest must speak of; empty = any
+    pub(crate) repo: String,
+    /// Commit that the manifest must speak of (40 hex digits); empty = any
+    pub(crate) revision: String,
+    /// Payload of one fragment [KiB]: a power of two from 64 to 8192
+    pub(crate) fragment_size_kib: u32,
+    /// How long controllers may rely on one status [ms]; one is sent each 100 ms
+    pub(crate) lease_ms: u32,
+}
+
+/// The parameters, understood.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) source: Source,
+    pub(crate) trust: PathBuf,
+    pub(crate) store: Option<PathBuf>,
+    pub(crate) repo: Option<RepoId>,
+    pub(crate) revision: Option<Revision>,
+    pub(crate) fragment_size: FragmentSize,
+}
+
+/// Where a policy is taken from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Store { repo: RepoId, revision: Revision },
+    Manifest(tensorgate_verify::Sha256),
+    Directory(PathBuf),
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        let empty = String::new;
+        Self {
+            policy: empty(),
+            trust: empty(),
+            store: empty(),
+            repo: empty(),
+            revision: empty(),
+            fragment_size_kib: FragmentSize::DEFAULT.bytes() >> 10,
+            lease_ms: 500,
+        }
+    }
+}
+
+impl Params {
+    /// Understands the parameters, or says which one is wrong and what it should be.
+    pub(crate) fn settings(&self) -> Result<Settings, String> {
+        let fragment_size = self
+            .fragment_size_kib
+            .checked_mul(1024)
+            .and_then(FragmentSize::new);
+        let fragment_size = fragment_size.ok_or_else(|| {
+            let value = self.fragment_size_kib;
+            format!("parameter `fragment_size_kib` is {value}: give a power of two from 64 to 8192")
+        })?;
+        if self.trust.is_empty() {
+            return Err("parameter `trust` is empty: give the path of a trust.toml".into());
+        }
+        if self.lease_ms < 200 {
+            return Err(format!(
+                "parameter `lease_ms` is {}: below 200 a single late status would stop the robot",
+                self.lease_ms
+            ));
+        }
+        Ok(Settings {
+            source: Source::parse(&self.policy)?,
+            trust: PathBuf::from(&self.trust),
+            store: Some(&self.store)
+                .filter(|store| !store.is_empty())
+                .map(PathBuf::from),
+            repo: optional("repo", &self.repo)?,
+            revision: optional("revision", &self.revision)?,
+            fragment_size,
+        })
+    }
+}
+
+impl Source {
+    fn parse(policy: &str) -> Result<Self, String> {
+        if let Ok(digest) = policy.parse() {
+            return Ok(Self::Manifest(digest));
+        }
+        if let Some((repo, revision)) = policy.split_once('@')
+            && let Ok(repo) = repo.parse()
+        {
+            let revision = revision
+                .parse::<Revision>()
+                .map_err(|error| format!("parameter `policy`: {error}"))?;
+            return Ok(Self::Store { repo, revision });
+        }
+        if policy.starts_with(['/', '.']) {
+            return Ok(Self::Directory(PathBuf::from(policy)));
+        }
+        Err(format!(
+            "parameter `policy` is {policy:?}: give OWNER/NAME@COMMIT, a manifest's SHA-256, \
+             or a directory that begins with `/` or `.`"
+        ))
+    }
+}
+
+fn optional<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, String>
+where
+    T::Err: std::fmt::Display,
+{
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|error| format!("parameter `{name}`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Params)) -> Result<Settings, String> {
+        let mut params = Params {
+            policy: "/policy".into(),
+            trust: "/trust.toml".into(),
+            ..Params::default()
+        };
+        change(&mut params);
+        params.settings()
+    }
+
+    #[test]
+    fn a_policy_is_named_in_three_ways() {
+        let source = |policy: &str| with(|p| p.policy = policy.into()).unwrap().source;
+        assert!(matches!(source("/srv/policy"), Source::Directory(_)));
+        assert!(matches!(source("./policy@home"), Source::Directory(_)));
+        assert!(matches!(source(&"a".repeat(64)), Source::Manifest(_)));
+        let pinned = format!("acme/walk@{}", "0".repeat(40));
+        assert!(matches!(source(&pinned), Source::Store { .. }));
+    }
+
+    #[test]
+    fn wrong_parameters_are_named() {
+        type Change = fn(&mut Params);
+        let cases: [(Change, &str); 7] = [
+            (|p| p.policy.clear(), "`policy` is \"\""),
+            (
+                |p| p.policy = "acme/walk@main".into(),
+                "revision-not-pinned",
+            ),
+            (|p| p.trust.clear(), "`trust` is empty"),
+            (|p| p.repo = "walk".into(), "`repo`"),
+            (|p| p.revision = "main".into(), "`revision`"),
+            (|p| p.fragment_size_kib = 100, "`fragment_size_kib` is 100"),
+            (|p| p.lease_ms = 0, "`lease_ms` is 0"),
+        ];
+        for (change, expected) in cases {
+            let message = with(change).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
