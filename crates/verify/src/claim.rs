@@ -71,6 +71,11 @@ impl Untrusted {
         })
     }
 
+    /// The file, for what is verified by other means: an envelope.
+    pub fn into_file(self) -> std::fs::File {
+        self.file
+    }
+
     /// Bytes, as the file system had it when the file was opened.
     pub(crate) const fn len(&self) -> u64 {
         self.len

@@ -1,0 +1,37 @@
+# Each line can be run by hand. The ROS environment is made on first use (ros/env.sh).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.PHONY: demo test bench lint
+
+ROS := source ros/env.sh
+# The programs and the Python module that the demo and the tests of the whole path need.
+PROGRAMS := cargo build --locked --workspace --all-targets
+MODULE := mkdir -p target/python && ln -sf ../debug/libtensorgate_client.so target/python/tensorgate_client.abi3.so
+
+# A policy from a Hub to a controller, and four attempts to slip something else through.
+demo:
+	$(ROS)
+	cargo build --locked --bins --package tensorgate --package tensorgate-testhub --package tensorgate-node \
+	    --package tensorgate-controller
+	cargo build --locked --package tensorgate-python
+	$(MODULE)
+	python examples/demo.py
+
+# Everything: the crates, the documentation's examples, and the whole path over real ROS 2.
+test:
+	$(ROS)
+	$(PROGRAMS)
+	$(MODULE)
+	cargo test --locked --workspace
+	python -m pytest crates/node/tests examples
+
+# Verified open beside what others do without proof; bytes per second.
+bench:
+	cargo bench --locked --package tensorgate-benches
+
+lint:
+	$(ROS)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items

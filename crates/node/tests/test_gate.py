@@ -1,0 +1,207 @@
+"""The gate over real ROS 2: what is published is the signed policy, or nothing is."""
+
+import signal
+import subprocess
+
+import conftest
+import numpy as np
+import pytest
+from conftest import REPO, REVISION, Signed
+from subscriber import Subscriber
+from tensorgate_msgs.msg import PolicyStatus as Status
+
+
+def state_is(subscriber, state):
+    return lambda: bool(subscriber.statuses) and subscriber.statuses[-1].state == state
+
+
+def receive(ros, signed, gate="/tensorgate"):
+    subscriber = Subscriber(ros, gate, signed.trust, repo=REPO, revision=REVISION)
+    ros.wait_for(lambda: subscriber.policy, "the policy")
+    for name in ("model.safetensors",):
+        original = (signed.directory / name).read_bytes()
+        assert subscriber.bytes_of(name)[:] == original, f"{name} arrived changed"
+    return subscriber
+
+
+def test_early_joiner(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    subscriber = Subscriber(ros, trust=signed.trust)
+    gate(policy=signed.directory, trust=signed.trust)
+    ros.wait_for(lambda: subscriber.policy, "the policy")
+    original = (signed.directory / "model.safetensors").read_bytes()
+    assert subscriber.bytes_of("model.safetensors")[:] == original
+    assert subscriber.policy.read("config.json") == b'{"type": "mlp"}'
+    assert subscriber.policy.signers == ["release"]
+
+
+def test_late_joiner(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    gate(policy=signed.directory, trust=signed.trust, fragment_size_kib=64)
+    first = Subscriber(ros)
+    ros.wait_for(state_is(first, Status.STATE_READY), "STATE_READY")
+    late = receive(ros, signed)
+    manifest = late.manifests[0]
+    digest = bytes.fromhex(late.policy.manifest_digest)
+    assert first.statuses[-1].manifest_digest.tobytes() == digest
+    assert manifest.fragment_count == 43 + 3
+    assert [(t.name, t.first_fragment, t.fragment_count) for t in manifest.tensors] == [
+        ("steps", 0, 1),
+        ("actor.0.bias", 1, 1),
+        ("actor.0.weight", 2, 1),
+        ("large", 3, 43),
+    ]
+
+
+def test_act_sized_policy_reaches_early_and_late_joiners(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.act_tensors(), {"type": "act"})
+    size = (signed.directory / "model.safetensors").stat().st_size
+    assert size > 200e6
+    early = Subscriber(ros, trust=signed.trust)
+    node = gate(policy=signed.directory, trust=signed.trust)
+    ros.wait_for(lambda: early.policy, "the policy of the early joiner")
+    late = receive(ros, signed)
+    assert early.bytes_of("model.safetensors")[:] == late.bytes_of("model.safetensors")[:]
+    rows = {row[1]: row for row in late.policy.tensors()}
+    _, _, dtype, shape, offset, length = rows["action_head.weight"]
+    assert (dtype, shape) == ("F32", [14, 512])
+    received = np.frombuffer(late.bytes_of("model.safetensors"), np.float32, length // 4, offset)
+    assert np.array_equal(received.reshape(shape), conftest.act_tensors()["action_head.weight"])
+    memory = node.peak_memory()
+    print(f"\n{size} bytes in {late.manifests[0].fragment_count} fragments: "
+          f"early joiner {early.complete_after:.2f} s after its start, "
+          f"late joiner {late.complete_after:.2f} s; node peak {memory['VmHWM'] / 1e6:.0f} MB, "
+          f"then {memory['RssAnon'] / 1e6:.0f} MB private")
+    assert node.stop() == 0
+
+
+def test_late_joiner_of_six_thousand_fragments(tmp_path, gate, ros):
+    tensors = {f"t.{i}": np.array([i], dtype=np.float32) for i in range(6000)}
+    signed = Signed(tmp_path, tensors)
+    gate(policy=signed.directory, trust=signed.trust)
+    first = Subscriber(ros)
+    ros.wait_for(state_is(first, Status.STATE_READY), "STATE_READY")
+    assert receive(ros, signed).manifests[0].fragment_count == 6000
+
+
+def test_names_can_be_remapped(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    remaps = ["-r", "__ns:=/robot1", "-r", "__node:=guard", "-r", "~/manifest:=/walk/manifest"]
+    gate(*remaps, policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros, "/robot1/guard")
+    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
+    elsewhere = Subscriber(ros, "/walk")
+    ros.wait_for(lambda: elsewhere.manifests, "the manifest under its new name")
+
+
+def damage_weights(signed):
+    path = signed.directory / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def swap_config(signed):
+    (signed.directory / "config.json").write_text('{"type": "mlq"}')
+
+
+def add_file(signed):
+    (signed.directory / "extra.json").write_text("{}")
+
+
+def put_pickle(signed):
+    (signed.directory / "model.safetensors").write_bytes(b"\x80\x04cos\nsystem\n.")
+
+
+def forget_manifest(signed):
+    (signed.directory / "policy.dsse.json").unlink()
+
+
+def trust_another_key(signed):
+    conftest.tensorgate("keygen", "--out", signed.home / "other")
+    signed.trust.write_text(signed.trust.read_text().replace("release.pub", "other.pub"))
+
+
+def break_trust(signed):
+    signed.trust.write_text("threshold = one")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "code"),
+    [
+        (damage_weights, "digest-mismatch"),
+        (swap_config, "digest-mismatch"),
+        (add_file, "file-unexpected"),
+        (put_pickle, "size-mismatch"),
+        (forget_manifest, "manifest-missing"),
+        (trust_another_key, "signature-invalid"),
+        (break_trust, None),
+    ],
+)
+def test_bad_policy_is_not_published_and_the_reason_is(tmp_path, gate, ros, tamper, code):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    tamper(signed)
+    node = gate(policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros)
+    expected = Status.STATE_REJECTED if code else Status.STATE_FAILED
+    ros.wait_for(state_is(subscriber, expected), "the refusal on ~/status")
+    reason = f"REASON_{code.upper().replace('-', '_')}" if code else "REASON_COULD_NOT_CHECK"
+    assert subscriber.statuses[-1].reason == getattr(Status, reason)
+    word = code or "trust.toml"
+    ros.wait_for(lambda: [log for log in subscriber.logs if word in log.msg], "the line on /rosout")
+    assert word in node.text(), "and on stderr"
+    count = len(subscriber.statuses)
+    ros.wait_for(lambda: len(subscriber.statuses) > count + 10, "a second of heartbeats")
+    assert subscriber.manifests == []
+    assert node.stop() == 0
+
+
+def test_an_older_release_is_refused_after_a_newer_one(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    signed.sign("--replace", sequence=7)
+    newer = gate(policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
+    assert newer.stop() == 0
+    signed.sign("--replace", sequence=6)
+    older = gate(policy=signed.directory, trust=signed.trust)
+    ros.wait_for(state_is(subscriber, Status.STATE_REJECTED), "the refusal")
+    assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_ROLLBACK
+    assert "manifest-rollback" in older.text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_cleanly_and_withdraw_the_policy(tmp_path, gate, ros, how):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    node = gate(policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
+    assert node.stop(how) == 0
+    ros.wait_for(state_is(subscriber, Status.STATE_WITHDRAWN), "the withdrawal")
+
+
+def test_signal_during_start_ends_it_cleanly(tmp_path, gate):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    for how in (signal.SIGINT, signal.SIGTERM):
+        node = gate(policy=signed.directory, trust=signed.trust)
+        while "verified" not in node.text() and node.process.poll() is None:
+            pass
+        assert node.stop(how) == 0
+
+
+def test_parameters_are_described(tmp_path, gate, ros):
+    from rcl_interfaces.srv import DescribeParameters
+
+    gate(policy="/nowhere", trust="/nowhere")
+    client = ros.create_client(DescribeParameters, "/tensorgate/describe_parameters")
+    ros.wait_for(client.service_is_ready, "the parameter services")
+    future = client.call_async(DescribeParameters.Request(names=["policy", "lease_ms"]))
+    ros.wait_for(future.done, "the descriptions")
+    assert all(descriptor.description for descriptor in future.result().descriptors)
+
+
+def test_wrong_parameter_types_end_it_with_a_word(tmp_path):
+    command = [conftest.PROGRAMS / "tensorgate_node", "--ros-args", "-p", "policy:=5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "policy" in done.stderr
