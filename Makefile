@@ -5,26 +5,23 @@ SHELL := /bin/bash
 .PHONY: demo test bench lint
 
 ROS := source ros/env.sh
-# The programs and the Python module that the demo and the tests of the whole path need.
-PROGRAMS := cargo build --locked --workspace --all-targets
-MODULE := mkdir -p target/python && ln -sf ../debug/libtensorgate_client.so target/python/tensorgate_client.abi3.so
+# Where Python finds the module `tensorgate_client`.
+MODULE := mkdir -p target/python && ln -sf ../debug/libtensorgate_python.so target/python/tensorgate_client.abi3.so
 
 # A policy from a Hub to a controller, and four attempts to slip something else through.
 demo:
 	$(ROS)
-	cargo build --locked --bins --package tensorgate --package tensorgate-testhub --package tensorgate-node \
-	    --package tensorgate-controller
-	cargo build --locked --package tensorgate-python
+	cargo build --locked --workspace
 	$(MODULE)
 	python examples/demo.py
 
 # Everything: the crates, the documentation's examples, and the whole path over real ROS 2.
 test:
 	$(ROS)
-	$(PROGRAMS)
+	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace
-	python -m pytest crates/node/tests examples
+	PYTHONPATH=target/python:$${PYTHONPATH:-} python -m pytest crates/node/tests
 
 # Verified open beside what others do without proof; bytes per second.
 bench:

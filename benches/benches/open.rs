@@ -21,7 +21,7 @@ fn open(criterion: &mut Criterion) {
     for (name, tensors, bytes) in SHAPES {
         let signed = Signed::new(tensors, bytes).expect("a signed policy");
         let sha256 = signed.sha256().expect("its digest");
-        group.throughput(Throughput::Bytes(signed.len().expect("its size")));
+        group.throughput(Throughput::Bytes(signed.weights_bytes().expect("its size")));
         group.bench_function(BenchmarkId::new("tensorgate, verified", name), |bencher| {
             bencher.iter(|| black_box(signed.open_verified().expect("what was signed")));
         });

@@ -65,7 +65,7 @@ impl Signed {
     ///
     /// # Errors
     /// The file is gone.
-    pub fn len(&self) -> Result<u64> {
+    pub fn weights_bytes(&self) -> Result<u64> {
         Ok(fs::metadata(self.weights())?.len())
     }
 

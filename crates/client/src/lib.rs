@@ -1,1 +1,58 @@
-//! tensorgate-client
+//! A controller's side of the gate: receives a policy in fragments, verifies it again, swaps it in
+//! whole, and says at any moment whether it may still be acted on.
+//!
+//! ROS topics are an untrusted transport: anybody on the robot's network can publish on them. So a
+//! [`Receiver`] believes nothing but signatures of keys that the controller itself trusts. It knows
+//! no ROS, no network, no thread and no clock: messages and time are arguments.
+//!
+//! ```text
+//!             announce            last fragment           no heartbeat in time, or "withdrawn"
+//! NoPolicy ────────────▶ Receiving ───────────▶ Active ──────────────────────────▶ Stale
+//!                                               │   ▲                                │ │
+//!                                               │   └────── heartbeats resume ───────┘ │
+//!                                               └─────────── "revoked" ──▶ Revoked ◀───┘
+//! ```
+//! Beside a running policy a new one is received and proven without touching it; one assignment
+//! puts the new one in its place.
+//!
+//! # From messages to a policy
+//! ```
+//! use std::time::Instant;
+//! use tensorgate_client::{Announcement, Expectations, Fragment, Receiver, State, Status};
+//! use tensorgate_verify::TrustPolicy;
+//!
+//! /// What a controller does with the messages of `~/manifest`, `~/fragments` and `~/status`.
+//! fn run(
+//!     trust: TrustPolicy,
+//!     announcement: Announcement,
+//!     fragments: &[Fragment<'_>],
+//!     heartbeat: &Status,
+//! ) -> tensorgate_client::Result<()> {
+//!     let mut receiver = Receiver::new(trust, Expectations::default());
+//!     receiver.announce(announcement, jiff::Timestamp::now(), Instant::now())?;
+//!     for fragment in fragments {
+//!         if let Some(policy) = receiver.fragment(fragment, Instant::now())? {
+//!             println!("{} tensors verified", policy.tensor_files().flat_map(|f| f.tensors()).count());
+//!         }
+//!     }
+//!     receiver.status(heartbeat, Instant::now());
+//!     match receiver.state(Instant::now()) {
+//!         State::Active => println!("drive"),
+//!         _ => println!("stop"),
+//!     }
+//!     Ok(())
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod lease;
+mod message;
+mod receiver;
+mod state;
+
+pub use error::{Error, Result};
+pub use lease::{DEFAULT_LEASE, MAX_LEASE};
+pub use message::{Announcement, Fragment, Session, Status};
+pub use receiver::{DEFAULT_MAX_BYTES, Expectations, Receiver, SWAP_LIMIT};
+pub use state::State;

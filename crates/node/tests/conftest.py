@@ -136,6 +136,8 @@ def act_tensors():
             name = f"backbone.layer{stage}.{block}"
             shapes[f"{name}.conv1.weight"] = (width, wide, 3, 3)
             shapes[f"{name}.conv2.weight"] = (width, width, 3, 3)
+            if wide != width:
+                shapes[f"{name}.downsample.0.weight"] = (width, wide, 1, 1)
             for norm in ("bn1", "bn2"):
                 for part in ("weight", "bias", "running_mean", "running_var"):
                     shapes[f"{name}.{norm}.{part}"] = (width,)
@@ -155,6 +157,9 @@ def act_tensors():
         for norm in ("norm1", "norm2"):
             shapes[f"{name}.{norm}.weight"] = (512,)
             shapes[f"{name}.{norm}.bias"] = (512,)
+    shapes["vae_encoder_pos_enc"] = (1, 102, 512)
+    shapes["vae_encoder_latent_output_proj.weight"] = (64, 512)
+    shapes["encoder_img_feat_input_proj.weight"] = (512, 512, 1, 1)
     shapes["decoder_pos_embed.weight"] = (100, 512)
     shapes["action_head.weight"] = (14, 512)
     shapes["action_head.bias"] = (14,)

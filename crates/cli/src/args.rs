@@ -1,0 +1,203 @@
+//! What may stand on the command line, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use tensorgate_verify::{RepoId, Revision};
+
+/// Let only those policy weights reach a robot that somebody you trust signed
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_STATUS, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print one JSON object on standard output, for programs
+    #[arg(long, global = true, display_order = 100)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Keygen(Keygen),
+    Fetch(Fetch),
+    Sign(Sign),
+    Verify(Verify),
+    Inspect(Inspect),
+}
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 verified, fetched or done; 1 rejected; 2 could not check, or wrong usage
+
+From a key to a verified policy:
+  tensorgate keygen --out release-2026
+  tensorgate sign walk --key release-2026.key.pem --repo acme/walk \\
+      --revision 0123456789abcdef0123456789abcdef01234567 \\
+      --sequence 1 --expires 2027-11-01T00:00:00Z
+  tensorgate verify walk --trust trust.toml";
+
+/// Make a signing key: NAME.key.pem, which stays secret, and NAME.pub.pem
+///
+/// ed25519 keys in PEM (RFC 8410), as openssl reads and writes them. A file that exists is never
+/// overwritten. Standard output gets the lines that make the key count in a trust.toml.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate keygen --out release-2026 --passphrase-file passphrase.txt")]
+pub(crate) struct Keygen {
+    /// Where the two files go, without their endings
+    #[arg(long, value_name = "NAME")]
+    pub(crate) out: String,
+    /// Encrypt the private key with the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// Fetch a policy's files from a Hub, at one commit
+///
+/// Without a manifest they stay in quarantine, complete and untrusted. With one and a trust policy,
+/// exactly what was signed is fetched, proven and kept. Standard output gets the path.
+///
+/// HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate fetch acme/walk@0123456789abcdef0123456789abcdef01234567 \\
+      --manifest acme/walk@main --trust trust.toml")]
+pub(crate) struct Fetch {
+    /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned
+    #[arg(value_name = "REPO@REVISION")]
+    pub(crate) target: String,
+    /// The Hub or a mirror [default: HF_ENDPOINT, else https://huggingface.co]
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// A file with the token for the endpoint [default: as huggingface_hub finds it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Where files are kept [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Use what the store has, and no network
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// The manifest, as a file or at a commit of a repository
+    #[arg(long, value_name = "FILE|REPO@REV", requires = "trust")]
+    pub(crate) manifest: Option<String>,
+    /// The trust policy: whose signatures count
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+/// Check a policy's files and sign what they are
+///
+/// Writes DIR/policy.dsse.json. Where an equal manifest is there already, the signature is added
+/// to it. Nothing is written if any file is rejected.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate sign walk --key release-2026.key.pem --repo acme/walk \\
+      --revision 0123456789abcdef0123456789abcdef01234567 \\
+      --sequence 1 --expires 2027-11-01T00:00:00Z")]
+pub(crate) struct Sign {
+    /// The policy's directory
+    pub(crate) dir: PathBuf,
+    /// The private key, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The passphrase of an encrypted private key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// The Hub repository that the files are from, OWNER/NAME
+    #[arg(long, value_name = "ID")]
+    pub(crate) repo: RepoId,
+    /// The commit that the files are at, 40 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = revision)]
+    pub(crate) revision: Revision,
+    /// The release's number; robots refuse one that is lower than they have seen
+    #[arg(long, value_name = "N")]
+    pub(crate) sequence: u64,
+    /// When the signature stops to count, in RFC 3339
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) expires: Timestamp,
+    /// The policy's type [default: `type` in config.json]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) policy_type: Option<String>,
+    /// The robot that the policy is for
+    #[arg(long)]
+    pub(crate) robot: Option<String>,
+    /// Put the new manifest in place of a different one
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Where the manifest goes [default: DIR/policy.dsse.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Prove that a directory is, byte for byte, what somebody you trust signed
+///
+/// Checks signatures, expiry, rollback, the set of files, every byte of them, and their content.
+/// What was accepted is remembered, so that an older release is refused from then on.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate verify walk --trust trust.toml --repo acme/walk
+
+The smallest trust.toml:
+  threshold = 1
+  [[keys]]
+  name = \"release-2026\"
+  public_key_file = \"release-2026.pub.pem\"")]
+pub(crate) struct Verify {
+    /// The policy's directory
+    pub(crate) dir: PathBuf,
+    /// The trust policy: whose signatures count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: PathBuf,
+    /// The manifest [default: DIR/policy.dsse.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Refuse a policy of any other repository
+    #[arg(long, value_name = "ID")]
+    pub(crate) repo: Option<RepoId>,
+    /// Refuse a policy of any other commit
+    #[arg(long, value_name = "HEX", value_parser = revision)]
+    pub(crate) revision: Option<Revision>,
+    /// Compute the digests of whole weights files as well as those of each tensor
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Where accepted releases are remembered [default: the store's]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Judge as of this instant, in RFC 3339, to reproduce a verdict
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) now: Option<Timestamp>,
+}
+
+/// Show tensors, metadata and sizes; nothing is verified, nothing may be trusted
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate inspect walk/model.safetensors")]
+pub(crate) struct Inspect {
+    /// A safetensors file, a manifest, or a policy's directory
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) path: PathBuf,
+}
+
+/// What was typed, and whether it asked for JSON: an error must know that too.
+pub(crate) struct Usage {
+    pub(crate) error: clap::Error,
+    pub(crate) json: bool,
+}
+
+pub(crate) fn parse() -> Result<Cli, Usage> {
+    Cli::try_parse().map_err(|error| Usage {
+        error,
+        json: std::env::args_os().any(|arg| arg == "--json"),
+    })
+}
+
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse()
+        .map_err(|_| "an instant has date, time and zone, as in 2027-11-01T00:00:00Z")
+}
+
+fn revision(text: &str) -> Result<Revision, &'static str> {
+    text.parse()
+        .map_err(|_| "a revision is a full commit id, 40 lower-case hexadecimal digits")
+}

@@ -1,0 +1,142 @@
+//! Files of the operator and of the policy: opened without surprises, written all or nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+use tensorgate_verify::{Directory, Limits, MANIFEST_FILE, Rejection, SignedManifest};
+
+use crate::failure::Failure;
+
+/// Opens the directory that the user names; links on the way to it are the user's own.
+pub(crate) fn open_directory(path: &Path) -> Result<Directory, Failure> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
+        Ok(handle) => Ok(Directory::new(handle)),
+        Err(error) => Err(Failure::io("open the directory", path, &error.into())),
+    }
+}
+
+/// The manifest inside a policy's directory.
+///
+/// # Errors
+/// `manifest-missing`, `file-not-regular`, and what its envelope is refused for.
+pub(crate) fn manifest_in(
+    directory: &Directory,
+    limits: &Limits,
+) -> Result<SignedManifest, Failure> {
+    match untrusted_bytes(directory, MANIFEST_FILE, limits.manifest_bytes)? {
+        Some(bytes) => Ok(SignedManifest::parse(&bytes, limits)?),
+        None => Err(Failure::rejected(
+            Rejection::ManifestMissing,
+            MANIFEST_FILE,
+            "nobody vouches for this directory",
+        )),
+    }
+}
+
+/// The manifest that the user points to.
+pub(crate) fn manifest_at(path: &Path, limits: &Limits) -> Result<SignedManifest, Failure> {
+    let bytes = read_at_most(path, limits.manifest_bytes)
+        .map_err(|error| Failure::io("read the manifest", path, &error))?;
+    Ok(SignedManifest::parse(&bytes, limits)?)
+}
+
+/// A file directly in `directory`, if it is there: never through a link, never waiting. At most
+/// one byte more than `limit`, so that a parser sees that there was too much.
+pub(crate) fn untrusted_bytes(
+    directory: &Directory,
+    name: &str,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let not_regular = |detail| Failure::rejected(Rejection::FileNotRegular, name, detail);
+    let file = match openat(directory, name, flags, Mode::empty()) {
+        Ok(handle) => File::from(handle),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular("a link, socket or device")),
+        Err(error) => return Err(Failure::io("read", Path::new(name), &error.into())),
+    };
+    let io = |error| Failure::io("read", Path::new(name), &error);
+    if !file.metadata().map_err(io)?.is_file() {
+        return Err(not_regular("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
+    Ok(Some(bytes))
+}
+
+/// A regular file that the user names; at most one byte more than `limit`.
+pub(crate) fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file, and does not wait if it turns out to be a FIFO.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(openat(rustix::fs::CWD, path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "not a regular file",
+    ))
+}
+
+/// Makes a new file that did not exist before, with all of `bytes` on disk.
+pub(crate) fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.inspect_err(|_| {
+        // The first error is the one to report; a half-written file must not stay.
+        std::fs::remove_file(path).ok();
+    })
+}
+
+/// Puts a file in place as a whole: after a crash there is the old one or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary_beside(path)?;
+    create(&temporary, 0o644, bytes)?;
+    std::fs::rename(&temporary, path).inspect_err(|_| {
+        // As above.
+        std::fs::remove_file(&temporary).ok();
+    })?;
+    sync_parent(path)
+}
+
+/// Makes the entry of `path` in its directory durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent: OwnedFd = openat(rustix::fs::CWD, parent(path), flags, Mode::empty())?;
+    Ok(rustix::fs::fsync(parent)?)
+}
+
+fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let name = format!(".{}.{}", name.to_string_lossy(), std::process::id());
+    Ok(parent(path).join(name))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,170 @@
+//! Why there is no verdict to be glad of: rejected, or could not check.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use tensorgate_hub::{ConfigError, FetchError};
+use tensorgate_store::StoreError;
+use tensorgate_verify::{Error, Rejection, Rejections};
+
+/// What ends a command without success.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Checked and refused: exit status 1.
+    Rejected(Vec<Finding>),
+    /// Could not check, or wrong usage: exit status 2.
+    Error(Trouble),
+}
+
+/// One refusal.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) rejection: Rejection,
+    pub(crate) subject: String,
+    pub(crate) detail: String,
+}
+
+/// What stood in the way of a check.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    /// What it is about: a file, a directory, a URL.
+    pub(crate) subject: String,
+    /// What happened, in full.
+    pub(crate) detail: String,
+    /// What to do.
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    /// Something that was not a verdict, about `path`.
+    pub(crate) fn about(path: &Path, detail: impl fmt::Display) -> Self {
+        Self::Error(Trouble {
+            subject: path.display().to_string(),
+            detail: detail.to_string(),
+            hint: None,
+        })
+    }
+
+    /// An operation on `path` that the system refused.
+    pub(crate) fn io(action: &str, path: &Path, source: &io::Error) -> Self {
+        Self::about(path, format!("could not {action} {path:?}: {source}"))
+    }
+
+    /// A rejection that this command finds itself.
+    pub(crate) fn rejected(rejection: Rejection, subject: &str, detail: impl fmt::Display) -> Self {
+        Self::Rejected(vec![Finding {
+            rejection,
+            subject: subject.to_owned(),
+            detail: detail.to_string(),
+        }])
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        if let Self::Error(trouble) = &mut self {
+            trouble.hint = Some(hint.into());
+        }
+        self
+    }
+}
+
+impl From<&Rejections> for Failure {
+    fn from(all: &Rejections) -> Self {
+        let finding = |rejected: &tensorgate_verify::Rejected| Finding {
+            rejection: rejected.rejection,
+            subject: rejected.subject.to_string(),
+            detail: rejected.detail.to_string(),
+        };
+        Self::Rejected(all.iter().map(finding).collect())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Rejected(all) => all.into(),
+            Error::Io { subject, source } => match store_error(source) {
+                Some(error) => error.into(),
+                None => Self::Error(Trouble {
+                    subject: subject.to_string(),
+                    detail: error.to_string(),
+                    hint: None,
+                }),
+            },
+            other => Self::Error(Trouble {
+                subject: String::new(),
+                detail: other.to_string(),
+                hint: None,
+            }),
+        }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        match &error {
+            FetchError::Rejected {
+                rejection,
+                subject,
+                detail,
+            } => Self::rejected(*rejection, subject, detail),
+            other => Self::Error(Trouble {
+                subject: subject_of_fetch(other),
+                detail: other.to_string(),
+                hint: other.hint().map(str::to_owned),
+            }),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        FetchError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        (&error).into()
+    }
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        Self::Error(Trouble {
+            subject: subject_of_store(error),
+            detail: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+        })
+    }
+}
+
+/// The memory against rollback speaks through an I/O error.
+fn store_error(source: &io::Error) -> Option<&StoreError> {
+    source.get_ref()?.downcast_ref()
+}
+
+fn subject_of_fetch(error: &FetchError) -> String {
+    match error {
+        FetchError::Refused(refused) => refused.url.to_string(),
+        FetchError::Unreachable { url, .. }
+        | FetchError::TimedOut { url, .. }
+        | FetchError::Malformed { url, .. } => url.to_string(),
+        FetchError::TooLarge { what, .. } => what.to_string(),
+        FetchError::Offline { target, .. } => target.to_string(),
+        FetchError::NotATarget { text } => text.to_string(),
+        FetchError::Store(error) => subject_of_store(error),
+        _ => String::new(),
+    }
+}
+
+fn subject_of_store(error: &StoreError) -> String {
+    match error {
+        StoreError::Io { path, .. }
+        | StoreError::NotPrivate { path, .. }
+        | StoreError::State { path, .. }
+        | StoreError::Foreign { path, .. } => path.display().to_string(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What to do about a rejection, for the person in front of the robot.
+
+use tensorgate_verify::Rejection;
+
+/// One sentence on what to do.
+pub(crate) const fn of(rejection: Rejection) -> &'static str {
+    use Rejection as R;
+    match rejection {
+        R::SignatureInvalid => {
+            "no key in the trust policy signed this manifest: compare the key ids with the publisher"
+        }
+        R::ThresholdNotMet => {
+            "more signers are needed: each runs `tensorgate sign` on the same files, or lower `threshold`"
+        }
+        R::KeyExpired | R::KeyRevoked | R::KeyOutOfScope => {
+            "the signing key no longer counts for this repository: ask the publisher for a release signed with a current one"
+        }
+        R::DigestMismatch | R::SizeMismatch | R::CodeChanged => {
+            "the bytes are not what was signed: fetch the policy again, and do not use this copy"
+        }
+        R::FileMissing => "the policy is incomplete: fetch it again",
+        R::FileUnexpected => {
+            "only what was signed may lie in the directory: move it away, or have it signed"
+        }
+        R::ManifestMissing => "sign the directory with `tensorgate sign`, or give --manifest FILE",
+        R::ManifestExpired => {
+            "ask the publisher for a newer release, or sign again with a later --expires"
+        }
+        R::ManifestNotYetValid => "is this machine's clock right? it is behind the signer's",
+        R::ManifestRollback | R::ManifestFastForward => {
+            "a newer release was accepted here before: fetch that one, or sign this one with a higher --sequence"
+        }
+        R::ManifestRevoked | R::RevisionRevoked => "this release was called back: use another",
+        R::ManifestMalformed | R::ManifestUnknownField | R::ManifestTooLarge => {
+            "the manifest was damaged, or made by another version: have it signed again"
+        }
+        R::PayloadTypeUnsupported | R::PredicateTypeUnsupported => {
+            "this is a signature over something else than a policy"
+        }
+        R::RepoMismatch | R::RevisionMismatch => {
+            "this is a genuine policy, but not the one that was asked for: check --repo and --revision"
+        }
+        R::RevisionNotPinned => "give the full commit id, 40 hexadecimal digits; a branch moves",
+        R::FileNameUnsafe | R::FileNameCollision => {
+            "rename or remove the file in the repository: plain ASCII names, no twins, nothing hidden"
+        }
+        R::FileNotRegular => {
+            "replace the link by the file itself; a copy out of a cache that links needs `cp -RL`"
+        }
+        R::FileKindForbidden | R::FileKindMismatch | R::FormatUnknown => {
+            "a policy holds safetensors, JSON, tokenizer and text files: remove anything else"
+        }
+        R::FormatPickle | R::FormatArchive => {
+            "convert the weights to safetensors: loading this file could run code"
+        }
+        R::FormatExecutable | R::CodeUnreviewed => "remove it: no policy needs to bring a program",
+        R::ConfigNamesCode
+        | R::RemoteCodeRequested
+        | R::ProcessorUnknown
+        | R::ProcessorStateUnsafe => {
+            "the configuration would make the loader run code: remove the field"
+        }
+        R::ExternalUnpinned => "loading would pull in something that nobody signed",
+        R::JsonDuplicateKey | R::JsonMalformed | R::JsonTooLarge | R::WeightsIndexInvalid => {
+            "readers would understand this file differently, or not at all: write it again"
+        }
+        R::PolyglotPickle | R::PolyglotZip | R::TrailingBytes => {
+            "the file is more than weights: save it again with safetensors and do not use this copy"
+        }
+        R::WeightsNonFinite | R::NormalizerDegenerate => {
+            "numbers in it would drive the motors to nonsense: was training broken off?"
+        }
+        R::OmsSignatureInvalid | R::OmsUnsupported => "sign the policy with `tensorgate sign`",
+        _ => TENSORS,
+    }
+}
+
+/// The many ways in which a safetensors file can be wrong have one remedy.
+const TENSORS: &str = "no strict reader takes this safetensors file: save it again with a current safetensors library";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_safetensors_have_the_common_hint() {
+        for rejection in Rejection::ALL {
+            let code = rejection.code();
+            let about_tensors = code.starts_with("header-") || code.starts_with("tensor-");
+            let common = of(*rejection) == TENSORS;
+            assert_eq!(common, about_tensors, "{code}");
+        }
+    }
+
+    #[test]
+    fn hints_are_one_short_sentence() {
+        for rejection in Rejection::ALL {
+            let hint = of(*rejection);
+            assert!(
+                hint.len() <= 125 && !hint.ends_with('.'),
+                "{rejection}: {hint}"
+            );
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `tensorgate`: the gate between the Hugging Face Hub and a robot, as a command.
+//!
+//! Exit status 0: verified, fetched or done; 1: rejected; 2: could not check, or wrong usage.
+#![forbid(unsafe_code)]
+
+mod args;
+mod disk;
+mod failure;
+mod fetch;
+mod hints;
+mod inspect;
+mod keygen;
+mod keys;
+mod memory;
+mod output;
+mod progress;
+mod sign;
+mod text;
+mod trust;
+mod verify;
+
+use std::process::ExitCode;
+
+use args::Command;
+use failure::Failure;
+use output::{Output, Report};
+
+fn main() -> ExitCode {
+    match args::parse() {
+        Ok(cli) => {
+            let output = Output::new(cli.json);
+            let outcome = run(&cli.command, cli.json);
+            output.finish(outcome)
+        }
+        Err(usage) => output::usage(&usage),
+    }
+}
+
+fn run(command: &Command, json: bool) -> Result<Report, Failure> {
+    match command {
+        Command::Fetch(args) => fetch::run(args, json),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Keygen(args) => keygen::run(args),
+        Command::Sign(args) => sign::run(args),
+        Command::Verify(args) => verify::run(args),
+    }
+}

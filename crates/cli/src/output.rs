@@ -1,0 +1,187 @@
+//! The one place that prints: prose on standard error, data and JSON on standard output.
+//!
+//! It never uses `println!` and its kin, which panic when their reader is gone.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+
+use crate::args::Usage;
+use crate::failure::{Failure, Finding, Trouble};
+use crate::hints;
+use crate::text::plain;
+
+const REJECTED: u8 = 1;
+const ERROR: u8 = 2;
+
+/// How the outcome is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+/// What a command that succeeded has to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// `verified`, `fetched`, `done`; nothing where nothing was judged.
+    pub(crate) verdict: Option<&'static str>,
+    /// What it is about.
+    pub(crate) subject: String,
+    /// For people, a line each.
+    pub(crate) prose: Vec<String>,
+    /// What the user may pipe on.
+    pub(crate) data: String,
+    /// What is worth knowing beside the verdict.
+    pub(crate) notices: Vec<String>,
+    /// What the verdict rests on.
+    pub(crate) evidence: Value,
+    /// Further fields of the JSON object.
+    pub(crate) more: Map<String, Value>,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Tells the outcome; the exit status says it again.
+    pub(crate) fn finish(self, outcome: Result<Report, Failure>) -> ExitCode {
+        match (outcome, self.json) {
+            (Ok(report), true) => print_json(report_json(report), 0),
+            (Ok(report), false) => print_report(&report),
+            (Err(Failure::Rejected(all)), true) => print_json(rejected_json(&all), REJECTED),
+            (Err(Failure::Rejected(all)), false) => print_rejected(&all),
+            (Err(Failure::Error(trouble)), true) => {
+                print_json(error_json("could-not-check", &trouble), ERROR)
+            }
+            (Err(Failure::Error(trouble)), false) => print_error(&trouble),
+        }
+    }
+}
+
+/// Tells how the command is used: help and version are asked for, anything else is wrong usage.
+pub(crate) fn usage(usage: &Usage) -> ExitCode {
+    let asked_for = !usage.error.use_stderr();
+    if asked_for || !usage.json {
+        // Colours, and no word about a reader that has gone, are clap's.
+        usage.error.print().ok();
+        return ExitCode::from(if asked_for { 0 } else { ERROR });
+    }
+    let trouble = Trouble {
+        subject: String::new(),
+        detail: usage.error.to_string().trim_end().to_owned(),
+        hint: Some("see `tensorgate --help`".to_owned()),
+    };
+    print_json(error_json("usage", &trouble), ERROR)
+}
+
+fn print_report(report: &Report) -> ExitCode {
+    for line in &report.prose {
+        say(line);
+    }
+    for notice in &report.notices {
+        say(&format!("note: {notice}"));
+    }
+    write_data(&report.data, 0)
+}
+
+fn print_rejected(all: &[Finding]) -> ExitCode {
+    for finding in all {
+        let Finding {
+            rejection,
+            subject,
+            detail,
+        } = finding;
+        say(&format!("rejected: {rejection}: {subject:?}: {detail}"));
+    }
+    let mut told = Vec::new();
+    for hint in all.iter().map(|finding| hints::of(finding.rejection)) {
+        if !told.contains(&hint) {
+            say(&format!("hint: {hint}"));
+            told.push(hint);
+        }
+    }
+    ExitCode::from(REJECTED)
+}
+
+fn print_error(trouble: &Trouble) -> ExitCode {
+    say(&format!("error: {}", trouble.detail));
+    if let Some(hint) = &trouble.hint {
+        say(&format!("hint: {hint}"));
+    }
+    ExitCode::from(ERROR)
+}
+
+fn report_json(report: Report) -> Value {
+    let mut object = report.more;
+    if let Some(verdict) = report.verdict {
+        object.insert("verdict".into(), verdict.into());
+        object.insert("code".into(), Value::Null);
+        object.insert("subject".into(), report.subject.into());
+        object.insert("hint".into(), Value::Null);
+        object.insert("evidence".into(), report.evidence);
+        object.insert("rejections".into(), json!([]));
+        object.insert("notices".into(), report.notices.into());
+    }
+    object.into()
+}
+
+fn rejected_json(all: &[Finding]) -> Value {
+    let entry = |finding: &Finding| {
+        json!({
+            "code": finding.rejection.code(),
+            "subject": finding.subject,
+            "detail": finding.detail,
+        })
+    };
+    let first = all.first();
+    json!({
+        "verdict": "rejected",
+        "code": first.map(|finding| finding.rejection.code()),
+        "subject": first.map(|finding| &finding.subject),
+        "detail": first.map(|finding| &finding.detail),
+        "hint": first.map(|finding| hints::of(finding.rejection)),
+        "evidence": null,
+        "rejections": all.iter().map(entry).collect::<Vec<_>>(),
+    })
+}
+
+fn error_json(code: &str, trouble: &Trouble) -> Value {
+    json!({
+        "verdict": "error",
+        "code": code,
+        "subject": trouble.subject,
+        "detail": trouble.detail,
+        "hint": trouble.hint,
+        "evidence": null,
+        "rejections": [],
+    })
+}
+
+fn print_json(object: Value, status: u8) -> ExitCode {
+    write_data(&format!("{object}\n"), status)
+}
+
+/// Writes to standard output. A reader that has had enough is no error; a full disk is.
+fn write_data(data: &str, status: u8) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(data.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => ExitCode::from(status),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(status),
+        Err(error) => {
+            say(&format!(
+                "error: could not write to standard output: {error}"
+            ));
+            ExitCode::from(ERROR)
+        }
+    }
+}
+
+/// One line on standard error; if that is gone, so is the line, and the exit status remains.
+pub(crate) fn say(line: &str) {
+    writeln!(io::stderr(), "{}", plain(line)).ok();
+}

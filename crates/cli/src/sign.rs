@@ -1,0 +1,206 @@
+//! `tensorgate sign`: say what the files of a directory are, and vouch for it.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tensorgate_verify::{
+    About, Context, Directory, Limits, MANIFEST_FILE, Manifest, Repo, SignedManifest, SigningKey,
+    TrustPolicy, survey,
+};
+
+use crate::args::Sign;
+use crate::disk;
+use crate::failure::Failure;
+use crate::keys;
+use crate::output::Report;
+use crate::text::{count, thousands};
+
+pub(crate) fn run(args: &Sign) -> Result<Report, Failure> {
+    let limits = Limits::default();
+    let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
+    let directory = disk::open_directory(&args.dir)?;
+    let files = survey(&directory, &limits)?;
+    let about = about(args, &directory, &limits)?;
+    // Whole seconds, as people write them; rounded down, so that nothing is issued in the future.
+    let now = Timestamp::now();
+    let issued = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let repo = Repo::model(args.repo.clone(), args.revision.clone());
+    refuse_expired(args.expires, issued)?;
+    let manifest = Manifest::new(repo, args.sequence, (issued, args.expires), about, files);
+
+    let target = target(args);
+    let earlier = earlier(args, &target, &limits)?;
+    let added = earlier.is_some();
+    let signed = match earlier {
+        Some(earlier) => add_signature(earlier, manifest, &key, &target, &limits)?,
+        None => SignedManifest::sign(&manifest, &key, &limits)?,
+    };
+    prove(&signed, &key, now)?;
+    disk::replace(&target, &signed.to_bytes())
+        .map_err(|error| Failure::io("write", &target, &error))?;
+    let manifest = signed.untrusted_manifest(&limits)?;
+    Ok(report(args, &manifest, &signed, &key, &target, added))
+}
+
+/// What a verifier would say, in better words than "expires before it is issued".
+fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<(), Failure> {
+    if expires > issued {
+        return Ok(());
+    }
+    Err(Failure::rejected(
+        tensorgate_verify::Rejection::ManifestExpired,
+        "expires",
+        format!("would expire at {expires}, it is {issued}"),
+    ))
+}
+
+fn target(args: &Sign) -> PathBuf {
+    args.out
+        .clone()
+        .unwrap_or_else(|| args.dir.join(MANIFEST_FILE))
+}
+
+fn about(args: &Sign, directory: &Directory, limits: &Limits) -> Result<About, Failure> {
+    let policy_type = match &args.policy_type {
+        Some(policy_type) => policy_type.clone(),
+        None => type_in_config(directory, limits)?.ok_or_else(|| {
+            Failure::about(
+                &args.dir,
+                "config.json does not say what type the policy is",
+            )
+            .hint("give --policy-type, for instance `--policy-type act`")
+        })?,
+    };
+    let mut about = About::of_type(policy_type);
+    about.robot.clone_from(&args.robot);
+    Ok(about)
+}
+
+/// `type` of config.json, where LeRobot's policies have theirs.
+fn type_in_config(directory: &Directory, limits: &Limits) -> Result<Option<String>, Failure> {
+    let bytes = disk::untrusted_bytes(directory, "config.json", limits.small_file_bytes)?;
+    let config: Option<Value> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let policy_type = config.as_ref().and_then(|config| config["type"].as_str());
+    Ok(policy_type
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned))
+}
+
+/// The manifest that is where the new one goes, unless it is to be replaced.
+fn earlier(args: &Sign, target: &Path, limits: &Limits) -> Result<Option<SignedManifest>, Failure> {
+    if args.replace || !target.exists() {
+        return Ok(None);
+    }
+    match disk::manifest_at(target, limits) {
+        Ok(signed) => Ok(Some(signed)),
+        Err(Failure::Rejected(_)) => {
+            let detail = format!("{target:?} is there and is no manifest; nothing was touched");
+            Err(Failure::about(target, detail).hint("--replace puts the new manifest in its place"))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Signs the payload that is there, if it says what we would say now.
+fn add_signature(
+    mut signed: SignedManifest,
+    mut ours: Manifest,
+    key: &SigningKey,
+    target: &Path,
+    limits: &Limits,
+) -> Result<SignedManifest, Failure> {
+    let theirs = signed.untrusted_manifest(limits)?;
+    ours.issued = theirs.issued;
+    if ours.to_payload(limits)? != theirs.to_payload(limits)? {
+        let what = differences(&ours, &theirs).join(", ");
+        let detail = format!("{target:?} says something else ({what}); nothing was touched");
+        return Err(Failure::about(target, detail)
+            .hint("--replace puts the new manifest in its place, and drops the signatures there"));
+    }
+    signed.add_signature(key);
+    Ok(signed)
+}
+
+/// The fields in which two manifests differ.
+fn differences(ours: &Manifest, theirs: &Manifest) -> Vec<&'static str> {
+    let fields = [
+        ("repo or revision", ours.repo != theirs.repo),
+        ("sequence", ours.sequence != theirs.sequence),
+        ("expires", ours.expires != theirs.expires),
+        ("policy type or robot", ours.policy != theirs.policy),
+        ("files", ours.files != theirs.files),
+        ("externals", ours.externals != theirs.externals),
+        ("reviewed code", ours.reviewed_code != theirs.reviewed_code),
+    ];
+    fields
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+}
+
+/// Asks the verifier: somebody who trusts this key must accept this manifest now.
+fn prove(signed: &SignedManifest, key: &SigningKey, now: Timestamp) -> Result<(), Failure> {
+    let unusable =
+        |why: &dyn std::fmt::Display| Failure::about(Path::new("key"), format!("the key: {why}"));
+    let pem = key.public_pem().map_err(|error| unusable(&error))?;
+    let text = format!("threshold = 1\n[[keys]]\nname = 'signer'\npublic_key = '''{pem}'''");
+    let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    let trust = TrustPolicy::parse(&text, no_file).map_err(|error| unusable(&error))?;
+    trust.authenticate(signed, &Context::new(now))?;
+    Ok(())
+}
+
+fn report(
+    args: &Sign,
+    manifest: &Manifest,
+    signed: &SignedManifest,
+    key: &SigningKey,
+    target: &Path,
+    added: bool,
+) -> Report {
+    let digest = signed.digest();
+    let bytes: u64 = manifest.files.iter().map(|file| file.size).sum();
+    let key = key.public().id();
+    let action = if added {
+        "added a signature to"
+    } else {
+        "signed:"
+    };
+    let evidence = json!({
+        "repo": manifest.repo,
+        "sequence": manifest.sequence,
+        "issued": manifest.issued,
+        "expires": manifest.expires,
+        "policy": manifest.policy,
+        "manifest": digest.to_string(),
+        "key": key.to_string(),
+        "files": manifest.files.len(),
+        "bytes": bytes,
+    });
+    let more = json!({ "written": target, "added_signature": added });
+    Report {
+        verdict: Some("done"),
+        subject: args.dir.display().to_string(),
+        prose: vec![
+            format!("{action} {target:?}"),
+            format!(
+                "  repo       {}@{}",
+                manifest.repo.id, manifest.repo.revision
+            ),
+            format!("  sequence   {}", manifest.sequence),
+            format!("  policy     {:?}", manifest.policy.policy_type),
+            format!("  valid      {} to {}", manifest.issued, manifest.expires),
+            format!("  key        {key}"),
+            format!("  manifest   sha256 {digest}"),
+            format!(
+                "  files      {}, {} bytes",
+                count(manifest.files.len(), "file"),
+                thousands(bytes)
+            ),
+        ],
+        evidence,
+        more: more.as_object().cloned().unwrap_or_default(),
+        ..Report::default()
+    }
+}

@@ -1,0 +1,100 @@
+//! Numbers, tables and foreign text, for people.
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn thousands(n: impl Into<u64>) -> String {
+    let digits = n.into().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `n file` or `n files`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", thousands(n as u64))
+}
+
+/// Text of unknown origin without anything that moves a cursor or turns the reading direction.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '"' | '\'' | '\\' => out.push(c),
+            other => out.extend(other.escape_debug()),
+        }
+    }
+    out
+}
+
+/// Columns of foreign text, padded to their widest cell; those in `right` are aligned to the right.
+pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            row.iter()
+                .map(|cell| plain(cell).replace('\n', "\\n"))
+                .collect()
+        })
+        .collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells
+            .map(|cell: &String| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            line.push_str(&match right.contains(&column) {
+                true => format!("{cell:>width$}  "),
+                false => format!("{cell:<width$}  "),
+            });
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(thousands(n as u64), text);
+        }
+    }
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor() {
+        assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\r"), "a\\u{1b}[2Jb\\u{202e}c\\r");
+        assert_eq!(plain("it's \"fine\"\n"), "it's \"fine\"\n");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [
+            vec!["a".into(), "1".into()],
+            vec!["bcd".into(), "23".into()],
+        ];
+        assert_eq!(table(&rows, &[1]), "a     1\nbcd  23\n");
+        assert_eq!(table(&[vec!["a\nb\t".into()]], &[]), "a\\nb\\t\n");
+    }
+}

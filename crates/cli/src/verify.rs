@@ -1,0 +1,140 @@
+//! `tensorgate verify`: a directory against a trust policy.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tensorgate_verify::{
+    Context, Directory, Evidence, Limits, Policy, Proof, SignedManifest, Signer, Verified,
+};
+
+use crate::args::Verify;
+use crate::disk;
+use crate::failure::Failure;
+use crate::memory::Memory;
+use crate::output::Report;
+use crate::text::{count, thousands};
+use crate::trust;
+
+pub(crate) fn run(args: &Verify) -> Result<Report, Failure> {
+    let started = Instant::now();
+    let limits = Limits::default();
+    let trust = trust::load(&args.trust)?;
+    let directory = disk::open_directory(&args.dir)?;
+    let memory = Memory::open(args.state.as_deref())?;
+    let signed = manifest(args, &directory, &limits)?;
+    let manifest = trust.authenticate(&signed, &context(args, &memory))?;
+    let proof = if args.full {
+        Proof::Whole
+    } else {
+        Proof::Tensors
+    };
+    let policy = manifest.open(&directory, proof, &limits)?;
+    let notices = notices(args, policy.evidence(), &memory)?;
+    Ok(report(args, &policy, notices, started))
+}
+
+fn manifest(
+    args: &Verify,
+    directory: &Directory,
+    limits: &Limits,
+) -> Result<SignedManifest, Failure> {
+    match &args.manifest {
+        Some(file) => disk::manifest_at(file, limits),
+        None => disk::manifest_in(directory, limits),
+    }
+}
+
+fn context<'a>(args: &'a Verify, memory: &'a Memory) -> Context<'a> {
+    let mut context = Context::new(args.now.unwrap_or_else(Timestamp::now));
+    context.history = Some(memory);
+    context.repo = args.repo.as_ref();
+    context.revision = args.revision.as_ref();
+    context
+}
+
+/// Remembers the release, and says what is worth knowing beside the verdict.
+fn notices(args: &Verify, evidence: &Evidence, memory: &Memory) -> Result<Vec<String>, Failure> {
+    let mut notices = Vec::new();
+    match args.now {
+        // An instant that is not now may let pass what is not to count now.
+        Some(now) => notices.push(format!("judged as of {now}, as --now says; not remembered")),
+        None => notices.extend(memory.record(evidence)?),
+    }
+    if evidence.ignored_signatures > 0 {
+        let ignored = count(evidence.ignored_signatures, "more signature");
+        notices.push(format!(
+            "{ignored}, by no trusted key or wrong, did not count"
+        ));
+    }
+    Ok(notices)
+}
+
+fn report(
+    args: &Verify,
+    policy: &Verified<Policy>,
+    notices: Vec<String>,
+    started: Instant,
+) -> Report {
+    let evidence = policy.evidence();
+    let seconds = started.elapsed().as_secs_f64();
+    let bytes: u64 = policy.manifest().files.iter().map(|file| file.size).sum();
+    let files = policy.files().len();
+    let mut json = evidence_json(evidence);
+    json["expires"] = policy.manifest().expires.to_string().into();
+    json["now_given"] = args.now.is_some().into();
+    json["full"] = args.full.into();
+    json["files"] = files.into();
+    json["bytes"] = bytes.into();
+    json["seconds"] = seconds.into();
+    let mut prose = vec![format!("verified: {:?}", args.dir)];
+    prose.extend(evidence_lines(evidence));
+    prose.push(format!("  expires    {}", policy.manifest().expires));
+    prose.push(format!(
+        "  files      {}, {} bytes, in {seconds:.2} s",
+        count(files, "file"),
+        thousands(bytes)
+    ));
+    Report {
+        verdict: Some("verified"),
+        subject: args.dir.display().to_string(),
+        prose,
+        notices,
+        evidence: json,
+        ..Report::default()
+    }
+}
+
+/// What a verdict rests on, for people.
+pub(crate) fn evidence_lines(evidence: &Evidence) -> Vec<String> {
+    let mut lines = vec![
+        format!("  repo       {}@{}", evidence.repo, evidence.revision),
+        format!("  sequence   {}", evidence.sequence),
+    ];
+    for signer in &evidence.signers {
+        lines.push(format!(
+            "  signed by  {:?}, key {}",
+            signer.name, signer.key
+        ));
+    }
+    lines.push(format!("  manifest   sha256 {}", evidence.manifest));
+    lines
+}
+
+/// What a verdict rests on, for programs.
+pub(crate) fn evidence_json(evidence: &Evidence) -> Value {
+    let signer = |signer: &Signer| json!({ "name": signer.name, "key": signer.key.to_string() });
+    json!({
+        "repo": {
+            "type": evidence.repo_type.to_string(),
+            "id": evidence.repo.as_str(),
+            "revision": evidence.revision.as_str(),
+        },
+        "sequence": evidence.sequence,
+        "signers": evidence.signers.iter().map(signer).collect::<Vec<_>>(),
+        "ignored_signatures": evidence.ignored_signatures,
+        "manifest": evidence.manifest.to_string(),
+        "trust_policy": evidence.trust_policy.to_string(),
+        "now": evidence.now.to_string(),
+    })
+}

@@ -1,0 +1,511 @@
+//! Every way to tamper with a policy that we could think of, and the word for each.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+
+use crate::support::{REVISION, Workshop, weights};
+
+#[test]
+fn a_signed_policy_is_verified() {
+    let workshop = Workshop::signed();
+    for options in [
+        &[][..],
+        &["--full"],
+        &["--repo", "acme/walk", "--revision", REVISION],
+    ] {
+        let run = workshop.verify(options);
+        run.expect(0).says("verified: \"walk\"\n");
+        run.says(&format!("acme/walk@{REVISION}\n"));
+        run.says("sequence   5\n")
+            .says("signed by  \"release\", key ");
+        run.says("3 files, ");
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn the_evidence_is_in_the_json() {
+    let workshop = Workshop::signed();
+    let object = workshop.verify(&["--json"]).json();
+    assert_eq!(object["verdict"], "verified");
+    assert_eq!(object["subject"], "walk");
+    for absent in ["code", "hint"] {
+        assert_eq!(object[absent], serde_json::Value::Null);
+    }
+    assert_eq!(object["rejections"], serde_json::json!([]));
+    let evidence = &object["evidence"];
+    assert_eq!(evidence["repo"]["type"], "model");
+    assert_eq!(evidence["repo"]["id"], "acme/walk");
+    assert_eq!(evidence["repo"]["revision"], REVISION);
+    assert_eq!(evidence["sequence"], 5);
+    assert_eq!(evidence["signers"][0]["name"], "release");
+    for digest in ["manifest", "trust_policy"] {
+        assert_eq!(evidence[digest].as_str().unwrap().len(), 64);
+    }
+    assert_eq!(evidence["files"], 3);
+    assert_eq!(evidence["bytes"], weights().len() + 15 + 7);
+    assert_eq!(evidence["now_given"], false);
+    assert!(evidence["seconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn every_tampering_has_its_word() {
+    let end = weights().len() - 1;
+    let pickle: &[u8] = b"\x80\x04\x95\x0a\0\0\0\0\0\0\0\x8c\x02os\x94.";
+    type Tampering<'a> = (&'a str, &'a str, &'a dyn Fn(&Workshop));
+    let cases: [Tampering<'_>; 24] = [
+        ("digest-mismatch", "model.safetensors#gain", &|w| {
+            w.flip("walk/model.safetensors", end)
+        }),
+        ("digest-mismatch", "model.safetensors", &|w| {
+            w.flip("walk/model.safetensors", 9)
+        }),
+        ("digest-mismatch", "README.md", &|w| {
+            w.flip("walk/README.md", 0)
+        }),
+        ("digest-mismatch", "config.json", &|w| {
+            w.write("walk/config.json", r#"{"type": "sac"}"#)
+        }),
+        ("size-mismatch", "config.json", &|w| {
+            w.write("walk/config.json", r#"{"type":"act","type":"x"}"#)
+        }),
+        ("size-mismatch", "model.safetensors", &|w| {
+            w.write("walk/model.safetensors", pickle)
+        }),
+        ("size-mismatch", "model.safetensors", &|w| {
+            w.write("walk/model.safetensors", "")
+        }),
+        ("size-mismatch", "README.md", &|w| {
+            w.write("walk/README.md", "# walk\n\n")
+        }),
+        ("digest-mismatch", "model.safetensors", &|w| {
+            let padded = [pickle, &vec![b'.'; weights().len() - pickle.len()]].concat();
+            w.write("walk/model.safetensors", padded);
+        }),
+        ("file-missing", "model.safetensors", &|w| {
+            w.remove("walk/model.safetensors")
+        }),
+        ("file-unexpected", "LICENSE", &|w| {
+            w.write("walk/LICENSE", "")
+        }),
+        ("file-unexpected", "deep/config.json", &|w| {
+            w.write("walk/deep/config.json", "{}")
+        }),
+        ("file-unexpected", ".gitattributes", &|w| {
+            w.write("walk/.gitattributes", "")
+        }),
+        ("file-unexpected", "Config.json", &|w| {
+            w.write("walk/Config.json", "{}")
+        }),
+        ("file-name-unsafe", ".git", &|w| {
+            fs::create_dir(w.path("walk/.git")).unwrap()
+        }),
+        ("file-name-unsafe", "a\tb", &|w| w.write("walk/a\tb", "")),
+        ("file-not-regular", "config.json", &|w| {
+            fs::rename(w.path("walk/config.json"), w.path("config.json")).unwrap();
+            symlink("../config.json", w.path("walk/config.json")).unwrap();
+        }),
+        ("file-not-regular", "LICENSE", &|w| {
+            symlink("/etc/passwd", w.path("walk/LICENSE")).unwrap()
+        }),
+        ("file-not-regular", "README.md", &|w| {
+            w.remove("walk/README.md");
+            fifo(w, "walk/README.md");
+        }),
+        ("file-not-regular", "deep", &|w| {
+            symlink("..", w.path("walk/deep")).unwrap()
+        }),
+        ("file-not-regular", "socket", &|w| {
+            drop(UnixListener::bind(w.path("walk/socket")).unwrap())
+        }),
+        ("file-not-regular", "policy.dsse.json", &|w| {
+            fs::rename(w.path("walk/policy.dsse.json"), w.path("other")).unwrap();
+            symlink("../other", w.path("walk/policy.dsse.json")).unwrap();
+        }),
+        ("file-not-regular", "policy.dsse.json", &|w| {
+            w.remove("walk/policy.dsse.json");
+            fifo(w, "walk/policy.dsse.json");
+        }),
+        ("manifest-missing", "policy.dsse.json", &|w| {
+            w.remove("walk/policy.dsse.json")
+        }),
+    ];
+    for (code, subject, tamper) in cases {
+        let workshop = Workshop::signed();
+        tamper(&workshop);
+        workshop.verify(&[]).rejected(code, subject);
+        let object = workshop.verify(&["--json"]);
+        object.expect(1);
+        let object = object.json();
+        assert_eq!(
+            (&object["code"], &object["subject"]),
+            (&code.into(), &subject.into())
+        );
+    }
+}
+
+#[test]
+fn swapped_files_are_not_the_signed_ones() {
+    let workshop = Workshop::new();
+    workshop.keygen("release");
+    workshop.policy("walk");
+    workshop.write("walk/a.safetensors", weights());
+    let mut other = weights();
+    let end = other.len() - 1;
+    other[end] = 7;
+    workshop.write("walk/b.safetensors", other);
+    workshop.trust(1, &["release"]);
+    workshop.sign(&[]).expect(0);
+    workshop.verify(&[]).expect(0);
+    fs::rename(workshop.path("walk/a.safetensors"), workshop.path("c")).unwrap();
+    fs::rename(
+        workshop.path("walk/b.safetensors"),
+        workshop.path("walk/a.safetensors"),
+    )
+    .unwrap();
+    fs::rename(workshop.path("c"), workshop.path("walk/b.safetensors")).unwrap();
+    let run = workshop.verify(&[]);
+    run.rejected("digest-mismatch", "a.safetensors#gain");
+    run.says("rejected: digest-mismatch: \"b.safetensors#gain\"");
+}
+
+#[test]
+fn every_rejection_is_listed_and_the_hint_once() {
+    let workshop = Workshop::signed();
+    workshop.write("walk/LICENSE", "");
+    workshop.write("walk/NOTICE", "");
+    workshop.flip("walk/README.md", 0);
+    workshop.remove("walk/config.json");
+    let object = workshop.verify(&["--json"]);
+    object.expect(1);
+    let object = object.json();
+    let all: Vec<_> = object["rejections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["code"].as_str().unwrap(),
+                one["subject"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("file-unexpected", "LICENSE"),
+        ("file-unexpected", "NOTICE"),
+        ("digest-mismatch", "README.md"),
+        ("file-missing", "config.json"),
+    ];
+    assert_eq!(all, expected);
+    assert_eq!(object["verdict"], "rejected");
+    assert!(object["rejections"][0]["detail"].is_string() && object["hint"].is_string());
+    let run = workshop.verify(&[]);
+    assert_eq!(
+        run.stderr.matches("hint: only what was signed").count(),
+        1,
+        "{run:#?}"
+    );
+}
+
+#[test]
+fn another_key_is_not_trusted() {
+    let workshop = Workshop::signed();
+    workshop.keygen("other");
+    workshop.trust(1, &["other"]);
+    workshop
+        .verify(&[])
+        .rejected("signature-invalid", "signatures");
+}
+
+#[test]
+fn a_changed_manifest_has_no_good_signature() {
+    let workshop = Workshop::signed();
+    let text = String::from_utf8(workshop.read("walk/policy.dsse.json")).unwrap();
+    let mut envelope: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // "eyJfdHlwZSI6" is the beginning of every statement; the capital changes a name inside.
+    let payload = envelope["payload"]
+        .as_str()
+        .unwrap()
+        .replacen("YWN0", "YWN1", 1);
+    envelope["payload"] = payload.into();
+    workshop.write("walk/policy.dsse.json", envelope.to_string());
+    assert_ne!(envelope.to_string(), text);
+    workshop
+        .verify(&[])
+        .rejected("signature-invalid", "signatures");
+    for (bytes, code) in [
+        ("{}", "manifest-malformed"),
+        ("", "manifest-malformed"),
+        (
+            r#"{"payloadType":"text/plain","payload":"","signatures":[]}"#,
+            "payload-type-unsupported",
+        ),
+        (r#"{"payload":"","payload":""}"#, "json-duplicate-key"),
+    ] {
+        workshop.write("walk/policy.dsse.json", bytes);
+        let run = workshop.verify(&[]);
+        run.expect(1).says(&format!("rejected: {code}: "));
+    }
+    workshop.write("walk/policy.dsse.json", vec![b' '; (16 << 20) + 1]);
+    workshop
+        .verify(&[])
+        .rejected("manifest-too-large", "envelope");
+}
+
+#[test]
+fn two_keys_must_have_signed() {
+    let workshop = Workshop::signed();
+    workshop.keygen("second");
+    workshop.trust(2, &["release", "second"]);
+    workshop
+        .verify(&[])
+        .rejected("threshold-not-met", "signatures");
+    workshop.sign_as("second", &[]).expect(0);
+    let signers = workshop.verify(&["--json"]).json()["evidence"]["signers"].clone();
+    assert_eq!(signers.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn signatures_that_do_not_count_are_told() {
+    let workshop = Workshop::signed();
+    workshop.keygen("stranger");
+    workshop.sign_as("stranger", &[]).expect(0);
+    let run = workshop.verify(&[]);
+    run.expect(0)
+        .says("note: 1 more signature, by no trusted key or wrong, did not count");
+    assert_eq!(
+        workshop.verify(&["--json"]).json()["evidence"]["ignored_signatures"],
+        1
+    );
+}
+
+#[test]
+fn what_was_asked_for_is_what_must_be_there() {
+    let workshop = Workshop::signed();
+    workshop
+        .verify(&["--repo", "acme/run"])
+        .rejected("repo-mismatch", "repo");
+    let other = "f".repeat(40);
+    workshop
+        .verify(&["--revision", &other])
+        .rejected("revision-mismatch", "revision");
+    for (option, value) in [
+        ("--revision", "main"),
+        ("--revision", &REVISION[..12]),
+        ("--repo", "walk"),
+    ] {
+        workshop
+            .verify(&[option, value])
+            .could_not_check("invalid value");
+    }
+}
+
+#[test]
+fn time_decides() {
+    let workshop = Workshop::signed();
+    workshop
+        .verify(&["--now", "2099-01-01T00:00:00Z"])
+        .rejected("manifest-expired", "expires");
+    workshop
+        .verify(&["--now", "2020-01-01T00:00:00Z"])
+        .rejected("manifest-not-yet-valid", "issued");
+    let run = workshop.verify(&["--now", "2098-12-31T23:59:59Z", "--json"]);
+    let object = run.expect(0).json();
+    assert_eq!(object["evidence"]["now_given"], true);
+    assert_eq!(object["evidence"]["now"], "2098-12-31T23:59:59Z");
+    assert!(object["notices"][0].as_str().unwrap().contains("--now"));
+    workshop
+        .verify(&["--now", "tomorrow"])
+        .could_not_check("an instant has date, time and zone");
+}
+
+#[test]
+fn an_older_release_does_not_come_back() {
+    let workshop = Workshop::signed();
+    workshop.verify(&[]).expect(0);
+    workshop.verify(&[]).expect(0);
+    workshop.sign(&["--sequence", "4", "--replace"]).expect(0);
+    workshop
+        .verify(&[])
+        .rejected("manifest-rollback", "sequence");
+    // The same number with other content is no better.
+    workshop.write("walk/README.md", "# other\n");
+    workshop.sign(&["--replace"]).expect(0);
+    workshop
+        .verify(&[])
+        .rejected("manifest-rollback", "sequence");
+    workshop.sign(&["--sequence", "6", "--replace"]).expect(0);
+    workshop.verify(&[]).expect(0);
+    // Another place remembers for itself.
+    workshop.sign(&["--sequence", "2", "--replace"]).expect(0);
+    workshop
+        .verify(&[])
+        .rejected("manifest-rollback", "sequence");
+    workshop.verify(&["--state", "other"]).expect(0);
+}
+
+#[test]
+fn only_what_was_verified_in_full_is_remembered() {
+    let workshop = Workshop::signed();
+    workshop.sign(&["--sequence", "9", "--replace"]).expect(0);
+    workshop.flip("walk/README.md", 0);
+    workshop
+        .verify(&[])
+        .rejected("digest-mismatch", "README.md");
+    workshop.flip("walk/README.md", 0);
+    // Nor what only counts at another time.
+    workshop
+        .verify(&["--now", "2098-01-01T00:00:00Z"])
+        .expect(0);
+    workshop.sign(&["--sequence", "5", "--replace"]).expect(0);
+    workshop.verify(&[]).expect(0);
+}
+
+#[test]
+fn a_damaged_or_lost_memory_is_no_verdict() {
+    let workshop = Workshop::signed();
+    workshop.verify(&["--state", "state"]).expect(0);
+    let record = "state/rollback/model--acme--walk.json";
+    let before = workshop.read(record);
+    for bytes in ["", "{}", "{\"sequence\":1}"] {
+        workshop.write(record, bytes);
+        let run = workshop.verify(&["--state", "state"]);
+        run.could_not_check("is damaged");
+        run.says("hint: ");
+    }
+    workshop.remove(record);
+    workshop
+        .verify(&["--state", "state"])
+        .could_not_check("is lost");
+    let object = workshop.verify(&["--state", "state", "--json"]);
+    assert_eq!(object.expect(2).json()["subject"], record);
+    workshop.write(record, before);
+    workshop.verify(&["--state", "state"]).expect(0);
+    workshop.chmod("state", 0o777);
+    workshop
+        .verify(&["--state", "state"])
+        .could_not_check("could be changed by others");
+}
+
+#[test]
+fn where_nothing_may_be_remembered_the_verdict_stands() {
+    let workshop = Workshop::signed();
+    // sysfs takes no directories from anybody, root included.
+    let run = workshop.verify(&["--state", "/sys/tensorgate"]);
+    run.expect(0)
+        .says("note: not remembered, so a later rollback will not be noticed here");
+    let object = workshop
+        .verify(&["--state", "/sys/tensorgate", "--json"])
+        .json();
+    assert_eq!(object["verdict"], "verified");
+    assert_eq!(object["notices"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_trust_policy_that_others_can_write_is_not_used() {
+    let workshop = Workshop::signed();
+    for mode in [0o666, 0o664, 0o646] {
+        workshop.chmod("trust.toml", mode);
+        let run = workshop.verify(&[]);
+        run.could_not_check("the trust policy \"trust.toml\" cannot be used");
+        run.says("chmod go-w");
+    }
+    workshop.chmod("trust.toml", 0o644);
+    workshop.chmod("release.pub.pem", 0o666);
+    workshop
+        .verify(&[])
+        .could_not_check("the key file \"release.pub.pem\"");
+}
+
+#[test]
+fn a_malformed_trust_policy_is_shown_with_its_line() {
+    let workshop = Workshop::signed();
+    let cases = [
+        ("threshold = 1\ntreshold = 2\n", "line 2"),
+        ("threshold = 1\n[[keys]\n", "line 2"),
+        (
+            "threshold = 1\n[[keys]]\nname = \"a\"\nrepos = [\"x\"]\n",
+            "line 4",
+        ),
+        ("", "missing field `threshold`"),
+        ("threshold = 0\n", "a threshold of 0 would trust everybody"),
+        (
+            "threshold = 1\n",
+            "a threshold of 1 cannot be met by 0 keys",
+        ),
+        (
+            "threshold = 1\n[[keys]]\nname = \"a\"\n",
+            "give one of `public_key` and `public_key_file`",
+        ),
+        (
+            "threshold = 1\n[[keys]]\nname = \"a\"\npublic_key = \"x\"\n",
+            "not an ed25519 public key in PEM",
+        ),
+        (
+            "threshold = 1\n[[keys]]\nname = \"a\"\npublic_key_file = \"x\"\n",
+            "the key file \"x\": No such file",
+        ),
+    ];
+    for (text, why) in cases {
+        workshop.write("trust.toml", text);
+        let run = workshop.verify(&[]);
+        run.could_not_check(why);
+        run.says("\nhint: ");
+        let object = workshop.verify(&["--json"]);
+        let object = object.expect(2).json();
+        assert_eq!(
+            (&object["verdict"], &object["code"]),
+            (&"error".into(), &"could-not-check".into())
+        );
+        assert!(object["detail"].as_str().unwrap().contains(why));
+    }
+}
+
+#[test]
+fn what_is_not_there_cannot_be_checked() {
+    let workshop = Workshop::signed();
+    let verify = |dir: &str, trust: &str| workshop.run(["verify", dir, "--trust", trust]);
+    verify("missing", "trust.toml").could_not_check("could not open the directory \"missing\"");
+    verify("trust.toml", "trust.toml").could_not_check("Not a directory");
+    verify("walk", "missing.toml").could_not_check("No such file");
+    verify("walk", "walk").could_not_check("not a regular file");
+    verify("walk", "/dev/null").could_not_check("not a regular file");
+    workshop
+        .verify(&["--manifest", "missing.json"])
+        .could_not_check("could not read the manifest \"missing.json\"");
+    workshop
+        .verify(&["--manifest", "walk"])
+        .could_not_check("not a regular file");
+}
+
+#[test]
+fn a_manifest_can_lie_elsewhere() {
+    let workshop = Workshop::signed();
+    fs::rename(
+        workshop.path("walk/policy.dsse.json"),
+        workshop.path("m.json"),
+    )
+    .unwrap();
+    workshop.verify(&["--manifest", "m.json"]).expect(0);
+    workshop.flip("walk/README.md", 0);
+    workshop
+        .verify(&["--manifest", "m.json"])
+        .rejected("digest-mismatch", "README.md");
+}
+
+#[test]
+fn a_link_to_the_directory_is_the_users_own() {
+    let workshop = Workshop::signed();
+    symlink("walk", workshop.path("current")).unwrap();
+    workshop
+        .run(["verify", "current", "--trust", "trust.toml"])
+        .expect(0);
+}
+
+fn fifo(workshop: &Workshop, name: &str) {
+    let made = std::process::Command::new("mkfifo")
+        .arg(workshop.path(name))
+        .status();
+    assert!(made.unwrap().success());
+}

@@ -1,0 +1,8 @@
+//! The receiver against an honest gate, and against everybody else who can publish.
+#![cfg(test)]
+
+mod props;
+mod receive;
+mod refusals;
+mod states;
+mod support;

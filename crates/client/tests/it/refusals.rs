@@ -1,0 +1,165 @@
+//! Announcements that are refused, each for its own reason, and change nothing.
+
+use std::time::Instant;
+
+use crate::support::*;
+use tensorgate_client::*;
+use tensorgate_verify::Rejection;
+
+/// What `announcement` is refused for, by a receiver that runs release 5 of the gate's session 1.
+#[track_caller]
+fn refused(announcement: Announcement) -> Rejection {
+    let (mut receiver, at) = (receiver(), Instant::now());
+    Gate::new(5).at(1, 2).send(&mut receiver, at);
+    let code = refusal(receiver.announce(announcement, now(), at));
+    assert_eq!(receiver.state(at), State::Active);
+    assert_eq!(receiver.receiving(), None);
+    assert_eq!(receiver.policy().unwrap().evidence().sequence, 5);
+    code
+}
+
+#[test]
+fn an_unknown_key() {
+    let foreign = Gate::signed_by(2, REPO, 6).at(2, 1);
+    assert_eq!(refused(foreign.announcement()), Rejection::SignatureInvalid);
+}
+
+#[test]
+fn another_repository() {
+    let other = Gate::signed_by(1, "acme/grasp", 6).at(2, 1);
+    assert_eq!(refused(other.announcement()), Rejection::RepoMismatch);
+}
+
+#[test]
+fn another_commit() {
+    let revision = Some("89abcdef0123456789abcdef0123456789abcdef".parse().unwrap());
+    let mut receiver = Receiver::new(
+        trust(1),
+        Expectations {
+            repo: None,
+            revision,
+        },
+    );
+    let result = receiver.announce(Gate::new(5).announcement(), now(), Instant::now());
+    assert_eq!(refusal(result), Rejection::RevisionMismatch);
+}
+
+#[test]
+fn an_older_release() {
+    let old = Gate::new(4).at(2, 1);
+    assert_eq!(refused(old.announcement()), Rejection::ManifestRollback);
+}
+
+#[test]
+fn an_older_release_of_each_repository_that_ran() {
+    let (mut receiver, at) = (
+        Receiver::new(trust(1), Expectations::default()),
+        Instant::now(),
+    );
+    Gate::new(5).send(&mut receiver, at);
+    Gate::signed_by(1, "acme/grasp", 1)
+        .at(1, 2)
+        .send(&mut receiver, at);
+    let old = Gate::new(4).at(1, 3);
+    let result = receiver.announce(old.announcement(), now(), at);
+    assert_eq!(refusal(result), Rejection::ManifestRollback);
+    Gate::new(5).at(1, 3).send(&mut receiver, at);
+}
+
+#[test]
+fn an_older_epoch_of_the_session() {
+    let old = Gate::new(6).at(1, 1);
+    assert_eq!(refused(old.announcement()), Rejection::ManifestRollback);
+}
+
+#[test]
+fn epoch_zero() {
+    let unknown = Gate::new(6).at(2, 0);
+    assert_eq!(
+        refused(unknown.announcement()),
+        Rejection::ManifestMalformed
+    );
+}
+
+#[test]
+fn an_expired_manifest() {
+    let mut receiver = receiver();
+    let later = instant("2027-11-01T00:00:00Z");
+    let result = receiver.announce(Gate::new(5).announcement(), later, Instant::now());
+    assert_eq!(refusal(result), Rejection::ManifestExpired);
+}
+
+#[test]
+fn a_policy_beyond_the_bound() {
+    let (gate, at) = (Gate::new(5), Instant::now());
+    let total: u64 = gate
+        .policy
+        .manifest()
+        .files
+        .iter()
+        .map(|file| file.size)
+        .sum();
+    let mut too_small = receiver().with_max_bytes(total - 1);
+    let result = too_small.announce(gate.announcement(), now(), at);
+    assert_eq!(refusal(result), Rejection::SizeMismatch);
+    assert_eq!(too_small.state(at), State::NoPolicy);
+    gate.send(&mut receiver().with_max_bytes(total), at);
+}
+
+#[test]
+fn an_envelope_beyond_the_bound() {
+    let huge = Announcement {
+        envelope: vec![b' '; (16 << 20) + 1],
+        ..Gate::new(6).at(2, 1).announcement()
+    };
+    assert_eq!(refused(huge), Rejection::ManifestTooLarge);
+}
+
+#[test]
+fn a_fragment_size_that_is_none() {
+    for fragment_size in [0, 1024, (64 << 10) + 1, 16 << 20] {
+        let odd = Announcement {
+            fragment_size,
+            ..Gate::new(6).at(2, 1).announcement()
+        };
+        assert_eq!(refused(odd), Rejection::SizeMismatch);
+    }
+}
+
+#[test]
+fn a_table_of_another_length() {
+    let mut short = Gate::new(6).at(2, 1).announcement();
+    short.fragment_digests.pop();
+    assert_eq!(refused(short), Rejection::SizeMismatch);
+    let mut long = Gate::new(6).at(2, 1).announcement();
+    long.fragment_digests.extend([0; 32]);
+    long.fragment_count += 1;
+    assert_eq!(refused(long), Rejection::SizeMismatch);
+}
+
+#[test]
+fn a_table_of_other_weights() {
+    let mut announcement = Gate::new(6).at(2, 1).announcement();
+    announcement.fragment_digests = Gate::new(7).announcement().fragment_digests;
+    assert_eq!(refused(announcement), Rejection::DigestMismatch);
+}
+
+#[test]
+fn a_file_that_is_missing_foreign_or_altered() {
+    let genuine = Gate::new(6).at(2, 1).announcement();
+    let mut missing = genuine.clone();
+    missing.files.pop();
+    assert_eq!(refused(missing), Rejection::FileMissing);
+    let mut foreign = genuine.clone();
+    foreign.files.push(("README.md".to_owned(), Vec::new()));
+    assert_eq!(refused(foreign), Rejection::FileUnexpected);
+    let mut outside = genuine.clone();
+    outside.files[0].0 = "../config.json".to_owned();
+    assert_eq!(refused(outside), Rejection::FileNameUnsafe);
+    let mut altered = genuine.clone();
+    altered.files[0].1[2] ^= 1;
+    assert_eq!(refused(altered), Rejection::DigestMismatch);
+    let mut header = genuine;
+    header.files[1].1[20] ^= 1;
+    assert_eq!(refused(header), Rejection::DigestMismatch);
+}

@@ -1,0 +1,242 @@
+//! Leases, withdrawal and revocation.
+
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use tensorgate_client::*;
+use tensorgate_verify::Rejection;
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// A receiver that runs release 5, and the instant at which it was activated.
+fn running() -> (Gate, Receiver, Instant) {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    gate.send(&mut receiver, at);
+    (gate, receiver, at)
+}
+
+#[test]
+fn an_announcement_alone_is_no_licence_for_ever() {
+    let (_, receiver, at) = running();
+    assert!(receiver.active(at + DEFAULT_LEASE - MOMENT).is_some());
+    assert_eq!(receiver.state(at + DEFAULT_LEASE), State::Stale);
+    assert!(receiver.active(at + DEFAULT_LEASE).is_none());
+    assert!(receiver.policy().is_some());
+}
+
+#[test]
+fn heartbeats_keep_it_active_and_wake_it_again() {
+    let (gate, mut receiver, at) = running();
+    receiver.status(&gate.heartbeat(1), at);
+    assert_eq!(receiver.state(at + LEASE - MOMENT), State::Active);
+    assert_eq!(receiver.state(at + LEASE), State::Stale);
+    receiver.status(&gate.heartbeat(2), at + 3 * LEASE);
+    assert_eq!(receiver.state(at + 3 * LEASE), State::Active);
+}
+
+#[test]
+fn heartbeats_that_arrive_during_the_transfer_count() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    receiver.status(&gate.heartbeat(1), at);
+    for index in 0..gate.count() {
+        receiver.fragment(&gate.fragment(index), at).unwrap();
+    }
+    assert_eq!(receiver.state(at + LEASE - MOMENT), State::Active);
+    assert_eq!(receiver.state(at + LEASE), State::Stale);
+}
+
+#[test]
+fn repeated_and_older_heartbeats_do_not_count() {
+    let (gate, mut receiver, at) = running();
+    receiver.status(&gate.heartbeat(7), at);
+    for sequence in [7, 6, 0] {
+        receiver.status(&gate.heartbeat(sequence), at + LEASE);
+        assert_eq!(receiver.state(at + LEASE), State::Stale);
+    }
+}
+
+#[test]
+fn heartbeats_of_something_else_do_not_count() {
+    let (gate, mut receiver, at) = running();
+    let late = at + DEFAULT_LEASE;
+    let beat = gate.heartbeat(1);
+    receiver.status(
+        &Status {
+            session: [9; 16],
+            ..beat
+        },
+        late,
+    );
+    receiver.status(&Status { epoch: 2, ..beat }, late);
+    receiver.status(
+        &Status {
+            manifest_digest: [9; 32],
+            ..beat
+        },
+        late,
+    );
+    assert_eq!(receiver.state(late), State::Stale);
+    receiver.status(&beat, late);
+    assert_eq!(receiver.state(late), State::Active);
+}
+
+#[test]
+fn a_lease_is_bounded_whatever_the_heartbeat_says() {
+    let (gate, mut receiver, at) = running();
+    receiver.status(
+        &Status {
+            lease: Duration::MAX,
+            ..gate.heartbeat(1)
+        },
+        at,
+    );
+    assert_eq!(receiver.state(at + MAX_LEASE - MOMENT), State::Active);
+    assert_eq!(receiver.state(at + MAX_LEASE), State::Stale);
+}
+
+#[test]
+fn withdrawal_is_immediate_and_can_be_taken_back() {
+    let (gate, mut receiver, at) = running();
+    receiver.status(&gate.heartbeat(3), at);
+    receiver.status(&gate.status(1, Status::WITHDRAWN), at);
+    assert_eq!(
+        receiver.state(at),
+        State::Stale,
+        "a stop counts though it comes late"
+    );
+    receiver.status(&gate.heartbeat(2), at);
+    assert_eq!(
+        receiver.state(at),
+        State::Stale,
+        "an older heartbeat does not undo it"
+    );
+    receiver.status(&gate.heartbeat(4), at);
+    assert_eq!(receiver.state(at), State::Active);
+}
+
+#[test]
+fn every_state_but_ready_stops() {
+    let (gate, mut receiver, at) = running();
+    let others = (0..=u8::MAX).filter(|state| ![Status::READY, Status::REVOKED].contains(state));
+    for (sequence, state) in (1..).step_by(2).zip(others) {
+        receiver.status(&gate.status(sequence, state), at);
+        assert_eq!(receiver.state(at), State::Stale, "state {state}");
+        receiver.status(&gate.heartbeat(sequence + 1), at);
+        assert_eq!(receiver.state(at), State::Active);
+    }
+}
+
+#[test]
+fn withdrawn_while_it_was_received_it_does_not_start() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    receiver.status(&gate.status(1, Status::WITHDRAWN), at);
+    for index in 0..gate.count() {
+        receiver.fragment(&gate.fragment(index), at).unwrap();
+    }
+    assert_eq!(receiver.state(at), State::Stale);
+}
+
+#[test]
+fn revocation_is_immediate_and_latched() {
+    let (gate, mut receiver, at) = running();
+    receiver.status(&gate.status(1, Status::REVOKED), at);
+    assert_eq!(receiver.state(at), State::Revoked);
+    receiver.status(&gate.heartbeat(2), at);
+    assert_eq!(receiver.state(at), State::Revoked);
+    assert!(receiver.active(at).is_none());
+    let again = gate.at(2, 1);
+    let result = receiver.announce(again.announcement(), now(), at);
+    assert_eq!(refusal(result), Rejection::ManifestRevoked);
+    Gate::new(6).at(2, 1).send(&mut receiver, at);
+    assert_eq!(receiver.state(at), State::Active, "another policy ends it");
+}
+
+#[test]
+fn a_revocation_by_another_session_counts() {
+    let (gate, mut receiver, at) = running();
+    let foreign = Status {
+        session: [9; 16],
+        ..gate.status(1, Status::REVOKED)
+    };
+    receiver.status(&foreign, at);
+    assert_eq!(receiver.state(at), State::Revoked);
+}
+
+#[test]
+fn a_revocation_before_and_during_the_transfer_counts() {
+    let (gate, mut early, at) = (Gate::new(5), receiver(), Instant::now());
+    early.status(&gate.status(1, Status::REVOKED), at);
+    let result = early.announce(gate.announcement(), now(), at);
+    assert_eq!(refusal(result), Rejection::ManifestRevoked);
+
+    let mut meanwhile = receiver();
+    meanwhile.announce(gate.announcement(), now(), at).unwrap();
+    meanwhile.status(&gate.status(1, Status::REVOKED), at);
+    assert_eq!(meanwhile.state(at), State::NoPolicy);
+    assert!(meanwhile.fragment(&gate.fragment(0), at).unwrap().is_none());
+}
+
+#[test]
+fn a_flood_of_revocations_takes_no_memory_and_hides_no_genuine_one() {
+    let (gate, mut receiver, at) = running();
+    for forged in 0..5000_u32 {
+        let mut manifest_digest = [0; 32];
+        manifest_digest[..4].copy_from_slice(&forged.to_le_bytes());
+        let session = [9; 16];
+        receiver.status(
+            &Status {
+                session,
+                manifest_digest,
+                ..gate.status(1, Status::REVOKED)
+            },
+            at,
+        );
+    }
+    assert_eq!(receiver.state(at), State::Active);
+    receiver.status(&gate.status(1, Status::REVOKED), at);
+    assert_eq!(receiver.state(at), State::Revoked);
+}
+
+#[test]
+fn the_successors_heartbeats_keep_the_running_policy_for_a_bounded_time() {
+    let (_, mut receiver, at) = running();
+    let next = Gate::new(6).at(1, 2);
+    receiver.announce(next.announcement(), now(), at).unwrap();
+    let (mut time, mut sequence) = (at, 0);
+    while time < at + SWAP_LIMIT {
+        sequence += 1;
+        receiver.status(&next.heartbeat(sequence), time);
+        assert_eq!(receiver.state(time), State::Active);
+        time += LEASE / 2;
+    }
+    receiver.status(&next.heartbeat(sequence + 1), time + LEASE);
+    assert_eq!(receiver.state(time + LEASE), State::Stale);
+}
+
+#[test]
+fn the_successors_heartbeats_do_not_wake_a_stale_policy() {
+    let (_, mut receiver, at) = running();
+    let late = at + DEFAULT_LEASE;
+    let next = Gate::new(6).at(2, 1);
+    receiver.announce(next.announcement(), now(), late).unwrap();
+    receiver.status(&next.heartbeat(1), late);
+    assert_eq!(receiver.state(late), State::Stale);
+}
+
+#[test]
+fn the_states_are_those_of_the_message() {
+    let message = include_str!("../../../../msg/msg/PolicyStatus.msg");
+    let constants = [
+        ("READY", Status::READY),
+        ("WITHDRAWN", Status::WITHDRAWN),
+        ("REVOKED", Status::REVOKED),
+    ];
+    for (name, value) in constants {
+        assert!(
+            message.contains(&format!("uint8 STATE_{name}={value} ")),
+            "{name}"
+        );
+    }
+}

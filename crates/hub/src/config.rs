@@ -1,0 +1,392 @@
+//! Where the Hub is, who we are there, and how much of it we take.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// How to reach a Hub. Everything is said here; nothing is read behind the caller's back.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The Hub or mirror.
+    pub endpoint: Endpoint,
+    /// Sent to the endpoint's origin, and nowhere else.
+    pub token: Option<Token>,
+    /// Whether the network is not to be used at all.
+    pub offline: bool,
+    /// Bounds of time and size.
+    pub limits: FetchLimits,
+}
+
+/// The address of a Hub: scheme, host, port and perhaps a path.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Endpoint(Url);
+
+/// A secret that shows itself to nobody but the Hub.
+#[derive(Clone)]
+pub struct Token(String);
+
+/// How long to wait for, and how much to take from, somebody who is not trusted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FetchLimits {
+    /// Time for a connection: 10 s, as `huggingface_hub` has it.
+    pub connect: Duration,
+    /// Time without a single byte: 30 s. Stops bodies that never end because they never go on.
+    pub stall: Duration,
+    /// Bytes per second below which a file is given up in the end: 10 KiB.
+    /// Stops bodies that trickle (slow retrieval).
+    pub slowest: u64,
+    /// Time that any request may take besides: 60 s.
+    pub grace: Duration,
+    /// Attempts after the first failed: 3.
+    pub retries: u32,
+    /// Before the first retry: 500 ms; it doubles each time.
+    pub retry_delay: Duration,
+    /// The longest `Retry-After` that is waited for: 60 s.
+    pub retry_after: Duration,
+    /// Redirects of a body: 5. The Hub needs one or two.
+    pub redirects: usize,
+    /// Files at a time: 4.
+    pub concurrent: usize,
+    /// Entries of a listing: 10,000, as many files as a manifest may have.
+    pub entries: usize,
+    /// Pages of a listing: 100. The Hub puts 1,000 entries on one.
+    pub pages: usize,
+    /// Bytes of a listing: 16 MiB, about 250 bytes for each of 64,000 entries.
+    pub listing_bytes: u64,
+    /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
+    pub file_bytes: u64,
+    /// Bytes of any other file: 16 MiB, what the checks read.
+    pub small_file_bytes: u64,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not the address of a Hub.
+    #[error("{text:?} is not the address of a Hub: {reason}")]
+    Endpoint {
+        /// What was given.
+        text: Box<str>,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
+    /// Not a token; what it is stays secret.
+    #[error("the token from {origin} is not one: {reason}")]
+    Token {
+        /// Where it came from.
+        origin: Box<str>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The token's file is named, and cannot be read.
+    #[error("the token file {} cannot be read: {source}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Everybody on the way could read the token.
+    #[error("the token would cross the network in clear text to {endpoint}")]
+    TokenInClear {
+        /// The endpoint.
+        endpoint: Endpoint,
+    },
+    /// No HTTP client can be made, for instance without any root certificate.
+    #[error("no HTTP client can be made: {0}")]
+    Client(Box<str>),
+}
+
+/// The public Hub.
+const HUGGING_FACE: &str = "https://huggingface.co";
+
+impl Config {
+    /// An endpoint without a token.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            token: None,
+            offline: false,
+            limits: FetchLimits::default(),
+        }
+    }
+
+    /// What users of `huggingface_hub` have in their environment: `HF_ENDPOINT`, `HF_TOKEN` or
+    /// the file at `HF_TOKEN_PATH` or `HF_HOME/token` (none of them with
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`), and `HF_HUB_OFFLINE`.
+    ///
+    /// # Errors
+    /// A value that cannot be used is an error, never passed over.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_vars(&|name| std::env::var_os(name))
+    }
+
+    fn from_vars(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let var = |name: &str| var(name).filter(|value| !value.is_empty());
+        let truth = |name| var(name).is_some_and(|value| is_true(&value.to_string_lossy()));
+        let endpoint = match var("HF_ENDPOINT") {
+            Some(text) => text.to_string_lossy().parse()?,
+            None => Endpoint::hugging_face()?,
+        };
+        let mut config = Self::new(endpoint);
+        config.offline = truth("HF_HUB_OFFLINE");
+        if !truth("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
+            config.token = implicit_token(&var)?;
+        }
+        Ok(config)
+    }
+
+    pub(crate) fn refuse_token_in_clear(&self) -> Result<(), ConfigError> {
+        if self.token.is_some() && !self.endpoint.is_https() && !self.endpoint.is_loopback() {
+            let endpoint = self.endpoint.clone();
+            return Err(ConfigError::TokenInClear { endpoint });
+        }
+        Ok(())
+    }
+}
+
+/// The order of `huggingface_hub`: the variable, the named file, the file of `hf auth login`.
+fn implicit_token(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<Token>, ConfigError> {
+    if let Some(token) = var("HF_TOKEN") {
+        let token = token.to_string_lossy().into_owned();
+        return Token::new(&token, "HF_TOKEN").map(Some);
+    }
+    if let Some(path) = var("HF_TOKEN_PATH") {
+        return Token::from_file(PathBuf::from(path)).map(Some);
+    }
+    let below = |name, rest: &str| var(name).map(|dir| PathBuf::from(dir).join(rest));
+    let home = var("HF_HOME")
+        .map(PathBuf::from)
+        .or_else(|| below("XDG_CACHE_HOME", "huggingface"))
+        .or_else(|| below("HOME", ".cache/huggingface"));
+    match home.map(|home| home.join("token")) {
+        Some(path) if path.exists() => Token::from_file(path).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// As `huggingface_hub` reads its variables.
+fn is_true(value: &str) -> bool {
+    ["1", "ON", "YES", "TRUE"].contains(&&*value.to_ascii_uppercase())
+}
+
+impl Endpoint {
+    /// The public Hub.
+    ///
+    /// # Errors
+    /// None in fact: the address is a constant.
+    pub fn hugging_face() -> Result<Self, ConfigError> {
+        HUGGING_FACE.parse()
+    }
+
+    /// Whether it is this machine.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// A URL below, each segment encoded as one.
+    pub(crate) fn join(&self, segments: &[&str]) -> Url {
+        let mut url = self.0.clone();
+        // An http URL always has a path.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
+        self.0.origin() == url.origin()
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let refuse = |reason: &str| ConfigError::Endpoint {
+            text: text.into(),
+            reason: reason.into(),
+        };
+        let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            // The text holds a secret, so it is not repeated.
+            return Err(ConfigError::Endpoint {
+                text: "…".into(),
+                reason: "a name or password belongs into the token".into(),
+            });
+        }
+        match url.scheme() {
+            "https" | "http" => {}
+            _ => return Err(refuse("it begins with neither https:// nor http://")),
+        }
+        if !url.has_host() || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("expected scheme, host, port and perhaps a path"));
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+impl Token {
+    /// A token from text; white space around it is not part of it. `origin` is for messages.
+    ///
+    /// # Errors
+    /// [`ConfigError::Token`] if it is empty or could not be sent.
+    pub fn new(text: &str, origin: &str) -> Result<Self, ConfigError> {
+        let refuse = |reason| {
+            let origin = origin.into();
+            Err(ConfigError::Token { origin, reason })
+        };
+        match text.trim() {
+            "" => refuse("it is empty"),
+            token if token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self(token.to_owned())),
+            _ => refuse("it has characters that no token has"),
+        }
+    }
+
+    /// A token from a file.
+    ///
+    /// # Errors
+    /// [`ConfigError::TokenFile`], and as [`new`](Self::new).
+    pub fn from_file(path: PathBuf) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::new(&text, &path.display().to_string()),
+            Err(source) => Err(ConfigError::TokenFile { path, source }),
+        }
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            slowest: 10 << 10,
+            grace: Duration::from_secs(60),
+            retries: 3,
+            retry_delay: Duration::from_millis(500),
+            retry_after: Duration::from_secs(60),
+            redirects: 5,
+            concurrent: 4,
+            entries: 10_000,
+            pages: 100,
+            listing_bytes: 16 << 20,
+            file_bytes: 64 << 30,
+            small_file_bytes: 16 << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_vars(&|name| {
+            let found = vars.iter().find(|(key, _)| *key == name)?;
+            Some(found.1.into())
+        })
+    }
+
+    #[test]
+    fn the_environment_means_what_users_expect() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("token"), "hf_stored\n").unwrap();
+        let home = home.path().to_str().unwrap();
+        let secret = |vars: &[(&str, &str)]| {
+            let token = config(vars).unwrap().token;
+            token.map(|token| token.secret().to_owned())
+        };
+        assert_eq!(secret(&[]), None);
+        assert_eq!(secret(&[("HF_HOME", home)]).unwrap(), "hf_stored");
+        assert_eq!(
+            secret(&[("HF_HOME", home), ("HF_TOKEN", " hf_x ")]).unwrap(),
+            "hf_x"
+        );
+        let off = ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1");
+        assert_eq!(
+            secret(&[("HF_HOME", home), ("HF_TOKEN", "hf_x"), off]),
+            None
+        );
+
+        assert_eq!(config(&[]).unwrap().endpoint.to_string(), HUGGING_FACE);
+        let mirror = config(&[("HF_ENDPOINT", "http://10.0.0.2:8090/hf/")]).unwrap();
+        assert_eq!(mirror.endpoint.to_string(), "http://10.0.0.2:8090/hf");
+        assert!(config(&[("HF_HUB_OFFLINE", "yes")]).unwrap().offline);
+        assert!(!config(&[("HF_HUB_OFFLINE", "0")]).unwrap().offline);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_not_passed_over() {
+        for vars in [
+            [("HF_ENDPOINT", "huggingface.co")],
+            [("HF_ENDPOINT", "ftp://huggingface.co")],
+            [("HF_ENDPOINT", "https://huggingface.co/?x=1")],
+            [("HF_TOKEN", "two words")],
+            [("HF_TOKEN", " ")],
+            [("HF_TOKEN_PATH", "/nowhere/token")],
+        ] {
+            assert!(config(&vars).is_err(), "{vars:?}");
+        }
+        let error = config(&[("HF_ENDPOINT", "https://me:hunter2@hub")]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_token_shows_itself_nowhere() {
+        let error = Token::new("hf_sec ret", "HF_TOKEN").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hf_sec"));
+        let config = config(&[("HF_TOKEN", "hf_secret")]).unwrap();
+        assert!(!format!("{config:?}").contains("hf_secret"));
+    }
+
+    #[test]
+    fn a_token_does_not_cross_a_network_in_clear_text() {
+        let with = |endpoint| {
+            let config = config(&[("HF_ENDPOINT", endpoint), ("HF_TOKEN", "hf_x")]).unwrap();
+            config.refuse_token_in_clear()
+        };
+        assert!(matches!(
+            with("http://10.0.0.2"),
+            Err(ConfigError::TokenInClear { .. })
+        ));
+        assert!(with("https://10.0.0.2").is_ok());
+        assert!(with("http://127.0.0.1:1").is_ok());
+        assert!(with("http://[::1]:1").is_ok());
+    }
+}

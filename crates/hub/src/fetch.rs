@@ -1,0 +1,379 @@
+//! The whole way: from what is asked for to a complete directory in quarantine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use tensorgate_store::{Quarantine, Record, Recorded, Store};
+use tensorgate_verify::{
+    Directory, FilePath, Kind, MANIFEST_FILE, Manifest, Rejection, Revision, Verified,
+};
+
+use crate::error::FetchError;
+use crate::hub::{Hub, Repository};
+use crate::listing::{Content, Listing};
+use crate::progress::Progress;
+use crate::target::{At, Target};
+use crate::transfer::{Wanted, blocking};
+
+/// What to fetch.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Request<'a> {
+    /// The repository, and where in its history.
+    pub target: &'a Target,
+    /// What decides which files are fetched, where there is one.
+    pub manifest: Option<&'a Verified<Manifest>>,
+}
+
+/// What was fetched: complete, with every digest as listed, and trusted by nobody.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// The commit.
+    pub revision: Revision,
+    /// Where the files are.
+    pub path: PathBuf,
+    /// The files, in path order, with their digests.
+    pub files: Vec<Recorded>,
+    /// What the Hub lists besides, in path order.
+    pub left_out: Vec<FilePath>,
+    /// Whether all was there, read again and found right, without a single request.
+    pub from_store: bool,
+    /// Bytes that were received now.
+    pub bytes: u64,
+    /// Holds the directory: while this lives, no other process downloads into it.
+    quarantine: Arc<Quarantine>,
+}
+
+impl<'a> Request<'a> {
+    /// Every file of a kind that policies have.
+    pub const fn new(target: &'a Target) -> Self {
+        let manifest = None;
+        Self { target, manifest }
+    }
+
+    /// Exactly the files of a manifest.
+    pub const fn signed(target: &'a Target, manifest: &'a Verified<Manifest>) -> Self {
+        let manifest = Some(manifest);
+        Self { target, manifest }
+    }
+}
+
+impl Fetched {
+    /// The files, to be verified.
+    ///
+    /// # Errors
+    /// When the system has no handle left.
+    pub fn directory(&self) -> Result<Directory, FetchError> {
+        Ok(self.quarantine.directory()?)
+    }
+}
+
+/// Fetches a policy into the store's quarantine; `hub` is `None` where the network is not to be
+/// used.
+///
+/// What is there is read again before it counts; if that is all, nothing is sent. A file that is
+/// damaged is fetched again.
+///
+/// # Errors
+/// [`FetchError::Rejected`] for what was had and refused, and everything else for what could not
+/// be had. Files that were right stay for the next time.
+pub async fn fetch(
+    store: &Store,
+    hub: Option<&Hub>,
+    request: Request<'_>,
+    progress: &dyn Progress,
+) -> Result<Fetched, FetchError> {
+    let revision = pin(hub, request.target, progress).await?;
+    request.refuse_other_manifest(&revision)?;
+    let quarantine = enter(store, request.target, &revision, progress).await?;
+    let damaged = match request.look(&quarantine).await? {
+        Found::Whole(record) => {
+            let (from_store, bytes) = (true, 0);
+            return Ok(Fetched::new(
+                revision, quarantine, record, from_store, bytes,
+            ));
+        }
+        Found::Incomplete { damaged } => damaged,
+    };
+    for path in &damaged {
+        let path = path.as_str();
+        progress.notice(&format!(
+            "{path:?} is damaged in the store, it is fetched again"
+        ));
+    }
+    let offline = || FetchError::Offline {
+        target: request.target.clone().pinned(revision.clone()),
+        damaged,
+    };
+    let repository = hub.ok_or_else(offline)?.repository_of(request.target);
+    let (record, bytes) = request
+        .download(repository, &revision, &quarantine, progress)
+        .await?;
+    Ok(Fetched::new(revision, quarantine, record, false, bytes))
+}
+
+/// A branch or tag is looked up once, shown, and pinned.
+async fn pin(
+    hub: Option<&Hub>,
+    target: &Target,
+    progress: &dyn Progress,
+) -> Result<Revision, FetchError> {
+    let name = match &target.at {
+        At::Commit(revision) => return Ok(revision.clone()),
+        At::Name(name) => name,
+    };
+    let offline = || FetchError::Offline {
+        target: target.clone(),
+        damaged: Vec::new(),
+    };
+    let repository = hub.ok_or_else(offline)?.repository_of(target);
+    let revision = repository.resolve(name, progress).await?;
+    progress.notice(&format!("{target} is commit {revision}"));
+    Ok(revision)
+}
+
+/// Takes the quarantine of a commit, when no other process has it.
+async fn enter(
+    store: &Store,
+    target: &Target,
+    revision: &Revision,
+    progress: &dyn Progress,
+) -> Result<Arc<Quarantine>, FetchError> {
+    let mut told = false;
+    loop {
+        if let Some(quarantine) = store.try_quarantine(target.repo_type, &target.repo, revision)? {
+            return Ok(Arc::new(quarantine));
+        }
+        if !std::mem::replace(&mut told, true) {
+            progress.notice("another process downloads this commit; waiting for it");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What the store has.
+enum Found {
+    Whole(Record),
+    Incomplete { damaged: Vec<FilePath> },
+}
+
+impl Request<'_> {
+    /// A manifest of another repository or commit decides nothing here.
+    fn refuse_other_manifest(&self, revision: &Revision) -> Result<(), FetchError> {
+        let Some(manifest) = self.manifest else {
+            return Ok(());
+        };
+        let (signed, target) = (&manifest.repo, self.target);
+        if (signed.repo_type, &signed.id) != (target.repo_type, &target.repo) {
+            let detail = format!(
+                "the manifest is of {}, {} was asked for",
+                signed.id, target.repo
+            );
+            return Err(FetchError::rejected(
+                Rejection::RepoMismatch,
+                "repo",
+                detail,
+            ));
+        }
+        if signed.revision != *revision {
+            let detail = format!(
+                "the manifest is of {}, {revision} was asked for",
+                signed.revision
+            );
+            let rejection = Rejection::RevisionMismatch;
+            return Err(FetchError::rejected(rejection, "revision", detail));
+        }
+        Ok(())
+    }
+
+    /// Whether a finished download has all that is asked for, read again from the disk.
+    async fn look(&self, quarantine: &Arc<Quarantine>) -> Result<Found, FetchError> {
+        let incomplete = |damaged| Ok(Found::Incomplete { damaged });
+        let Some(record) = quarantine.record()?.and_then(|record| self.part_of(record)) else {
+            return incomplete(Vec::new());
+        };
+        let held = Arc::clone(quarantine);
+        let (record, damaged) = blocking(move || {
+            let mut damaged = Vec::new();
+            for file in &record.files {
+                if !held.is_intact(file)? {
+                    held.remove(&file.path)?;
+                    damaged.push(file.path.clone());
+                }
+            }
+            Ok((record, damaged))
+        })
+        .await?;
+        if !damaged.is_empty() {
+            return incomplete(damaged);
+        }
+        settle(quarantine, &record)?;
+        Ok(Found::Whole(record))
+    }
+
+    /// The record as a fetch of this request would have written it, if it has enough.
+    fn part_of(&self, record: Record) -> Option<Record> {
+        let Some(manifest) = self.manifest else {
+            let all = !record.left_out.iter().any(is_of_a_policy);
+            return Some(record).filter(|_| all);
+        };
+        let (files, others): (Vec<_>, Vec<_>) = record.files.into_iter().partition(|file| {
+            let signed = manifest.file(&file.path);
+            signed
+                .is_some_and(|signed| (signed.sha256, signed.blake3) == (file.sha256, file.blake3))
+        });
+        let mut left_out = record.left_out;
+        left_out.extend(others.into_iter().map(|file| file.path));
+        left_out.sort_unstable();
+        (files.len() == manifest.files.len()).then(|| Record::new(files, left_out))
+    }
+
+    async fn download(
+        &self,
+        from: Repository<'_>,
+        revision: &Revision,
+        quarantine: &Arc<Quarantine>,
+        progress: &dyn Progress,
+    ) -> Result<(Record, u64), FetchError> {
+        let listing = from.listing(revision, progress).await?;
+        let (wanted, left_out) = self.choose(listing)?;
+        let total = refuse_too_large(&wanted, from.hub, quarantine)?;
+        quarantine.reopen()?;
+        let paths: Vec<&FilePath> = wanted.iter().map(Wanted::path).collect();
+        quarantine.remove_others(&paths)?;
+        progress.start(wanted.len(), total);
+        // Each future owns its file: borrowed ones could not move between threads
+        // (https://github.com/rust-lang/rust/issues/102211).
+        let obtain = |wanted: Wanted| async move {
+            wanted.obtain(from, revision, quarantine, progress).await
+        };
+        let obtained: Vec<(Recorded, u64)> = futures::stream::iter(wanted)
+            .map(obtain)
+            .buffered(from.hub.limits().concurrent.max(1))
+            .try_collect()
+            .await?;
+        let bytes = obtained.iter().map(|(_, received)| received).sum();
+        let files = obtained.into_iter().map(|(recorded, _)| recorded).collect();
+        let record = Record::new(files, left_out);
+        quarantine.finish(&record)?;
+        Ok((record, bytes))
+    }
+
+    /// What of a listing is fetched, and what is not; both in path order.
+    fn choose(&self, listing: Listing) -> Result<(Vec<Wanted>, Vec<FilePath>), FetchError> {
+        if let Some(manifest) = self.manifest {
+            refuse_disagreement(manifest, &listing)?;
+        }
+        let (mut wanted, mut left_out) = (Vec::new(), Vec::new());
+        for listed in listing.files {
+            let signed = self
+                .manifest
+                .and_then(|manifest| manifest.file(&listed.path));
+            if signed.is_some() || (self.manifest.is_none() && is_of_a_policy(&listed.path)) {
+                let signed = signed.cloned();
+                wanted.push(Wanted { listed, signed });
+            } else {
+                left_out.push(listed.path);
+            }
+        }
+        Ok((wanted, left_out))
+    }
+}
+
+impl Fetched {
+    fn new(
+        revision: Revision,
+        quarantine: Arc<Quarantine>,
+        record: Record,
+        from_store: bool,
+        bytes: u64,
+    ) -> Self {
+        Self {
+            revision,
+            path: quarantine.path().to_owned(),
+            files: record.files,
+            left_out: record.left_out,
+            from_store,
+            bytes,
+            quarantine,
+        }
+    }
+}
+
+/// Files of the kinds that policies have, and the manifest that may lie beside them.
+fn is_of_a_policy(path: &FilePath) -> bool {
+    Kind::of(path).is_some() || path.as_str() == MANIFEST_FILE
+}
+
+/// Makes the directory hold the record's files and nothing else.
+fn settle(quarantine: &Quarantine, record: &Record) -> Result<(), FetchError> {
+    if quarantine.record()?.as_ref() != Some(record) {
+        quarantine.finish(record)?;
+    }
+    let paths: Vec<&FilePath> = record.files.iter().map(|file| &file.path).collect();
+    Ok(quarantine.remove_others(&paths)?)
+}
+
+/// What was signed must be what is listed, before anything of it is fetched.
+fn refuse_disagreement(manifest: &Manifest, listing: &Listing) -> Result<(), FetchError> {
+    for signed in &manifest.files {
+        let path = &signed.path;
+        let Some(listed) = listing.file(path) else {
+            let detail = "in the manifest, and not in the commit's listing";
+            return Err(FetchError::rejected(Rejection::FileMissing, path, detail));
+        };
+        if listed.size != signed.size {
+            let detail = format!(
+                "{} bytes are listed, {} were signed",
+                listed.size, signed.size
+            );
+            return Err(FetchError::rejected(Rejection::SizeMismatch, path, detail));
+        }
+        if let Content::Lfs(sha256) = listed.content
+            && sha256 != signed.sha256
+        {
+            let detail = format!("sha256 {sha256} is listed, {} was signed", signed.sha256);
+            return Err(FetchError::rejected(
+                Rejection::DigestMismatch,
+                path,
+                detail,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes to fetch at most; none of it is begun if it cannot end well.
+fn refuse_too_large(
+    wanted: &[Wanted],
+    hub: &Hub,
+    quarantine: &Quarantine,
+) -> Result<u64, FetchError> {
+    let refuse = |what: String, value, limit| {
+        let what = what.into();
+        Err(FetchError::TooLarge { what, value, limit })
+    };
+    let mut total = 0_u64;
+    for Wanted { listed, .. } in wanted {
+        let limit = match Kind::of(&listed.path) {
+            Some(kind) if kind.is_tensors() => hub.limits().file_bytes,
+            _ => hub.limits().small_file_bytes,
+        };
+        if listed.size > limit {
+            return refuse(
+                format!("bytes of {:?}", listed.path.as_str()),
+                listed.size,
+                limit,
+            );
+        }
+        total = total.saturating_add(listed.size);
+    }
+    let free = quarantine.free_bytes()?;
+    if total > free {
+        return refuse("bytes of all files, on this disk".into(), total, free);
+    }
+    Ok(total)
+}

@@ -1,0 +1,178 @@
+//! One file: received, hashed and written at the same time, and put in place only if it is right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tensorgate_store::{Quarantine, Recorded};
+use tensorgate_verify::{FileEntry, FilePath, Rejection, Revision};
+use tokio::sync::mpsc::{Receiver, channel};
+
+use crate::error::FetchError;
+use crate::hash::{Digests, Hasher};
+use crate::hub::Repository;
+use crate::listing::{Content, ListedFile};
+use crate::progress::Progress;
+
+/// A file to be fetched: what the listing says of it, and the manifest if there is one.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) listed: ListedFile,
+    pub(crate) signed: Option<FileEntry>,
+}
+
+/// Chunks on their way from the network to the disk; hyper's are of at most some hundred KiB.
+const QUEUE: usize = 16;
+
+impl Wanted {
+    pub(crate) const fn path(&self) -> &FilePath {
+        &self.listed.path
+    }
+
+    /// Puts the file into quarantine, unless it is there already, and right.
+    pub(crate) async fn obtain(
+        &self,
+        from: Repository<'_>,
+        revision: &Revision,
+        quarantine: &Arc<Quarantine>,
+        progress: &dyn Progress,
+    ) -> Result<(Recorded, u64), FetchError> {
+        if let Some(recorded) = self.kept(quarantine).await? {
+            return Ok((recorded, 0));
+        }
+        let mut retries = from.hub.retries(progress);
+        let recorded = loop {
+            match self.receive(from, revision, quarantine, progress).await {
+                Ok(recorded) => break recorded,
+                Err(error) => retries.wait_after(error).await?,
+            }
+        };
+        progress.file_finished(self.path());
+        let size = recorded.size;
+        Ok((recorded, size))
+    }
+
+    /// A file that an earlier, unfinished download left, if it is right.
+    async fn kept(&self, quarantine: &Arc<Quarantine>) -> Result<Option<Recorded>, FetchError> {
+        let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
+        blocking(move || {
+            let path = this.path();
+            let Some(file) = quarantine.open_file(path)? else {
+                return Ok(None);
+            };
+            let digests = Digests::of(file, this.listed.size);
+            Ok(digests.ok().and_then(|digests| this.judge(&digests).ok()))
+        })
+        .await
+    }
+
+    async fn receive(
+        &self,
+        from: Repository<'_>,
+        revision: &Revision,
+        quarantine: &Arc<Quarantine>,
+        progress: &dyn Progress,
+    ) -> Result<Recorded, FetchError> {
+        let limits = from.hub.limits();
+        let size = self.listed.size;
+        progress.file_started(self.path(), size);
+        let slowest = Duration::from_secs(size / limits.slowest.max(1));
+        let total = limits.grace.saturating_add(slowest);
+        let mut body = from.body(revision, self.path(), total).await?;
+        let (chunks, queue) = channel(QUEUE);
+        let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
+        let writing = tokio::task::spawn_blocking(move || this.write(queue, &quarantine));
+        let mut received = 0_u64;
+        while let Some(chunk) = body.next().await? {
+            let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            received = received.saturating_add(len);
+            if received > size {
+                return Err(self.refuse_size("more"));
+            }
+            progress.file_advanced(self.path(), len);
+            if chunks.send(Piece::Bytes(chunk)).await.is_err() {
+                break;
+            }
+        }
+        // If nobody listens, the writer has failed, and is asked next.
+        drop(chunks.send(Piece::End).await);
+        writing.await.map_err(stopped)?
+    }
+
+    /// The other half: takes what was received until the end, judges it, and puts it in place.
+    fn write(
+        &self,
+        mut queue: Receiver<Piece>,
+        quarantine: &Quarantine,
+    ) -> Result<Recorded, FetchError> {
+        let mut incoming = quarantine.incoming()?;
+        let mut hasher = Hasher::new(self.listed.size);
+        loop {
+            match queue.blocking_recv() {
+                Some(Piece::Bytes(chunk)) => {
+                    hasher.update(&chunk);
+                    incoming.write(&chunk)?;
+                }
+                Some(Piece::End) => break,
+                // The receiving half gave up and says why; nobody hears this.
+                None => return Err(self.refuse_size("fewer")),
+            }
+        }
+        let recorded = self.judge(&hasher.finish())?;
+        quarantine.place(incoming, self.path())?;
+        Ok(recorded)
+    }
+
+    /// Compares what came with what was listed, and with what was signed.
+    fn judge(&self, found: &Digests) -> Result<Recorded, FetchError> {
+        let ListedFile { path, size, .. } = &self.listed;
+        if found.size != *size {
+            let detail = format!("{} bytes came, {size} are listed", found.size);
+            return Err(FetchError::rejected(Rejection::SizeMismatch, path, detail));
+        }
+        let differs = |detail| FetchError::rejected(Rejection::DigestMismatch, path, detail);
+        match self.listed.content {
+            Content::Git(id) if id != found.git => {
+                let found = found.git;
+                return Err(differs(format!("its git id is {found}, {id} is listed")));
+            }
+            Content::Lfs(sha256) if sha256 != found.sha256 => {
+                let found = found.sha256;
+                return Err(differs(format!(
+                    "its sha256 is {found}, {sha256} is listed"
+                )));
+            }
+            _ => {}
+        }
+        if let Some(signed) = &self.signed
+            && (signed.sha256, signed.blake3) != (found.sha256, found.blake3)
+        {
+            return Err(differs("it is not the file that was signed".into()));
+        }
+        let (sha256, blake3) = (found.sha256, found.blake3);
+        Ok(Recorded::new(path.clone(), *size, sha256, blake3))
+    }
+
+    fn refuse_size(&self, than: &str) -> FetchError {
+        let detail = format!("{than} bytes came than the {} listed", self.listed.size);
+        FetchError::rejected(Rejection::SizeMismatch, self.path(), detail)
+    }
+}
+
+/// What goes from the network to the disk. A queue that ends without `End` was given up.
+enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+/// Runs what waits for the disk on a thread for such things.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
+) -> Result<T, FetchError> {
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
+/// The runtime is shutting down.
+fn stopped(error: tokio::task::JoinError) -> FetchError {
+    FetchError::malformed("the disk's thread", error)
+}

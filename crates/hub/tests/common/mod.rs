@@ -1,0 +1,138 @@
+//! A store, a hub that serves one policy, and what was said while it was fetched.
+#![allow(dead_code, reason = "each test file uses its part of this")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tensorgate_hub::*;
+use tensorgate_store::Store;
+use tensorgate_testhub::{Repository, TestHub};
+
+pub(crate) const ID: &str = "robots/walk";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+
+/// A policy; sizes on both sides of a chunk, and two files that no policy needs.
+pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        (".gitattributes", b"*.safetensors filter=lfs\n".to_vec()),
+        ("README.md", b"# walk\n".to_vec()),
+        ("config.json", b"{\"type\": \"act\"}".to_vec()),
+        ("eval/video.mp4", vec![7; 100]),
+        (WEIGHTS, weights()),
+        ("optimizer.bin", vec![1; 100]),
+        ("tokenizer/vocab.txt", vec![b'a'; 300_001]),
+    ]
+}
+
+pub(crate) const LEFT_OUT: [&str; 2] = ["eval/video.mp4", "optimizer.bin"];
+
+/// One tensor of 1 MB and a bit.
+fn weights() -> Vec<u8> {
+    let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n % 251) as u8).collect();
+    let shape = vec![data.len()];
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::U8, shape, &data).unwrap();
+    safetensors::serialize([("gain", view)], None).unwrap()
+}
+
+pub(crate) struct Set {
+    pub(crate) hub: TestHub,
+    pub(crate) commit: String,
+    pub(crate) store: Store,
+    pub(crate) said: Notes,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+/// Everything that a person would have read.
+#[derive(Default)]
+pub(crate) struct Notes(pub(crate) Mutex<Vec<String>>);
+
+impl Progress for Notes {
+    fn notice(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+impl Notes {
+    pub(crate) fn all(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
+
+impl Set {
+    pub(crate) fn new() -> Self {
+        Self::serving(|repository| repository)
+    }
+
+    pub(crate) fn serving(shape: fn(Repository) -> Repository) -> Self {
+        let hub = TestHub::builder().page_size(3).start().unwrap();
+        let repository = shape(Repository::new(ID).unwrap().commit_files(files()).unwrap());
+        let commit = repository.commits().last().unwrap().clone();
+        hub.serve(repository);
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let said = Notes::default();
+        Self {
+            hub,
+            commit,
+            store,
+            said,
+            dir,
+        }
+    }
+
+    pub(crate) fn config(&self, token: Option<&str>) -> Config {
+        config(self.hub.endpoint(), token)
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        format!("{ID}@{}", self.commit).parse().unwrap()
+    }
+
+    pub(crate) async fn fetch(&self) -> Result<Fetched, FetchError> {
+        self.fetch_as(None).await
+    }
+
+    pub(crate) async fn fetch_as(&self, token: Option<&str>) -> Result<Fetched, FetchError> {
+        let hub = Hub::new(&self.config(token)).unwrap();
+        let target = self.target();
+        fetch(&self.store, Some(&hub), Request::new(&target), &self.said).await
+    }
+
+    pub(crate) async fn fetch_offline(&self) -> Result<Fetched, FetchError> {
+        let target = self.target();
+        fetch(&self.store, None, Request::new(&target), &self.said).await
+    }
+
+    /// Nothing is where a file belongs, and nothing half-done anywhere.
+    pub(crate) fn assert_absent(&self, path: &str) {
+        let below = self.store.path().join("quarantine/model").join(ID);
+        assert!(!below.join(&self.commit).join(path).exists(), "{path}");
+        let part = below.join(format!("{}.part", self.commit));
+        assert_eq!(fs::read_dir(part).unwrap().count(), 0);
+    }
+}
+
+/// Limits as in use, but for the time between attempts and without bytes.
+pub(crate) fn config(endpoint: &str, token: Option<&str>) -> Config {
+    let mut config = Config::new(endpoint.parse().unwrap());
+    config.token = token.map(|token| Token::new(token, "the test").unwrap());
+    config.limits.retry_delay = Duration::from_millis(1);
+    config.limits.stall = Duration::from_millis(1500);
+    config
+}
+
+pub(crate) fn assert_identical(directory: &Path) {
+    for (name, bytes) in files() {
+        let path = directory.join(name);
+        match LEFT_OUT.contains(&name) {
+            true => assert!(!path.exists(), "{name}"),
+            false => assert_eq!(fs::read(path).unwrap(), bytes, "{name}"),
+        }
+    }
+}
+
+pub(crate) fn names<'a, T: ToString + 'a>(paths: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+    paths.into_iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,132 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// Why the store could not do it. Never a verdict about a policy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A step on the file system failed; what was there before is still there.
+    #[error("could not {step} {}: {source}", path.display())]
+    Io {
+        /// What was tried, a verb: `write`, `flush`, `rename`.
+        step: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others could change what is in this directory.
+    #[error("{} is {detail}: what lies there could be changed by others", path.display())]
+    NotPrivate {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is or who may write to it.
+        detail: Box<str>,
+    },
+    /// What is known about accepted releases is damaged or lost, so a rollback could not be seen.
+    #[error("the record of accepted releases at {} is {detail}", path.display())]
+    State {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: Box<str>,
+    },
+    /// Something that is no file of the store stands where one belongs.
+    #[error("{} is {detail}", path.display())]
+    Foreign {
+        /// Where it stands.
+        path: PathBuf,
+        /// What it is.
+        detail: Box<str>,
+    },
+    /// There is no place for a store: neither a home nor a data directory is known.
+    #[error("no place for a store is known: neither HOME nor XDG_DATA_HOME is set")]
+    NoPlace,
+}
+
+/// The result of everything that touches the disk.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+impl StoreError {
+    /// Whether the disk or the user's quota is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.errno()
+            .is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT))
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotPrivate { .. } => {
+                Some("make it yours and run `chmod go-w` on it, or name another store")
+            }
+            Self::State { .. } => Some(
+                "restore it from a backup; resetting it makes the robot accept old releases again",
+            ),
+            Self::NoPlace => Some("set TENSORGATE_STORE or give `--store DIR`"),
+            Self::Io { .. } if self.is_disk_full() => {
+                Some("free some space and try again; nothing was lost")
+            }
+            Self::Io { .. } => match self.errno()? {
+                Errno::ROFS => Some("the store is on a read-only file system"),
+                Errno::ACCESS | Errno::PERM => {
+                    Some("this user may not write to the store; run as its owner or name another")
+                }
+                _ => None,
+            },
+            Self::Foreign { .. } => None,
+        }
+    }
+
+    pub(crate) fn io(step: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            step,
+            path: path.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn state(path: &Path, detail: impl ToString) -> Self {
+        Self::State {
+            path: path.to_owned(),
+            detail: detail.to_string().into(),
+        }
+    }
+
+    pub(crate) fn foreign(path: &Path, detail: &str) -> Self {
+        Self::Foreign {
+            path: path.to_owned(),
+            detail: detail.into(),
+        }
+    }
+
+    fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Io { source, .. } => Errno::from_io_error(source),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_recognised_and_a_closed_door_is_not() {
+        let mut full = std::fs::File::create("/dev/full").unwrap();
+        let source = full.write_all(b"x").unwrap_err();
+        let error = StoreError::io("write", Path::new("objects/ab"), source);
+        assert!(error.is_disk_full());
+        assert!(error.hint().unwrap().contains("free some space"));
+        assert!(error.to_string().contains("objects/ab"), "{error}");
+
+        let error = StoreError::io("write", Path::new("objects/ab"), Errno::ACCESS);
+        assert!(!error.is_disk_full());
+        assert!(error.hint().unwrap().contains("may not write"));
+    }
+}

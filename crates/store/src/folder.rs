@@ -1,0 +1,346 @@
+//! An open directory of the store, and steps that a crash cannot tear apart: write, flush, rename,
+//! flush the directory.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::error::{Result, StoreError};
+
+/// An open directory; names are resolved beneath it and never through a link.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    handle: OwnedFd,
+    path: PathBuf,
+}
+
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS);
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+/// Directories are their owner's alone.
+const PRIVATE: Mode = Mode::RWXU;
+
+impl Folder {
+    /// Opens `path`, making it and its parents if they are missing.
+    pub(crate) fn at(path: &Path) -> Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(PRIVATE.bits())
+            .create(path)
+            .map_err(|error| StoreError::io("make", path, error))?;
+        let handle = rustix::fs::open(path, DIRECTORY, Mode::empty())
+            .map_err(|error| StoreError::io("open", path, error))?;
+        Ok(Self {
+            handle,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Opens a directory beneath, or `None` where there is none.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Self>> {
+        let path = self.path_of(name);
+        match rustix::fs::openat2(&self.handle, name, DIRECTORY, Mode::empty(), RESOLVE) {
+            Ok(handle) => Ok(Some(Self { handle, path })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(StoreError::foreign(
+                &path,
+                "not a directory, where the store has one",
+            )),
+            Err(error) => Err(StoreError::io("open", &path, error)),
+        }
+    }
+
+    /// Opens a directory beneath, making each missing component.
+    pub(crate) fn enter(&self, name: &str) -> Result<Self> {
+        let mut at = self.again()?;
+        for component in name.split('/').filter(|part| !part.is_empty()) {
+            at = match at.find(component)? {
+                Some(folder) => folder,
+                None => at.make(component)?,
+            };
+        }
+        Ok(at)
+    }
+
+    fn make(&self, name: &str) -> Result<Self> {
+        let path = self.path_of(name);
+        match rustix::fs::mkdirat(&self.handle, name, PRIVATE) {
+            Ok(()) => self.flush()?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(StoreError::io("make", &path, error)),
+        }
+        let gone = || StoreError::io("open", &path, Errno::NOENT);
+        self.find(name)?.ok_or_else(gone)
+    }
+
+    /// Another handle to the same directory.
+    pub(crate) fn again(&self) -> Result<Self> {
+        Ok(Self {
+            handle: self.handle()?,
+            path: self.path.clone(),
+        })
+    }
+
+    pub(crate) fn handle(&self) -> Result<OwnedFd> {
+        self.handle
+            .try_clone()
+            .map_err(|error| StoreError::io("open", &self.path, error))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Refuses a directory that others may write to.
+    pub(crate) fn require_private(&self) -> Result<()> {
+        let stat = rustix::fs::fstat(&self.handle)
+            .map_err(|error| StoreError::io("examine", &self.path, error))?;
+        let refuse = |detail: String| {
+            Err(StoreError::NotPrivate {
+                path: self.path.clone(),
+                detail: detail.into(),
+            })
+        };
+        // Root can change everything anyhow.
+        if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
+            return refuse(format!("owned by user {}", stat.st_uid));
+        }
+        if stat.st_mode & 0o022 != 0 {
+            return refuse(format!("writable by others ({:03o})", stat.st_mode & 0o777));
+        }
+        Ok(())
+    }
+
+    /// Opens a regular file beneath, or `None` where there is none.
+    pub(crate) fn open(&self, name: &str) -> Result<Option<File>> {
+        let path = self.path_of(name);
+        let file = match rustix::fs::openat2(&self.handle, name, FILE, Mode::empty(), RESOLVE) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(Errno::LOOP) => return Err(StoreError::foreign(&path, "a link")),
+            Err(error) => return Err(StoreError::io("open", &path, error)),
+        };
+        let stat = file
+            .metadata()
+            .map_err(|error| StoreError::io("examine", &path, error))?;
+        match stat.is_file() {
+            true => Ok(Some(file)),
+            false => Err(StoreError::foreign(&path, "not a regular file")),
+        }
+    }
+
+    /// Reads a file of at most `limit` bytes, or `None` where there is none.
+    pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(file) = self.open(name)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|error| StoreError::io("read", &self.path_of(name), error))?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+            return Err(StoreError::foreign(
+                &self.path_of(name),
+                "larger than any file of its kind",
+            ));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Puts `bytes` in place as one step, by way of `drafts`.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8], drafts: &Self) -> Result<()> {
+        let mut draft = Draft::new(drafts)?;
+        draft.write(bytes)?;
+        draft.publish(self, name)
+    }
+
+    /// Names of all entries.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let read = |error| StoreError::io("list", &self.path, error);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.handle).map_err(read)? {
+            let name = entry.map_err(read)?.file_name().to_owned();
+            match name.into_string() {
+                Ok(name) if name != "." && name != ".." => names.push(name),
+                Ok(_) => {}
+                Err(_) => return Err(StoreError::foreign(&self.path, "holding foreign names")),
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes an entry and all below it; nothing to remove is fine.
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path_of(name);
+        match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR) => {}
+            Err(error) => return Err(StoreError::io("remove", &path, error)),
+        }
+        if let Some(folder) = self.find(name)? {
+            folder.clear()?;
+        }
+        rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR)
+            .map_err(|error| StoreError::io("remove", &path, error))
+    }
+
+    /// Removes everything inside.
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.names()?.iter().try_for_each(|name| self.remove(name))
+    }
+
+    /// Makes `name` here another name of the file `from` in `folder`.
+    pub(crate) fn link(&self, name: &str, folder: &Self, from: &str) -> Result<()> {
+        rustix::fs::linkat(&folder.handle, from, &self.handle, name, AtFlags::empty())
+            .map_err(|error| StoreError::io("link", &self.path_of(name), error))
+    }
+
+    /// Moves the directory `from` here in one step; what had the name before comes back at `from`.
+    pub(crate) fn take(&self, name: &str, folder: &Self, from: &str) -> Result<()> {
+        use rustix::fs::{RenameFlags, renameat, renameat_with};
+        let path = self.path_of(name);
+        let moved = if self.find(name)?.is_some() {
+            let exchange = RenameFlags::EXCHANGE;
+            renameat_with(&folder.handle, from, &self.handle, name, exchange)
+        } else {
+            renameat(&folder.handle, from, &self.handle, name)
+        };
+        moved.map_err(|error| StoreError::io("rename", &path, error))?;
+        self.flush()
+    }
+
+    /// Makes names in this directory survive a power cut.
+    pub(crate) fn flush(&self) -> Result<()> {
+        rustix::fs::fsync(&self.handle).map_err(|error| StoreError::io("flush", &self.path, error))
+    }
+
+    /// Takes the lock file `name`, or `None` where another process or handle has it.
+    pub(crate) fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
+        let (file, path) = self.lock_file(name)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(StoreError::io("lock", &path, error)),
+        }
+    }
+
+    /// Takes the lock file `name`; if that means to wait, `waiting` is told first.
+    pub(crate) fn lock(&self, name: &str, waiting: &dyn Fn(&Path)) -> Result<Lock> {
+        if let Some(lock) = self.try_lock(name)? {
+            return Ok(lock);
+        }
+        let (file, path) = self.lock_file(name)?;
+        waiting(&path);
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(StoreError::io("lock", &path, error)),
+            }
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(File, PathBuf)> {
+        let path = self.path_of(name);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        match rustix::fs::openat2(&self.handle, name, flags, mode, RESOLVE) {
+            Ok(handle) => Ok((File::from(handle), path)),
+            Err(error) => Err(StoreError::io("lock", &path, error)),
+        }
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+/// An advisory lock (`flock`); the system gives it back when its holder ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// A file that is being written and has no place yet. Dropped, it is gone.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    folder: Folder,
+    name: String,
+    file: File,
+}
+
+/// Names of drafts differ within a process; between processes, a lock keeps them apart.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
+impl Draft {
+    pub(crate) fn new(folder: &Folder) -> Result<Self> {
+        let name = format!(
+            "{}-{}",
+            std::process::id(),
+            DRAFTS.fetch_add(1, Ordering::Relaxed)
+        );
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let handle = rustix::fs::openat2(folder, &*name, flags, mode, RESOLVE)
+            .map_err(|error| StoreError::io("create", &folder.path_of(&name), error))?;
+        Ok(Self {
+            folder: folder.again()?,
+            name,
+            file: File::from(handle),
+        })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| self.failed("write", error))
+    }
+
+    /// Nobody, the owner included, may write to the file from now on.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::RUSR | Mode::RGRP | Mode::ROTH)
+            .map_err(|error| self.failed("freeze", error.into()))
+    }
+
+    /// Gives the file its place, where it replaces what was there.
+    pub(crate) fn publish(self, folder: &Folder, name: &str) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| self.failed("flush", error))?;
+        rustix::fs::renameat(&self.folder, &*self.name, folder, name)
+            .map_err(|error| StoreError::io("rename", &folder.path_of(name), error))?;
+        folder.flush()
+    }
+
+    fn failed(&self, step: &'static str, error: io::Error) -> StoreError {
+        StoreError::io(step, &self.folder.path_of(&self.name), error)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After `publish`, the name is gone; otherwise whoever takes the lock next clears it.
+        let _removed = rustix::fs::unlinkat(&self.folder, &*self.name, AtFlags::empty());
+    }
+}

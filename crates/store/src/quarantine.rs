@@ -1,0 +1,263 @@
+//! Downloads that nobody vouches for, kept apart from everything that is used.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use tensorgate_verify::{Blake3, Directory, FilePath, Revision, Sha256};
+
+use crate::error::{Result, StoreError};
+use crate::folder::{Draft, Folder, Lock};
+
+/// The downloaded files of one commit, held by this process alone.
+///
+/// Beside the directory of files stand its lock, its drafts and its record, so that the directory
+/// itself holds the policy's files and nothing else.
+#[derive(Debug)]
+pub struct Quarantine {
+    files: Folder,
+    parent: Folder,
+    drafts: Folder,
+    record_name: String,
+    _lock: Lock,
+}
+
+/// What a finished download was: written last, so that its being there says that all was done.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Record {
+    /// The files that were fetched, each as it was found right.
+    pub files: Vec<Recorded>,
+    /// The files that the Hub lists besides.
+    pub left_out: Vec<FilePath>,
+}
+
+/// One downloaded file.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// Its path in the repository.
+    pub path: FilePath,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its BLAKE3.
+    pub blake3: Blake3,
+}
+
+/// A file on its way in. Dropped before it is [placed](Quarantine::place), it leaves nothing.
+#[derive(Debug)]
+pub struct Incoming(Draft);
+
+/// 16 MiB: room for 10,000 files with paths of 1,500 bytes.
+const RECORD_BYTES: u64 = 16 << 20;
+
+impl Quarantine {
+    pub(crate) fn lock_name(revision: &Revision) -> String {
+        format!("{revision}.lock")
+    }
+
+    pub(crate) fn open(parent: &Folder, revision: &Revision, lock: Lock) -> Result<Self> {
+        let drafts = parent.enter(&format!("{revision}.part"))?;
+        drafts.clear()?;
+        Ok(Self {
+            files: parent.enter(revision.as_str())?,
+            parent: parent.again()?,
+            drafts,
+            record_name: format!("{revision}.json"),
+            _lock: lock,
+        })
+    }
+
+    /// Where the files are.
+    pub fn path(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// The files, for whoever verifies them.
+    ///
+    /// # Errors
+    /// When the system has no handle left.
+    pub fn directory(&self) -> Result<Directory> {
+        Ok(Directory::new(self.files.handle()?))
+    }
+
+    /// Begins a file; it has no name yet.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn incoming(&self) -> Result<Incoming> {
+        Draft::new(&self.drafts).map(Incoming)
+    }
+
+    /// Gives a complete file its place; only the caller knows that its bytes are right.
+    ///
+    /// # Errors
+    /// When it cannot be flushed or renamed. Nothing is there then but what was before.
+    pub fn place(&self, incoming: Incoming, path: &FilePath) -> Result<()> {
+        match path.as_str().rsplit_once('/') {
+            Some((parents, name)) => incoming.0.publish(&self.files.enter(parents)?, name),
+            None => incoming.0.publish(&self.files, path.as_str()),
+        }
+    }
+
+    /// Opens a file, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] for a link or device in its place.
+    pub fn open_file(&self, path: &FilePath) -> Result<Option<File>> {
+        self.files.open(path.as_str())
+    }
+
+    /// Removes a file; nothing to remove is fine.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, path: &FilePath) -> Result<()> {
+        self.files.remove(path.as_str())
+    }
+
+    /// Removes whatever is not one of `wanted`, links and strangers included.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove_others(&self, wanted: &[&FilePath]) -> Result<()> {
+        let wanted: Vec<&str> = wanted.iter().map(|path| path.as_str()).collect();
+        remove_others(&self.files, "", &wanted)
+    }
+
+    /// The record of a finished download; a damaged one is as good as none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn record(&self) -> Result<Option<Record>> {
+        let bytes = self.parent.read(&self.record_name, RECORD_BYTES)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// Writes the record of a finished download.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(&self, record: &Record) -> Result<()> {
+        let bytes = serde_json::to_vec(record)
+            .map_err(|error| StoreError::io("write", self.path(), error))?;
+        self.parent.write(&self.record_name, &bytes, &self.drafts)
+    }
+
+    /// Bytes that this user can still write to the file system.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.files)
+            .map_err(|error| StoreError::io("examine", self.path(), error))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Says that the download is not, or no longer, finished.
+    ///
+    /// # Errors
+    /// When the record cannot be removed.
+    pub fn reopen(&self) -> Result<()> {
+        self.parent.remove(&self.record_name)?;
+        self.parent.flush()
+    }
+
+    /// Reads a file again and compares: whether it is still the one that was recorded.
+    ///
+    /// # Errors
+    /// When it cannot be read; a missing file is `false`.
+    pub fn is_intact(&self, recorded: &Recorded) -> Result<bool> {
+        let path = &recorded.path;
+        let file = match self.open_file(path) {
+            Ok(Some(file)) => file,
+            Ok(None) | Err(StoreError::Foreign { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let found = Recorded::of(path, file)
+            .map_err(|error| StoreError::io("read", &self.files.path_of(path.as_str()), error))?;
+        Ok(found == *recorded)
+    }
+}
+
+impl Incoming {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// When they cannot be written; a full disk is [recognisable](StoreError::is_disk_full).
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.write(bytes)
+    }
+}
+
+impl Record {
+    /// A record of these files.
+    pub fn new(files: Vec<Recorded>, left_out: Vec<FilePath>) -> Self {
+        Self { files, left_out }
+    }
+}
+
+impl Recorded {
+    /// A file of which all this is known.
+    pub const fn new(path: FilePath, size: u64, sha256: Sha256, blake3: Blake3) -> Self {
+        Self {
+            path,
+            size,
+            sha256,
+            blake3,
+        }
+    }
+
+    /// What `file` is.
+    fn of(path: &FilePath, file: File) -> std::io::Result<Self> {
+        let (mut size, mut sha256) = (0, sha2::Sha256::new());
+        let mut blake3 = blake3::Hasher::new();
+        each_chunk(file, |chunk| {
+            size += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            sha256.update(chunk);
+            blake3.update(chunk);
+        })?;
+        Ok(Self::new(
+            path.clone(),
+            size,
+            Sha256::from_bytes(sha256.finalize().into()),
+            Blake3::from_bytes(blake3.finalize().into()),
+        ))
+    }
+}
+
+/// Reads a file once, a piece at a time.
+pub(crate) fn each_chunk(file: File, mut take: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    loop {
+        let chunk = reader.fill_buf()?;
+        let len = chunk.len();
+        if len == 0 {
+            return Ok(());
+        }
+        take(chunk);
+        reader.consume(len);
+    }
+}
+
+fn remove_others(folder: &Folder, prefix: &str, wanted: &[&str]) -> Result<()> {
+    for name in folder.names()? {
+        let path = format!("{prefix}{name}");
+        let below = format!("{path}/");
+        if wanted.iter().any(|wanted| wanted.starts_with(&below)) {
+            match folder.find(&name) {
+                Ok(Some(child)) => remove_others(&child, &below, wanted)?,
+                _ => folder.remove(&name)?,
+            }
+        } else if !wanted.contains(&&*path) {
+            folder.remove(&name)?;
+        }
+    }
+    Ok(())
+}
