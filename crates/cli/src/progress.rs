@@ -14,7 +14,7 @@ use crate::text::{count, thousands};
 /// The way that fits where standard error goes.
 pub(crate) fn choose(json: bool) -> Box<dyn Progress> {
     if json {
-        Box::new(tensorgate_hub::Silent::default())
+        Box::new(tensorgate_hub::Silent)
     } else if std::io::stderr().is_terminal() {
         Box::new(Bar::new())
     } else {
