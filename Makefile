@@ -21,7 +21,7 @@ test:
 	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace
-	PYTHONPATH=target/python:$${PYTHONPATH:-} python -m pytest crates/node/tests
+	PYTHONPATH=target/python:$${PYTHONPATH:-} python -m pytest crates/python/tests crates/node/tests
 
 # Verified open beside what others do without proof; bytes per second.
 bench:
