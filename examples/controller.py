@@ -28,12 +28,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from tensorgate_client import Policy, Receiver, Rejected
 from tensorgate_msgs.msg import PolicyManifest, PolicyStatus, TensorFragment
-from tensorgate_msgs.srv import GetFragments
 
 from go2_policy import Mlp
-
-# After so long without a fragment [s], the missing ones are asked for, so many at a time.
-GAP, BATCH = 2.0, 16
 
 
 class Controller(Node):
@@ -44,12 +40,10 @@ class Controller(Node):
         self.receiver = receiver
         self.gate = self.declare_parameter("gate", "/tensorgate").value
         self.fragments = None
-        self.announced = self.arrived = time.monotonic()
+        self.announced = time.monotonic()
         gate = self.gate
         self.create_subscription(PolicyManifest, f"{gate}/manifest", self.on_manifest, latched(1))
         self.create_subscription(PolicyStatus, f"{gate}/status", self.on_status, 1)
-        self.get_fragments = self.create_client(GetFragments, f"{gate}/get_fragments")
-        self.create_timer(GAP, self.pull)
 
     def on_manifest(self, msg: PolicyManifest) -> None:
         files = [(file.path, bytes(file.data)) for file in msg.files]
@@ -60,7 +54,7 @@ class Controller(Node):
         except (Rejected, OSError) as error:
             return say(str(error))
         if self.receiver.missing:
-            self.announced = self.arrived = time.monotonic()
+            self.announced = time.monotonic()
             self.subscribe_fragments(msg.fragment_count)
 
     def subscribe_fragments(self, count: int) -> None:
@@ -76,33 +70,13 @@ class Controller(Node):
             policy = self.receiver.fragment(session, msg.epoch, msg.fragment_index, data)
         except (Rejected, OSError) as error:
             return say(str(error))
-        self.arrived = time.monotonic()
         if policy:
-            say_verified(policy, self.arrived - self.announced)
+            say_verified(policy, time.monotonic() - self.announced)
 
     def on_status(self, msg: PolicyStatus) -> None:
         session, digest = bytes(msg.session_id), bytes(msg.manifest_digest)
         lease = msg.lease.sec + msg.lease.nanosec / 1e9
         self.receiver.status(session, msg.epoch, msg.sequence, msg.state, digest, lease)
-
-    def pull(self) -> None:
-        """Asks for what is missing, where nothing arrives any more or nothing is latched."""
-        silent = time.monotonic() - self.arrived > GAP
-        if silent and self.receiver.missing and self.get_fragments.service_is_ready():
-            self.ask()
-
-    def ask(self) -> None:
-        (session, epoch), missing = self.receiver.receiving, self.receiver.missing
-        request = GetFragments.Request(epoch=epoch, first=missing[0], count=BATCH)
-        request.session_id = np.frombuffer(session, np.uint8)
-
-        def on_batch(future) -> None:
-            for fragment in future.result().fragments:
-                self.on_fragment(fragment)
-            if 0 < len(self.receiver.missing) < len(missing):
-                self.ask()
-
-        self.get_fragments.call_async(request).add_done_callback(on_batch)
 
 
 def main() -> int:

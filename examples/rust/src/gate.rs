@@ -1,23 +1,16 @@
 //! The ROS side: a gate's topics, fed to a receiver.
 
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
 use r2r::tensorgate_msgs::msg::{PolicyFile, PolicyManifest, PolicyStatus, TensorFragment};
-use r2r::tensorgate_msgs::srv::GetFragments;
-use r2r::{Client, Node, QosProfile};
+use r2r::{Node, QosProfile};
 use tensorgate_client::{Announcement, Fragment, Receiver, Session, Status};
 use tensorgate_verify::{Policy, Verified};
 
 use crate::say;
 
-/// After so long without a fragment, the missing ones are asked for, so many at a time.
-const GAP: Duration = Duration::from_secs(2);
-const BATCH: u32 = 16;
-
 type Messages<T> = Box<dyn Stream<Item = T> + Unpin>;
-type Batch = Pin<Box<dyn Future<Output = r2r::Result<GetFragments::Response>>>>;
 
 /// A gate as a controller sees it.
 pub(crate) struct Gate {
@@ -27,10 +20,7 @@ pub(crate) struct Gate {
     manifests: Messages<PolicyManifest>,
     statuses: Messages<PolicyStatus>,
     fragments: Option<Messages<TensorFragment>>,
-    client: Client<GetFragments::Service>,
-    batch: Option<Batch>,
     announced: Instant,
-    arrived: Instant,
 }
 
 impl Gate {
@@ -42,9 +32,6 @@ impl Gate {
         let newest = QosProfile::default().reliable().volatile().keep_last(1);
         let manifests = Box::new(node.subscribe(&format!("{name}/manifest"), latched(1))?);
         let statuses = Box::new(node.subscribe(&format!("{name}/status"), newest)?);
-        let services = QosProfile::services_default();
-        let client = node.create_client(&format!("{name}/get_fragments"), services)?;
-        let now = Instant::now();
         Ok(Self {
             node,
             name,
@@ -52,10 +39,7 @@ impl Gate {
             manifests,
             statuses,
             fragments: None,
-            client,
-            batch: None,
-            announced: now,
-            arrived: now,
+            announced: Instant::now(),
         })
     }
 
@@ -78,7 +62,7 @@ impl Gate {
         for message in drain(&mut self.statuses) {
             self.on_status(&message);
         }
-        self.pull()
+        Ok(())
     }
 
     fn on_manifest(&mut self, message: PolicyManifest) -> r2r::Result<()> {
@@ -90,7 +74,7 @@ impl Gate {
         if let Err(error) = self.receiver.announce(announcement, now, at) {
             say(&error.to_string());
         } else if self.receiver.receiving().is_some() {
-            (self.announced, self.arrived) = (at, at);
+            self.announced = at;
             // A late joiner gets as many latched fragments as its queue is deep, and no more.
             let depth = usize::try_from(count).unwrap_or(usize::MAX);
             let topic = format!("{}/fragments", self.name);
@@ -112,12 +96,8 @@ impl Gate {
         let at = Instant::now();
         match self.receiver.fragment(&fragment, at) {
             Err(error) => say(&error.to_string()),
-            Ok(arrived) => {
-                self.arrived = at;
-                if let Some(policy) = arrived {
-                    report(&policy, at - self.announced);
-                }
-            }
+            Ok(Some(policy)) => report(&policy, at - self.announced),
+            Ok(None) => {}
         }
     }
 
@@ -137,42 +117,6 @@ impl Gate {
                 + Duration::from_nanos(message.lease.nanosec.into()),
         };
         self.receiver.status(&status, Instant::now());
-    }
-
-    /// Asks for what is missing, where nothing arrives any more or nothing is latched. An answer
-    /// that does not come is asked for again.
-    fn pull(&mut self) -> r2r::Result<()> {
-        if let Some(answer) = self.batch.as_mut().and_then(|batch| batch.now_or_never()) {
-            self.batch = None;
-            let before = self.receiver.missing().count();
-            answer?
-                .fragments
-                .iter()
-                .for_each(|message| self.on_fragment(message));
-            if self.receiver.missing().count() < before {
-                self.ask()?;
-            }
-        } else if self.arrived.elapsed() > GAP {
-            self.arrived = Instant::now();
-            self.ask()?;
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self) -> r2r::Result<()> {
-        let (Some((session, epoch)), Some(first)) =
-            (self.receiver.receiving(), self.receiver.missing().next())
-        else {
-            return Ok(());
-        };
-        let request = GetFragments::Request {
-            session_id: session.to_vec(),
-            epoch,
-            first: u32::try_from(first).unwrap_or(u32::MAX),
-            count: BATCH,
-        };
-        self.batch = Some(Box::pin(self.client.request(&request)?));
-        Ok(())
     }
 }
 
