@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use tensorgate_verify::{RepoId, Revision};
@@ -66,7 +67,7 @@ pub(crate) struct Fetch {
     /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned
     #[arg(value_name = "REPO@REVISION")]
     pub(crate) target: String,
-    /// The Hub or a mirror [default: HF_ENDPOINT, else https://huggingface.co]
+    /// The Hub or a mirror [default: HF_ENDPOINT, else the public Hub]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// A file with the token for the endpoint [default: as huggingface_hub finds it]
@@ -117,10 +118,10 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) expires: Timestamp,
     /// The policy's type [default: `type` in config.json]
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) policy_type: Option<String>,
     /// The robot that the policy is for
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
     /// Put the new manifest in place of a different one
     #[arg(long)]

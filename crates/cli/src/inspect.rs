@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use tensorgate_verify::{Error, FilePath, Header, Kind, Limits, MANIFEST_FILE, SignedManifest};
 
 use crate::args::Inspect;
+use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
 use crate::output::Report;
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &Inspect) -> Result<Report, Failure> {
     let (data, mut more) = if found.is_dir() {
         directory(path, &limits)?
     } else if path.extension().is_some_and(|ending| ending == "json") {
-        manifest(&disk::manifest_at(path, &limits)?, &limits)?
+        manifest_file(path, &limits)?
     } else {
         tensors(&header(path, &limits)?, found.len())
     };
@@ -120,22 +121,25 @@ fn tensor_json(tensor: &tensorgate_verify::Tensor) -> Value {
     })
 }
 
+/// Other JSON is no manifest that was damaged, but something that is not shown here.
+fn manifest_file(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
+    let shown = disk::manifest_at(path, limits).and_then(|signed| manifest(&signed, limits));
+    let named_so = path.to_string_lossy().ends_with(".dsse.json");
+    match shown {
+        Err(Failure::Rejected(_)) if !named_so => {
+            let failure = Failure::about(path, format!("{path:?} is no manifest"));
+            Err(failure.hint("`inspect` shows safetensors files, manifests and directories"))
+        }
+        other => other,
+    }
+}
+
 fn manifest(signed: &SignedManifest, limits: &Limits) -> Result<Shown, Failure> {
     let manifest = signed.untrusted_manifest(limits)?;
-    let bytes: u64 = manifest.files.iter().map(|file| file.size).sum();
+    let heading = "claims of the manifest, which `tensorgate verify` would have to prove";
     let text = format!(
-        "claims of the manifest, which `tensorgate verify` would have to prove\n  \
-         repo       {}@{}\n  sequence   {}\n  policy     {:?}\n  valid      {} to {}\n  \
-         files      {}, {} bytes\n  manifest   sha256 {}\n",
-        manifest.repo.id,
-        manifest.repo.revision,
-        manifest.sequence,
-        manifest.policy.policy_type,
-        manifest.issued,
-        manifest.expires,
-        count(manifest.files.len(), "file"),
-        thousands(bytes),
-        signed.digest(),
+        "{heading}\n{}\n",
+        claims::lines(signed, &manifest).join("\n")
     );
     let object = json!({
         "manifest": {

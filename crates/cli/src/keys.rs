@@ -135,3 +135,31 @@ fn refuse_costly(info: &EncryptedPrivateKeyInfoRef<'_>) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::pkcs5::EncryptionScheme;
+    use pkcs8::pkcs5::pbes2::Kdf;
+
+    use super::*;
+
+    #[test]
+    fn a_key_file_cannot_take_all_memory() {
+        let pem = to_pem(&generate().unwrap(), Some(b"x")).unwrap();
+        let (_, document) = SecretDocument::from_pem(&pem).unwrap();
+        assert!(decrypt(&document, b"x").is_ok());
+        for (cost, block) in [(1 << 40, 8), (1 << 14, u16::MAX), (u64::MAX, u16::MAX)] {
+            let mut info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).unwrap();
+            let EncryptionScheme::Pbes2(scheme) = &mut info.encryption_algorithm else {
+                panic!("not PBES2");
+            };
+            let Kdf::Scrypt(scrypt) = &mut scheme.kdf else {
+                panic!("not scrypt");
+            };
+            (scrypt.cost_parameter, scrypt.block_size) = (cost, block);
+            let costly = SecretDocument::encode_msg(&info).unwrap();
+            let why = decrypt(&costly, b"x").unwrap_err();
+            assert!(why.starts_with("its scrypt parameters ask for "), "{why}");
+        }
+    }
+}

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod claims;
 mod disk;
 mod failure;
 mod fetch;

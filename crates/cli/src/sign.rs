@@ -10,11 +10,11 @@ use tensorgate_verify::{
 };
 
 use crate::args::Sign;
+use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Report;
-use crate::text::{count, thousands};
 
 pub(crate) fn run(args: &Sign) -> Result<Report, Failure> {
     let limits = Limits::default();
@@ -159,46 +159,33 @@ fn report(
     target: &Path,
     added: bool,
 ) -> Report {
-    let digest = signed.digest();
-    let bytes: u64 = manifest.files.iter().map(|file| file.size).sum();
     let key = key.public().id();
     let action = if added {
         "added a signature to"
     } else {
         "signed:"
     };
+    let mut prose = vec![
+        format!("{action} {target:?}"),
+        format!("  key        {key}"),
+    ];
+    prose.extend(claims::lines(signed, manifest));
     let evidence = json!({
         "repo": manifest.repo,
         "sequence": manifest.sequence,
         "issued": manifest.issued,
         "expires": manifest.expires,
         "policy": manifest.policy,
-        "manifest": digest.to_string(),
+        "manifest": signed.digest(),
         "key": key.to_string(),
         "files": manifest.files.len(),
-        "bytes": bytes,
+        "bytes": claims::bytes(manifest),
     });
-    let more = json!({ "written": target, "added_signature": added });
+    let more = json!({ "written": target.display().to_string(), "added_signature": added });
     Report {
         verdict: Some("done"),
         subject: args.dir.display().to_string(),
-        prose: vec![
-            format!("{action} {target:?}"),
-            format!(
-                "  repo       {}@{}",
-                manifest.repo.id, manifest.repo.revision
-            ),
-            format!("  sequence   {}", manifest.sequence),
-            format!("  policy     {:?}", manifest.policy.policy_type),
-            format!("  valid      {} to {}", manifest.issued, manifest.expires),
-            format!("  key        {key}"),
-            format!("  manifest   sha256 {digest}"),
-            format!(
-                "  files      {}, {} bytes",
-                count(manifest.files.len(), "file"),
-                thousands(bytes)
-            ),
-        ],
+        prose,
         evidence,
         more: more.as_object().cloned().unwrap_or_default(),
         ..Report::default()

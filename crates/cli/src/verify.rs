@@ -9,6 +9,7 @@ use tensorgate_verify::{
 };
 
 use crate::args::Verify;
+use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
 use crate::memory::Memory;
@@ -78,7 +79,7 @@ fn report(
 ) -> Report {
     let evidence = policy.evidence();
     let seconds = started.elapsed().as_secs_f64();
-    let bytes: u64 = policy.manifest().files.iter().map(|file| file.size).sum();
+    let bytes = claims::bytes(policy.manifest());
     let files = policy.files().len();
     let mut json = evidence_json(evidence);
     json["expires"] = policy.manifest().expires.to_string().into();

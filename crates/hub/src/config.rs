@@ -347,8 +347,11 @@ mod tests {
         assert_eq!(config(&[]).unwrap().endpoint.to_string(), HUGGING_FACE);
         let mirror = config(&[("HF_ENDPOINT", "http://10.0.0.2:8090/hf/")]).unwrap();
         assert_eq!(mirror.endpoint.to_string(), "http://10.0.0.2:8090/hf");
-        assert!(config(&[("HF_HUB_OFFLINE", "yes")]).unwrap().offline);
-        assert!(!config(&[("HF_HUB_OFFLINE", "0")]).unwrap().offline);
+        for (value, offline) in [("yes", true), ("1", true), ("0", false)] {
+            let config = config(&[("HF_HUB_OFFLINE", value)]).unwrap();
+            let hub = crate::Hub::unless_offline(&config).unwrap();
+            assert_eq!(hub.is_none(), offline, "{value}");
+        }
     }
 
     #[test]

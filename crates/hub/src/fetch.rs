@@ -28,6 +28,9 @@ pub struct Request<'a> {
 }
 
 /// What was fetched: complete, with every digest as listed, and trusted by nobody.
+///
+/// While it lives, nobody else downloads into its directory; another [`fetch`] of the same commit,
+/// in this process too, waits until it is dropped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Fetched {
@@ -43,7 +46,6 @@ pub struct Fetched {
     pub from_store: bool,
     /// Bytes that were received now.
     pub bytes: u64,
-    /// Holds the directory: while this lives, no other process downloads into it.
     quarantine: Arc<Quarantine>,
 }
 

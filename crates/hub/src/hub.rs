@@ -12,8 +12,10 @@ use serde::Deserialize;
 use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
 
 use crate::config::{Config, ConfigError, Endpoint, FetchLimits, Token};
-use crate::error::{FetchError, Refused, without_query};
+use crate::error::{FetchError, without_query};
 use crate::progress::Progress;
+use crate::refused::Refused;
+use crate::retry::Retries;
 use crate::target::Target;
 
 /// A Hub that is not trusted.
@@ -91,6 +93,17 @@ impl Hub {
         })
     }
 
+    /// The same, or `None` where the configuration says that the network is not to be used.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unless_offline(config: &Config) -> Result<Option<Self>, ConfigError> {
+        match config.offline {
+            true => Ok(None),
+            false => Self::new(config).map(Some),
+        }
+    }
+
     /// One of its repositories; whether it exists is not asked.
     pub const fn repository<'h>(&'h self, repo_type: RepoType, repo: &'h RepoId) -> Repository<'h> {
         Repository {
@@ -147,12 +160,7 @@ impl Hub {
 
     /// The attempts that are left after a first one.
     pub(crate) fn retries<'a>(&'a self, progress: &'a dyn Progress) -> Retries<'a> {
-        Retries {
-            left: self.limits.retries,
-            backoff: self.limits.retry_delay,
-            longest: self.limits.retry_after,
-            progress,
-        }
+        Retries::new(&self.limits, progress)
     }
 
     /// A request to the API, tried again while that may help.
@@ -169,31 +177,6 @@ impl Hub {
                 Err(error) => retries.wait_after(error).await?,
             }
         }
-    }
-}
-
-/// Tries again what may only have been bad luck.
-pub(crate) struct Retries<'a> {
-    left: u32,
-    backoff: Duration,
-    longest: Duration,
-    progress: &'a dyn Progress,
-}
-
-impl Retries<'_> {
-    /// Waits until it is time for another attempt; the error comes back if there is none.
-    pub(crate) async fn wait_after(&mut self, error: FetchError) -> Result<(), FetchError> {
-        let wait = error.wait(jittered(self.backoff), self.longest);
-        let Some(wait) = wait.filter(|_| self.left > 0) else {
-            return Err(error);
-        };
-        let seconds = wait.as_secs_f32();
-        let text = format!("{error}; trying again in {seconds:.1} s");
-        self.progress.notice(&text);
-        tokio::time::sleep(wait).await;
-        self.left -= 1;
-        self.backoff = self.backoff.saturating_mul(2);
-        Ok(())
     }
 }
 
@@ -409,11 +392,4 @@ pub(crate) fn too_large(what: &str, value: usize, limit: u64) -> Result<(), Fetc
     }
     let what = what.into();
     Err(FetchError::TooLarge { what, value, limit })
-}
-
-/// Between a half and the whole of `backoff`, so that a fleet does not come back in step.
-fn jittered(backoff: Duration) -> Duration {
-    use std::hash::{BuildHasher as _, RandomState};
-    let random = RandomState::new().hash_one(0_u8) % 512;
-    backoff.mul_f64(0.5 + random as f64 / 1024.0)
 }

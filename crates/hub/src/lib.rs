@@ -20,9 +20,9 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Store::open(Store::default_location()?)?;
-//! let hub = Hub::new(&Config::from_env()?)?;
+//! let hub = Hub::unless_offline(&Config::from_env()?)?;
 //! let target = "acme/walk@0123456789abcdef0123456789abcdef01234567".parse()?;
-//! let fetched = fetch(&store, Some(&hub), Request::new(&target), &Silent).await?;
+//! let fetched = fetch(&store, hub.as_ref(), Request::new(&target), &Silent).await?;
 //! println!("{} files in {}", fetched.files.len(), fetched.path.display());
 //! # Ok(())
 //! # }
@@ -44,16 +44,19 @@ mod hash;
 mod hub;
 mod listing;
 mod progress;
+mod refused;
+mod retry;
 mod target;
 mod transfer;
 
 pub use config::{Config, ConfigError, Endpoint, FetchLimits, Token};
-pub use error::{FetchError, Reason, Refused};
+pub use error::FetchError;
 pub use fetch::{Fetched, Request, fetch};
 pub use hash::GitId;
 pub use hub::{Hub, Repository};
 pub use listing::{Content, ListedFile, Listing};
 pub use progress::{Progress, Silent};
+pub use refused::{Reason, Refused};
 pub use target::{At, Target};
 
 /// Variables to start a process with, so that the xet transport of `hf-hub` reports nothing.

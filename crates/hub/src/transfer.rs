@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tensorgate_store::{Quarantine, Recorded};
 use tensorgate_verify::{FileEntry, FilePath, Rejection, Revision};
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::FetchError;
 use crate::hash::{Digests, Hasher};
-use crate::hub::Repository;
+use crate::hub::{Body, Repository};
 use crate::listing::{Content, ListedFile};
 use crate::progress::Progress;
 
@@ -82,21 +82,37 @@ impl Wanted {
         let (chunks, queue) = channel(QUEUE);
         let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
         let writing = tokio::task::spawn_blocking(move || this.write(queue, &quarantine));
+        let received = self.pump(&mut body, &chunks, progress).await;
+        if received.is_ok() {
+            // If nobody listens, the writer has failed, and is asked next.
+            drop(chunks.send(Piece::End).await);
+        }
+        drop(chunks);
+        let written = writing.await.map_err(stopped)?;
+        received?;
+        written
+    }
+
+    /// Hands on what comes, up to the listed size, for as long as it is taken.
+    async fn pump(
+        &self,
+        body: &mut Body,
+        chunks: &Sender<Piece>,
+        progress: &dyn Progress,
+    ) -> Result<(), FetchError> {
         let mut received = 0_u64;
         while let Some(chunk) = body.next().await? {
             let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             received = received.saturating_add(len);
-            if received > size {
+            if received > self.listed.size {
                 return Err(self.refuse_size("more"));
             }
             progress.file_advanced(self.path(), len);
             if chunks.send(Piece::Bytes(chunk)).await.is_err() {
-                break;
+                return Ok(());
             }
         }
-        // If nobody listens, the writer has failed, and is asked next.
-        drop(chunks.send(Piece::End).await);
-        writing.await.map_err(stopped)?
+        Ok(())
     }
 
     /// The other half: takes what was received until the end, judges it, and puts it in place.

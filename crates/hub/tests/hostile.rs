@@ -1,5 +1,7 @@
 //! Hubs that do what they should not, each with the exact refusal.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! With a manifest: exactly its files, and only if the listing agrees.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod common;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! From verified to kept: complete, exact, and nothing lost on the way.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod common;
 
 use std::fs;

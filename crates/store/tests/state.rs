@@ -1,5 +1,7 @@
 //! The memory against rollback: it never sinks and never forgets silently.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod common;
 
 use std::fs;
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 use common::{policy, repo};
 use tensorgate_store::{Accepted, State, StoreError};
 use tensorgate_verify::{Policy, RepoType, Verified};
+
+type Spoil = fn(&Path);
 
 const RECORD: &str = "rollback/model--acme--walk.json";
 
@@ -49,7 +53,7 @@ fn the_newest_release_counts_whatever_comes_after() {
 fn a_lost_or_damaged_record_is_an_error_and_not_a_fresh_start() {
     let (dir, path) = set();
     let three = release(dir.path(), 3);
-    let spoil: [(&str, fn(&Path)); 6] = [
+    let spoil: [(&str, Spoil); 6] = [
         ("lost", |path| fs::remove_file(path.join(RECORD)).unwrap()),
         ("damaged", |path| fs::write(path.join(RECORD), "").unwrap()),
         ("damaged", |path| {

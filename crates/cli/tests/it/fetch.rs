@@ -2,9 +2,10 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
-use tensorgate_testhub::{Fault, Place, Repository, TestHub};
+use tensorgate_testhub::{Fault, Place, Port, Repository, TestHub};
 
 use crate::support::{REVISION, Run, Workshop, weights};
 
@@ -382,4 +383,33 @@ fn a_manifest_needs_somebody_to_trust() {
     fixture
         .fetch(&fixture.files, &["--trust", "trust.toml"])
         .could_not_check("--manifest <FILE|REPO@REV>");
+}
+
+#[test]
+fn the_transport_is_told_to_report_nothing() {
+    let fixture = Fixture::new();
+    let path = "model.safetensors".to_owned();
+    fixture.hub.inject(Fault::BodyStalled { path, after: 100 });
+    let target = format!("acme/walk@{}", fixture.files);
+    let mut child = fixture
+        .workshop
+        .command()
+        .args([
+            "fetch",
+            &target,
+            "--json",
+            "--endpoint",
+            fixture.hub.endpoint(),
+        ])
+        .spawn()
+        .unwrap();
+    // It has asked for the body by then, and waits for it.
+    while fixture.hub.requests_at(Port::Cdn).is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let environment = std::fs::read(format!("/proc/{}/environ", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut variables = environment.split(|byte| *byte == 0);
+    assert!(variables.any(|variable| variable == b"HF_XET_TELEMETRY_ENABLED=0"));
 }

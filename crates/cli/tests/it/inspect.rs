@@ -72,6 +72,10 @@ fn a_manifest_is_shown_as_claims() {
             .contains("which `tensorgate verify` would have to prove")
     );
     assert!(run.stdout.contains("  files      3 files, "));
+    let inspect = |file: &str| workshop.run(["inspect", file]);
+    inspect("walk/config.json").could_not_check("is no manifest");
+    workshop.write("walk/policy.dsse.json", "{}");
+    inspect("walk/policy.dsse.json").rejected("manifest-malformed", "envelope");
 }
 
 #[test]

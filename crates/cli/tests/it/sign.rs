@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use serde_json::Value;
+
 use crate::support::{REVISION, Workshop, safetensors_of};
 
 #[test]
@@ -107,22 +109,19 @@ fn an_equal_manifest_gets_one_more_signature() {
     workshop
         .verify(&[])
         .rejected("threshold-not-met", "signatures");
-    let before: serde_json::Value =
-        serde_json::from_slice(&workshop.read("walk/policy.dsse.json")).unwrap();
+    let before: Value = serde_json::from_slice(&workshop.read("walk/policy.dsse.json")).unwrap();
     // The clock goes on; what was issued stays.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let object = workshop.sign_as("second", &["--json"]).json();
     assert_eq!(object["added_signature"], true);
-    let after: serde_json::Value =
-        serde_json::from_slice(&workshop.read("walk/policy.dsse.json")).unwrap();
+    let after: Value = serde_json::from_slice(&workshop.read("walk/policy.dsse.json")).unwrap();
     assert_eq!(before["payload"], after["payload"]);
     assert_eq!(after["signatures"].as_array().unwrap().len(), 2);
     workshop.verify(&[]).expect(0).says("\"second\"");
     // The same key again adds nothing.
     workshop.sign_as("second", &[]).expect(0);
     assert_eq!(
-        serde_json::from_slice::<serde_json::Value>(&workshop.read("walk/policy.dsse.json"))
-            .unwrap(),
+        serde_json::from_slice::<Value>(&workshop.read("walk/policy.dsse.json")).unwrap(),
         after
     );
 }
@@ -164,6 +163,30 @@ fn what_verify_would_refuse_is_not_signed() {
         .sign(&["--expires", "2020-01-01T00:00:00Z"])
         .rejected("manifest-expired", "expires");
     assert!(!workshop.path("walk/policy.dsse.json").exists());
+}
+
+#[test]
+fn an_equal_manifest_that_does_not_count_yet_is_not_signed() {
+    let workshop = Workshop::signed();
+    let mut envelope: Value =
+        serde_json::from_slice(&workshop.read("walk/policy.dsse.json")).unwrap();
+    workshop.write("b64", envelope["payload"].as_str().unwrap());
+    workshop.openssl(&["base64", "-d", "-A", "-in", "b64", "-out", "payload"]);
+    let mut payload: Value = serde_json::from_slice(&workshop.read("payload")).unwrap();
+    payload["predicate"]["issued"] = "2098-01-01T00:00:00Z".into();
+    workshop.write("payload", payload.to_string());
+    envelope["payload"] = workshop
+        .openssl(&["base64", "-A", "-in", "payload"])
+        .trim()
+        .into();
+    workshop.write("walk/policy.dsse.json", envelope.to_string());
+    workshop
+        .sign(&[])
+        .rejected("manifest-not-yet-valid", "issued");
+    assert_eq!(
+        workshop.read("walk/policy.dsse.json"),
+        envelope.to_string().as_bytes()
+    );
 }
 
 #[test]
@@ -280,8 +303,7 @@ fn nothing_but_the_manifest_is_left_behind() {
 #[test]
 fn openssl_checks_the_signature() {
     let workshop = Workshop::signed();
-    let envelope: serde_json::Value =
-        serde_json::from_slice(&workshop.read("walk/policy.dsse.json")).unwrap();
+    let envelope: Value = serde_json::from_slice(&workshop.read("walk/policy.dsse.json")).unwrap();
     workshop.write("payload.b64", envelope["payload"].as_str().unwrap());
     workshop.write(
         "sig.b64",

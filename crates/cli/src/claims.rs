@@ -1,0 +1,33 @@
+//! What a manifest says, for people. It proves nothing by being said.
+
+use tensorgate_verify::{Manifest, SignedManifest};
+
+use crate::text::{count, thousands};
+
+/// A line for each claim, aligned.
+pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String> {
+    let Manifest { repo, policy, .. } = manifest;
+    let mut lines = vec![
+        format!("  repo       {}@{}", repo.id, repo.revision),
+        format!("  sequence   {}", manifest.sequence),
+        format!("  policy     {:?}", policy.policy_type),
+    ];
+    if let Some(robot) = &policy.robot {
+        lines.push(format!("  robot      {robot:?}"));
+    }
+    lines.extend([
+        format!("  valid      {} to {}", manifest.issued, manifest.expires),
+        format!("  manifest   sha256 {}", signed.digest()),
+        format!(
+            "  files      {}, {} bytes",
+            count(manifest.files.len(), "file"),
+            thousands(bytes(manifest))
+        ),
+    ]);
+    lines
+}
+
+/// Bytes of all files.
+pub(crate) fn bytes(manifest: &Manifest) -> u64 {
+    manifest.files.iter().map(|file| file.size).sum()
+}
