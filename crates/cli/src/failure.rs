@@ -67,6 +67,14 @@ impl Failure {
         }
         self
     }
+
+    /// The same, where nothing better is known.
+    pub(crate) fn or_hint(mut self, hint: &str) -> Self {
+        if let Self::Error(trouble) = &mut self {
+            trouble.hint.get_or_insert_with(|| hint.to_owned());
+        }
+        self
+    }
 }
 
 impl From<&Rejections> for Failure {

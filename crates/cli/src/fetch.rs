@@ -192,7 +192,8 @@ impl Session<'_> {
         let file = MANIFEST_FILE.parse()?;
         let bytes = repository
             .small_file(revision, &file, limits.manifest_bytes, self.progress)
-            .await?;
+            .await
+            .map_err(|error| Failure::from(error).or_hint(MANIFEST_PLACE))?;
         Ok(SignedManifest::parse(&bytes, limits)?)
     }
 
@@ -200,6 +201,8 @@ impl Session<'_> {
         Ok(fetch(&self.store, self.hub.as_ref(), request, self.progress).await?)
     }
 }
+
+const MANIFEST_PLACE: &str = "--manifest REPO@REV takes policy.dsse.json at that commit; --manifest FILE takes one from here";
 
 /// What came, and what did not and why.
 fn describe(report: &mut Report, fetched: &Fetched, why_left_out: &str) {

@@ -153,7 +153,13 @@ impl Walk<'_> {
                 self.directory(child.as_fd(), &format!("{path}/"), depth.saturating_add(1))?;
             }
             other => {
-                let detail = format!("a {other:?}, where only files and directories may be");
+                let what = match other {
+                    FileType::Symlink => "a link",
+                    FileType::Fifo => "a FIFO",
+                    FileType::Socket => "a socket",
+                    _ => "a device",
+                };
+                let detail = format!("{what}, where only files and directories may be");
                 self.findings
                     .reject(Rejection::FileNotRegular, path, detail);
             }

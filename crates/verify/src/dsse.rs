@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::json::{self, JsonError, present};
+use crate::json::{self, present};
 use crate::{Limits, Manifest, PublicKey, Rejection, Sha256, SigningKey};
 
 /// The payload type of in-toto statements.
@@ -67,7 +67,8 @@ impl SignedManifest {
                 detail,
             ));
         }
-        let envelope: Envelope = json::from_slice(bytes).map_err(json_rejection)?;
+        let envelope: Envelope =
+            json::from_slice(bytes).map_err(|error| error.of_manifest("envelope"))?;
         if envelope.payload_type != PAYLOAD_TYPE {
             let detail = format!("{:?}, expected {PAYLOAD_TYPE:?}", envelope.payload_type);
             return Err(Error::rejected(
@@ -195,16 +196,6 @@ fn pae(payload: &[u8]) -> Vec<u8> {
         payload.len()
     );
     [head.as_bytes(), payload].concat()
-}
-
-fn json_rejection(error: JsonError) -> Error {
-    match &error {
-        JsonError::DuplicateKey(key) => Error::rejected(Rejection::JsonDuplicateKey, key, &error),
-        JsonError::UnknownField(path) => {
-            Error::rejected(Rejection::ManifestUnknownField, path, &error)
-        }
-        JsonError::Malformed(_) => malformed("envelope", &error),
-    }
 }
 
 fn malformed(subject: &str, detail: impl std::fmt::Display) -> Error {

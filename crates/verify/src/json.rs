@@ -9,6 +9,9 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess};
 
+use crate::Rejection;
+use crate::error::Error;
+
 /// What is wrong with a document.
 #[derive(Debug)]
 pub(crate) enum JsonError {
@@ -18,6 +21,19 @@ pub(crate) enum JsonError {
     UnknownField(String),
     /// Not JSON, or not of the type's form.
     Malformed(serde_json::Error),
+}
+
+impl JsonError {
+    /// The refusal of an envelope or statement, of which `subject` is what was read.
+    pub(crate) fn of_manifest(self, subject: &str) -> Error {
+        match &self {
+            Self::DuplicateKey(key) => Error::rejected(Rejection::JsonDuplicateKey, key, &self),
+            Self::UnknownField(path) => {
+                Error::rejected(Rejection::ManifestUnknownField, path, &self)
+            }
+            Self::Malformed(_) => Error::rejected(Rejection::ManifestMalformed, subject, &self),
+        }
+    }
 }
 
 impl fmt::Display for JsonError {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::json::{self, JsonError};
+use crate::json;
 use crate::manifest::malformed;
 use crate::{FileEntry, FilePath, Limits, Manifest, Rejection, Sha256};
 
@@ -71,7 +71,8 @@ impl Manifest {
     /// Reads a statement whose signature was checked.
     pub(crate) fn from_payload(payload: &[u8], limits: &Limits) -> Result<Self> {
         refuse_other_statements(payload)?;
-        let statement: Statement = json::from_slice(payload).map_err(json_rejection)?;
+        let statement: Statement =
+            json::from_slice(payload).map_err(|error| error.of_manifest("statement"))?;
         let manifest = statement.predicate;
         manifest.refuse_disorder(limits)?;
         let subjects = statement
@@ -87,7 +88,7 @@ impl Manifest {
 
 /// `predicate-type-unsupported` where the statement is well-formed but not one of ours.
 fn refuse_other_statements(payload: &[u8]) -> Result<()> {
-    json::refuse_ambiguity(payload).map_err(json_rejection)?;
+    json::refuse_ambiguity(payload).map_err(|error| error.of_manifest("statement"))?;
     let Ok(kind) = serde_json::from_slice::<StatementKind>(payload) else {
         return Err(malformed("statement", "no `_type` and `predicateType`"));
     };
@@ -103,14 +104,4 @@ fn refuse_other_statements(payload: &[u8]) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-fn json_rejection(error: JsonError) -> Error {
-    match &error {
-        JsonError::DuplicateKey(key) => Error::rejected(Rejection::JsonDuplicateKey, key, &error),
-        JsonError::UnknownField(path) => {
-            Error::rejected(Rejection::ManifestUnknownField, path, &error)
-        }
-        JsonError::Malformed(_) => malformed("statement", &error),
-    }
 }

@@ -301,9 +301,9 @@ fn what_the_hub_does_not_have_could_not_be_had() {
         .could_not_check("no such repository, or it is private");
     let manifest = format!("acme/walk@{}", fixture.files);
     let options = ["--manifest", &manifest, "--trust", "trust.toml"];
-    fixture
-        .fetch(&fixture.files, &options)
-        .could_not_check("no such file");
+    let run = fixture.fetch(&fixture.files, &options);
+    run.could_not_check("no such file");
+    run.says("hint: --manifest REPO@REV takes policy.dsse.json");
     let gone = Fault::Status {
         place: Place::Tree,
         status: 404,
