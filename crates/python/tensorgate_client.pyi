@@ -1,9 +1,13 @@
 """A controller's side of tensorgate: receive a policy, verify it again, notice when it is stale.
 
-ROS topics are an untrusted transport. A `Receiver` believes nothing but signatures of keys that the
-controller's own trust policy names; what it hands out is, byte for byte, what was signed.
+ROS topics are an untrusted transport. A `Receiver` takes nothing for a policy but what keys signed
+that the controller's own trust policy names; what it hands out is, byte for byte, what was signed.
+Heartbeats are not signed: forged ones can stop a robot, and can keep it on a verified policy after
+the gate is gone; where that matters, use SROS 2. What was revoked stays so.
 The arguments of `announce`, `fragment` and `status` are fields of tensorgate_msgs' PolicyManifest,
-TensorFragment and PolicyStatus. Each method may be called from any thread.
+TensorFragment and PolicyStatus. Each method may be called from any thread; `state`, `active` and
+`policy` never wait for a message that another thread is having verified. A heartbeat does, and
+meanwhile the last lease runs on.
 """
 
 from os import PathLike
@@ -12,7 +16,8 @@ from typing import Literal
 State = Literal["no-policy", "receiving", "active", "stale", "revoked"]
 
 class Rejected(ValueError):
-    """A message was checked and refused; the receiver is as it was before."""
+    """A message was checked and refused. The policy that runs stays; so does what arrived of the
+    next, but where its last fragment came and it could not be completed."""
 
     code: str
     """The rejection code, e.g. "signature-invalid"."""
@@ -70,9 +75,14 @@ class Receiver:
         *,
         repo: str | None = None,
         revision: str | None = None,
+        last_accepted: tuple[int, str] | None = None,
         max_bytes: int = 4 << 30,
     ) -> None:
         """Trusts the keys of the trust policy at `trust`, and takes nothing but `repo`@`revision`.
+
+        It remembers the releases that it activated, against a rollback, but only while it lives. To
+        have the memory outlast it, store `policy.sequence, policy.manifest_digest` of each policy
+        that arrives, and give it back as `last_accepted`, together with `repo`.
 
         A policy of more than `max_bytes` is refused before memory is taken for it. Raises OSError
         if the trust policy cannot be read, or others could write it; ValueError if it, or an
@@ -99,8 +109,9 @@ class Receiver:
     def fragment(self, session: bytes, epoch: int, index: int, data: bytes) -> Policy | None:
         """Takes a TensorFragment. Returns the policy when the last one arrived, else None.
 
-        Fragments of other announcements are ignored. Raises Rejected, or OSError if it could not be
-        checked.
+        Fragments of other policies are ignored. Raises Rejected, or OSError if it could not be
+        checked. If that is so of the last one, the policy being received is given up: it must be
+        announced again.
         """
 
     def status(

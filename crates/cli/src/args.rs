@@ -58,7 +58,8 @@ pub(crate) struct Keygen {
 /// Without a manifest they stay in quarantine, complete and untrusted. With one and a trust policy,
 /// exactly what was signed is fetched, proven and kept. Standard output gets the path.
 ///
-/// HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+/// HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE mean what they mean to huggingface_hub. A token
+/// that is found there goes to no other --endpoint; that takes --token-file.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   tensorgate fetch acme/walk@0123456789abcdef0123456789abcdef01234567 \\
@@ -70,7 +71,7 @@ pub(crate) struct Fetch {
     /// The Hub or a mirror [default: HF_ENDPOINT, else the public Hub]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
-    /// A file with the token for the endpoint [default: as huggingface_hub finds it]
+    /// A file with the token for the endpoint, 0600 [default: as huggingface_hub finds it]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// Where files are kept [default: TENSORGATE_STORE, else the user's data directory]
@@ -112,7 +113,7 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "HEX", value_parser = revision)]
     pub(crate) revision: Revision,
     /// The release's number; robots refuse one that is lower than they have seen
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) sequence: u64,
     /// When the signature stops to count, in RFC 3339
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
@@ -123,7 +124,7 @@ pub(crate) struct Sign {
     /// The robot that the policy is for
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
-    /// Put the new manifest in place of a different one
+    /// Put the new manifest in place of a different one, which must be a manifest
     #[arg(long)]
     pub(crate) replace: bool,
     /// Where the manifest goes [default: DIR/policy.dsse.json]

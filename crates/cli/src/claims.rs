@@ -2,7 +2,7 @@
 
 use tensorgate_verify::{Manifest, SignedManifest};
 
-use crate::text::{count, thousands};
+use crate::text::{count, thousands, total};
 
 /// A line for each claim, aligned.
 pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String> {
@@ -29,5 +29,5 @@ pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String>
 
 /// Bytes of all files.
 pub(crate) fn bytes(manifest: &Manifest) -> u64 {
-    manifest.files.iter().map(|file| file.size).sum()
+    total(manifest.files.iter().map(|file| file.size))
 }

@@ -1,12 +1,13 @@
 //! Files of the operator and of the policy: opened without surprises, written all or nothing.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use tensorgate_verify::{Directory, Limits, MANIFEST_FILE, Rejection, SignedManifest};
 
@@ -108,33 +109,56 @@ pub(crate) fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Puts a file in place as a whole: after a crash there is the old one or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary_beside(path)?;
-    create(&temporary, 0o644, bytes)?;
-    std::fs::rename(&temporary, path).inspect_err(|_| {
-        // As above.
-        std::fs::remove_file(&temporary).ok();
+/// The directory of a file that is to be written, held by this process alone where all who write
+/// there ask for it (`flock`). `waiting` is called if another one has it.
+pub(crate) fn lock_parent(path: &Path, waiting: impl FnOnce()) -> io::Result<OwnedFd> {
+    let folder = open_parent(path)?;
+    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => waiting(),
+        other => return Ok(other.map(|()| folder)?),
+    }
+    rustix::io::retry_on_intr(|| flock(&folder, FlockOperation::LockExclusive))?;
+    Ok(folder)
+}
+
+/// Puts a file in place as a whole: after a crash there is the old one or the new one. Until then
+/// it lies in `drafts`, a path from `folder` in the same file system.
+pub(crate) fn replace(
+    folder: &OwnedFd,
+    name: &OsStr,
+    drafts: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let draft = Path::new(drafts).join(draft_name()?);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut file = File::from(openat(folder, &draft, flags, Mode::from_raw_mode(0o644))?);
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| Ok(renameat(folder, &draft, folder, name)?));
+    placed.inspect_err(|_| {
+        // The first error is the one to report.
+        unlinkat(folder, &draft, AtFlags::empty()).ok();
     })?;
-    sync_parent(path)
+    Ok(fsync(folder)?)
 }
 
 /// Makes the entry of `path` in its directory durable.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    Ok(fsync(open_parent(path)?)?)
+}
+
+fn open_parent(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent: OwnedFd = openat(rustix::fs::CWD, parent(path), flags, Mode::empty())?;
-    Ok(rustix::fs::fsync(parent)?)
+    Ok(openat(rustix::fs::CWD, parent(path), flags, Mode::empty())?)
 }
 
-fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
-    let name = format!(".{}.{}", name.to_string_lossy(), std::process::id());
-    Ok(parent(path).join(name))
+/// Beside the draft of another process, or one that a crash left.
+fn draft_name() -> io::Result<String> {
+    let number = getrandom::u64().map_err(io::Error::other)?;
+    Ok(format!(".{MANIFEST_FILE}.{number:016x}"))
 }
 
-fn parent(path: &Path) -> &Path {
+/// The directory that `path` is in.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -1,12 +1,14 @@
 //! Why there is no verdict to be glad of: rejected, or could not check.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use tensorgate_hub::{ConfigError, FetchError};
 use tensorgate_store::StoreError;
 use tensorgate_verify::{Error, Rejection, Rejections};
+
+use crate::hints;
 
 /// What ends a command without success.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(crate) struct Finding {
     pub(crate) rejection: Rejection,
     pub(crate) subject: String,
     pub(crate) detail: String,
+    hint: Option<String>,
 }
 
 /// What stood in the way of a check.
@@ -57,13 +60,20 @@ impl Failure {
             rejection,
             subject: subject.to_owned(),
             detail: detail.to_string(),
+            hint: None,
         }])
     }
 
     /// The same with what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        if let Self::Error(trouble) = &mut self {
-            trouble.hint = Some(hint.into());
+        let hint = Some(hint.into());
+        match &mut self {
+            Self::Error(trouble) => trouble.hint = hint,
+            Self::Rejected(all) => {
+                if let Some(first) = all.first_mut() {
+                    first.hint = hint;
+                }
+            }
         }
         self
     }
@@ -77,12 +87,21 @@ impl Failure {
     }
 }
 
+impl Finding {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &str {
+        let of_its_kind = hints::of(self.rejection);
+        self.hint.as_deref().unwrap_or(of_its_kind)
+    }
+}
+
 impl From<&Rejections> for Failure {
     fn from(all: &Rejections) -> Self {
         let finding = |rejected: &tensorgate_verify::Rejected| Finding {
             rejection: rejected.rejection,
             subject: rejected.subject.to_string(),
             detail: rejected.detail.to_string(),
+            hint: None,
         };
         Self::Rejected(all.iter().map(finding).collect())
     }
@@ -117,6 +136,7 @@ impl From<FetchError> for Failure {
                 subject,
                 detail,
             } => Self::rejected(*rejection, subject, detail),
+            FetchError::Store(error) => error.into(),
             other => Self::Error(Trouble {
                 subject: subject_of_fetch(other),
                 detail: other.to_string(),
@@ -128,7 +148,12 @@ impl From<FetchError> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        FetchError::from(error).into()
+        let endpoint = matches!(error, ConfigError::Endpoint { .. });
+        let failure = Self::from(FetchError::from(error));
+        match endpoint {
+            true => failure.or_hint("an address is written in full: https://huggingface.co"),
+            false => failure,
+        }
     }
 }
 
@@ -140,10 +165,13 @@ impl From<StoreError> for Failure {
 
 impl From<&StoreError> for Failure {
     fn from(error: &StoreError) -> Self {
+        if let StoreError::Superseded { .. } = error {
+            return Self::rejected(Rejection::ManifestRollback, "sequence", error);
+        }
         Self::Error(Trouble {
             subject: subject_of_store(error),
             detail: error.to_string(),
-            hint: error.hint().map(str::to_owned),
+            hint: hint_of_store(error).map(str::to_owned),
         })
     }
 }
@@ -162,7 +190,6 @@ fn subject_of_fetch(error: &FetchError) -> String {
         FetchError::TooLarge { what, .. } => what.to_string(),
         FetchError::Offline { target, .. } => target.to_string(),
         FetchError::NotATarget { text } => text.to_string(),
-        FetchError::Store(error) => subject_of_store(error),
         _ => String::new(),
     }
 }
@@ -172,7 +199,26 @@ fn subject_of_store(error: &StoreError) -> String {
         StoreError::Io { path, .. }
         | StoreError::NotPrivate { path, .. }
         | StoreError::State { path, .. }
+        | StoreError::NoSpace { path, .. }
         | StoreError::Foreign { path, .. } => path.display().to_string(),
         _ => String::new(),
+    }
+}
+
+/// Where the command knows more than the store what there is to do.
+fn hint_of_store(error: &StoreError) -> Option<&'static str> {
+    match error {
+        StoreError::Io { source, .. }
+            if matches!(
+                source.kind(),
+                ErrorKind::AlreadyExists | ErrorKind::NotADirectory
+            ) =>
+        {
+            Some("something that is no directory has this name: give another")
+        }
+        StoreError::State { .. } => Some(
+            "restore it from a backup, or move the whole state away: then older releases are accepted again",
+        ),
+        other => other.hint(),
     }
 }

@@ -1,28 +1,29 @@
 //! `tensorgate fetch`: bytes from a Hub into quarantine and, with a manifest, out of it.
 
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_hub::{
-    At, Config, Fetched, Hub, Progress, Request, Target, Token, XET_ENVIRONMENT, fetch,
+    At, Config, FetchError, Fetched, Hub, Progress, Request, Target, Token, fetch,
 };
 use tensorgate_store::Store;
-use tensorgate_verify::{Context, Limits, MANIFEST_FILE, Proof, SignedManifest};
+use tensorgate_verify::{
+    Context, Error, Limits, MANIFEST_FILE, Manifest, Proof, Rejection, SignedManifest,
+};
 
 use crate::args::Fetch;
 use crate::disk;
 use crate::failure::Failure;
-use crate::output::{Report, say};
+use crate::keys;
+use crate::memory;
+use crate::output::{Report, say_waiting};
 use crate::progress;
-use crate::text::{count, thousands};
+use crate::text::{count, thousands, total};
 use crate::trust;
 use crate::verify::{evidence_json, evidence_lines};
 
 pub(crate) fn run(args: &Fetch, json: bool) -> Result<Report, Failure> {
-    keep_quiet_about_transfers();
     let target: Target = args.target.parse()?;
     let config = config(args)?;
     let hub = match config.offline {
@@ -33,13 +34,7 @@ pub(crate) fn run(args: &Fetch, json: bool) -> Result<Report, Failure> {
         Some(place) => place.clone(),
         None => Store::default_location()?,
     };
-    let store = Store::open(&place)?.on_wait(move |lock| {
-        if !json {
-            say(&format!(
-                "note: another process has {lock:?}; waiting for it"
-            ));
-        }
-    });
+    let store = Store::open(&place)?.on_wait(move |lock| say_waiting(json, lock));
     let progress = progress::choose(json);
     let session = Session {
         store,
@@ -53,33 +48,14 @@ pub(crate) fn run(args: &Fetch, json: bool) -> Result<Report, Failure> {
     runtime.block_on(session.fetch(args, target))
 }
 
-/// Hubs may hand a body to the xet transport, which reports each transfer to its server unless its
-/// environment says otherwise. A process cannot change its own environment while it runs, so it
-/// starts over with another one; what the user has set stays.
-fn keep_quiet_about_transfers() {
-    let missing: Vec<_> = XET_ENVIRONMENT
-        .into_iter()
-        .filter(|(name, _)| std::env::var_os(name).is_none())
-        .collect();
-    let Ok(program) = std::env::current_exe() else {
-        return;
-    };
-    if !missing.is_empty() {
-        let mut arguments = std::env::args_os();
-        let mut again = Command::new(program);
-        again.arg0(arguments.next().unwrap_or_default());
-        // It returns only if it failed; then the transfer is no less correct.
-        drop(again.args(arguments).envs(missing).exec());
-    }
-}
-
 fn config(args: &Fetch) -> Result<Config, Failure> {
     let mut config = Config::from_env()?;
     if let Some(endpoint) = &args.endpoint {
         config.endpoint = endpoint.parse()?;
     }
     if let Some(file) = &args.token_file {
-        config.token = Some(Token::from_file(file.clone())?);
+        let text = keys::secret(file, "token")?;
+        config.token = Some(Token::new(&text, &file.display().to_string())?);
     }
     config.offline |= args.offline;
     Ok(config)
@@ -147,16 +123,19 @@ impl Session<'_> {
         let limits = Limits::default();
         let trust = trust::load(trust)?;
         let signed = self.envelope(manifest, &limits).await?;
-        let manifest = trust.authenticate(&signed, &self.context(target))?;
+        let manifest = trust
+            .authenticate(&signed, &self.context(target))
+            .map_err(|error| name_the_signed(error, &signed, &limits))?;
         let fetched = self.download(Request::signed(target, &manifest)).await?;
         let policy = manifest.open(&fetched.directory()?, Proof::Tensors, &limits)?;
         let kept = self.store.admit(&policy)?;
-        self.store.record_accepted(policy.evidence())?;
+        let first = memory::record(self.store.state(), policy.evidence())?;
         let mut report = Report {
             verdict: Some("verified"),
             prose: vec![format!("verified: {:?}", target.to_string())],
             data: format!("{}\n", kept.path().display()),
             evidence: evidence_json(policy.evidence()),
+            notices: first.into_iter().collect(),
             ..Report::default()
         };
         report.prose.extend(evidence_lines(policy.evidence()));
@@ -169,6 +148,7 @@ impl Session<'_> {
     fn context<'a>(&'a self, target: &'a Target) -> Context<'a> {
         let mut context = Context::new(Timestamp::now());
         context.history = Some(self.store.state());
+        context.repo_type = target.repo_type;
         context.repo = Some(&target.repo);
         if let At::Commit(revision) = &target.at {
             context.revision = Some(revision);
@@ -179,10 +159,16 @@ impl Session<'_> {
     /// The manifest from a file or, where there is none of this name, from a Hub.
     async fn envelope(&self, place: &str, limits: &Limits) -> Result<SignedManifest, Failure> {
         let path = Path::new(place);
-        if path.exists() || !place.contains('@') {
-            return disk::manifest_at(path, limits);
-        }
-        let target = self.pin(place.parse()?).await?;
+        let target = match place.parse::<Target>() {
+            Ok(_) if path.exists() => {
+                let notice = format!("the manifest is the file {place:?} here, not one on a Hub");
+                self.progress.notice(&notice);
+                return disk::manifest_at(path, limits);
+            }
+            _ if path.exists() => return disk::manifest_at(path, limits),
+            Err(FetchError::NotATarget { .. }) => return disk::manifest_at(path, limits),
+            other => self.pin(other?).await?,
+        };
         let (At::Commit(revision), Some(hub)) = (&target.at, &self.hub) else {
             let detail =
                 format!("the manifest {place:?} is on a Hub, and the network is not to be used");
@@ -202,11 +188,30 @@ impl Session<'_> {
     }
 }
 
+/// The manifest is good, only not of what was asked for: its signature was checked before.
+fn name_the_signed(error: Error, signed: &SignedManifest, limits: &Limits) -> Failure {
+    let other = matches!(
+        error.rejection(),
+        Some(Rejection::RepoMismatch | Rejection::RevisionMismatch)
+    );
+    let failure = Failure::from(error);
+    match other.then(|| signed.untrusted_manifest(limits)) {
+        Some(Ok(Manifest { repo, .. })) => {
+            let mut target = Target::model(repo.id, repo.revision);
+            target.repo_type = repo.repo_type;
+            failure.hint(format!(
+                "what was signed is another: `tensorgate fetch {target}` with the same options"
+            ))
+        }
+        _ => failure,
+    }
+}
+
 const MANIFEST_PLACE: &str = "--manifest REPO@REV takes policy.dsse.json at that commit; --manifest FILE takes one from here";
 
 /// What came, and what did not and why.
 fn describe(report: &mut Report, fetched: &Fetched, why_left_out: &str) {
-    let bytes: u64 = fetched.files.iter().map(|file| file.size).sum();
+    let bytes = total(fetched.files.iter().map(|file| file.size));
     let origin = match fetched.from_store {
         true => "all in the store, read again".to_owned(),
         false => format!("{} received now", thousands(fetched.bytes)),

@@ -38,7 +38,7 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
             "this is a signature over something else than a policy"
         }
         R::RepoMismatch | R::RevisionMismatch => {
-            "this is a genuine policy, but not the one that was asked for: check --repo and --revision"
+            "this is a genuine policy, but not the one that was asked for: check the repository and the commit"
         }
         R::RevisionNotPinned => "give the full commit id, 40 hexadecimal digits; a branch moves",
         R::FileNameUnsafe | R::FileNameCollision => {

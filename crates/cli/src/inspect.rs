@@ -12,8 +12,11 @@ use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
 use crate::output::Report;
-use crate::text::{count, table, thousands};
+use crate::text::{count, table, thousands, total};
 
+const SHOWS: &str = "`inspect` shows safetensors files, manifests and directories";
+/// As many components as the path of a policy's file may have.
+const DEPTH: usize = 16;
 const UNTRUSTED: &str = "untrusted: nothing below was verified";
 
 pub(crate) fn run(args: &Inspect) -> Result<Report, Failure> {
@@ -25,7 +28,7 @@ pub(crate) fn run(args: &Inspect) -> Result<Report, Failure> {
     } else if path.extension().is_some_and(|ending| ending == "json") {
         manifest_file(path, &limits)?
     } else {
-        tensors(&header(path, &limits)?, found.len())
+        tensors_file(path, found.len(), &limits)?
     };
     more.insert("untrusted".into(), true.into());
     more.insert("path".into(), path.display().to_string().into());
@@ -39,6 +42,21 @@ pub(crate) fn run(args: &Inspect) -> Result<Report, Failure> {
 
 /// What is shown, and the same as fields of the JSON object.
 type Shown = (String, Map<String, Value>);
+
+/// Other files are no weights that were damaged, but something that is not shown here.
+fn tensors_file(path: &Path, bytes: u64, limits: &Limits) -> Result<Shown, Failure> {
+    let named_so = path
+        .extension()
+        .is_some_and(|ending| ending == "safetensors");
+    match header(path, limits) {
+        Ok(header) => Ok(tensors(&header, bytes)),
+        Err(Failure::Rejected(_)) if !named_so => {
+            let detail = format!("{path:?} is neither a safetensors file nor a manifest");
+            Err(Failure::about(path, detail).hint(SHOWS))
+        }
+        Err(other) => Err(other),
+    }
+}
 
 /// Reads the table of a safetensors file and none of its data.
 fn header(path: &Path, limits: &Limits) -> Result<Header, Failure> {
@@ -87,7 +105,7 @@ fn tensors(header: &Header, bytes: u64) -> Shown {
     for (key, value) in &header.metadata {
         text.push_str(&format!("  {key:?}: {value:?}\n"));
     }
-    let elements: u64 = header.tensors.iter().map(elements).sum();
+    let elements = total(header.tensors.iter().map(elements));
     text.push_str(&format!(
         "\n{}, {} elements, {} bytes of which {} are header\n",
         count(header.tensors.len(), "tensor"),
@@ -128,7 +146,7 @@ fn manifest_file(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
     match shown {
         Err(Failure::Rejected(_)) if !named_so => {
             let failure = Failure::about(path, format!("{path:?} is no manifest"));
-            Err(failure.hint("`inspect` shows safetensors files, manifests and directories"))
+            Err(failure.hint(SHOWS))
         }
         other => other,
     }
@@ -165,7 +183,7 @@ struct Entry {
 
 fn directory(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
     let mut entries = Vec::new();
-    walk(path, "", limits.path_depth, limits, &mut entries)?;
+    walk(path, "", DEPTH, limits, &mut entries)?;
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     let mut rows = vec![["file", "kind", "bytes", ""].map(str::to_owned).to_vec()];
     let row = |entry: &Entry| {
@@ -178,7 +196,7 @@ fn directory(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
         vec![path.clone(), kind.clone(), thousands(*bytes), note.clone()]
     };
     rows.extend(entries.iter().map(row));
-    let bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
+    let bytes = total(entries.iter().map(|entry| entry.bytes));
     let (claims, mut object) = manifest_of(path, limits);
     let text = format!(
         "{}\n{}, {} bytes\n{claims}",

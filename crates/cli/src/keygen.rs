@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Keygen) -> Result<Report, Failure> {
 /// The key's name in a trust policy: the last part of NAME.
 fn key_name(out: &str) -> Result<&str, Failure> {
     match out.rsplit('/').next() {
-        Some(name) if !name.is_empty() => Ok(name),
+        Some(name) if !["", ".", ".."].contains(&name) => Ok(name),
         _ => {
             let failure = Failure::about(Path::new(out), format!("{out:?} names no file"));
             Err(failure

@@ -14,11 +14,14 @@ use crate::disk;
 use crate::failure::Failure;
 
 const PLAIN: &str = "PRIVATE KEY";
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
-/// Bytes of a key or passphrase file at the most; an encrypted ed25519 key has about 400.
-const MAX_BYTES: u64 = 64 << 10;
-/// Bytes that scrypt may take for one key: 1 GiB, eight times what RFC 7914's largest example asks.
+/// Bytes of a key, passphrase or token file; an encrypted ed25519 key has about 400.
+const MAX_BYTES: usize = 64 << 10;
+/// Bytes that scrypt may go through for one key: 1 GiB, eight times what RFC 7914's largest example asks.
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
+/// Rounds of PBKDF2 for one key: seconds of work, and 4,800 times what openssl asks by default.
+const MAX_PBKDF2_ROUNDS: u32 = 10_000_000;
 
 /// A new key from the system's random source.
 pub(crate) fn generate() -> Result<SigningKey, getrandom::Error> {
@@ -56,7 +59,7 @@ pub(crate) fn load(path: &Path, passphrase_file: Option<&Path>) -> Result<Signin
         )
     };
     let file = disk::open_regular(path).map_err(|error| Failure::io("read", path, &error))?;
-    let pem = read_secret(file, path)?;
+    let pem = read_private(file, path)?;
     let (label, document) = SecretDocument::from_pem(&pem)
         .map_err(|error| refuse(&format!("not PEM: {error}")).hint(FORM))?;
     let der = match (label, passphrase_file) {
@@ -82,10 +85,7 @@ const FORM: &str = "an ed25519 key in PKCS#8, as `tensorgate keygen` or `openssl
 
 /// The first line of a passphrase file.
 pub(crate) fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    // Not only regular files: a shell's `<(command)` is a pipe.
-    let file =
-        File::open(path).map_err(|error| Failure::io("read the passphrase", path, &error))?;
-    let text = read_secret(file, path)?;
+    let text = secret(path, "passphrase")?;
     let line = text.lines().next().unwrap_or_default();
     if line.is_empty() {
         return Err(Failure::about(
@@ -96,16 +96,51 @@ pub(crate) fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(Zeroizing::new(line.as_bytes().to_vec()))
 }
 
-/// Reads a file that its group and others may not open.
-fn read_secret(file: File, path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let io = |error: std::io::Error| Failure::io("read", path, &error);
-    let mode = file.metadata().map_err(io)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let detail = format!("others than its owner may open {path:?} (mode {mode:04o})");
-        return Err(Failure::about(path, detail).hint(format!("chmod 600 {path:?}")));
+/// A passphrase or token file that its group and others may not open.
+pub(crate) fn secret(path: &Path, what: &str) -> Result<Zeroizing<String>, Failure> {
+    // Not only regular files: a shell's `<(command)` is a pipe.
+    let file =
+        File::open(path).map_err(|error| Failure::io(&format!("read the {what}"), path, &error))?;
+    refuse_shared(&file, path)?;
+    read(file, path)
+}
+
+/// The text of a key file that its group and others may not open. That it is the wrong half of the
+/// pair is said first: a public key may be open to all.
+fn read_private(file: File, path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let shared = refuse_shared(&file, path);
+    let text = read(file, path);
+    if text.as_ref().is_ok_and(|text| text.contains(PUBLIC)) {
+        let detail = format!("{path:?} is a public key, which cannot sign");
+        return Err(Failure::about(path, detail).hint("give the private one, NAME.key.pem"));
     }
-    let mut text = Zeroizing::new(String::new());
-    file.take(MAX_BYTES).read_to_string(&mut text).map_err(io)?;
+    shared?;
+    text
+}
+
+fn refuse_shared(file: &File, path: &Path) -> Result<(), Failure> {
+    let stat = file
+        .metadata()
+        .map_err(|error| Failure::io("read", path, &error))?;
+    let mode = stat.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let detail = format!("others than its owner may open {path:?} (mode {mode:04o})");
+    Err(Failure::about(path, detail).hint(format!("chmod 600 {path:?}")))
+}
+
+fn read(file: File, path: &Path) -> Result<Zeroizing<String>, Failure> {
+    // Reserved at once: a text that grows leaves copies behind that nobody wipes.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES + 1));
+    let limit = u64::try_from(MAX_BYTES + 1).unwrap_or(u64::MAX);
+    file.take(limit)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::io("read", path, &error))?;
+    if text.len() > MAX_BYTES {
+        let detail = format!("{path:?} has more than {MAX_BYTES} bytes, it is something else");
+        return Err(Failure::about(path, detail));
+    }
     Ok(text)
 }
 
@@ -117,21 +152,26 @@ fn decrypt(document: &SecretDocument, passphrase: &[u8]) -> Result<SecretDocumen
         .map_err(|error| format!("wrong passphrase, or a damaged key ({error})"))
 }
 
-/// A key file must not be able to take all memory.
+/// A key file must not be able to take all memory, or all time.
 fn refuse_costly(info: &EncryptedPrivateKeyInfoRef<'_>) -> Result<(), String> {
-    let scheme = info.encryption_algorithm.pbes2();
-    let Some(scrypt) = scheme.and_then(|scheme| scheme.kdf.scrypt()) else {
+    let Some(scheme) = info.encryption_algorithm.pbes2() else {
         return Ok(());
     };
-    // RFC 7914, section 2: 128 * r * N bytes, and 128 * r * p beside them.
-    let blocks = scrypt
-        .cost_parameter
-        .saturating_add(scrypt.parallelization.into());
-    let bytes = blocks.saturating_mul(128 * u64::from(scrypt.block_size));
-    if bytes > MAX_SCRYPT_BYTES {
-        return Err(format!(
-            "its scrypt parameters ask for {bytes} bytes of memory"
-        ));
+    if let Some(pbkdf2) = scheme.kdf.pbkdf2() {
+        let rounds = pbkdf2.iteration_count;
+        if rounds > MAX_PBKDF2_ROUNDS {
+            return Err(format!("its PBKDF2 parameters ask for {rounds} rounds"));
+        }
+    }
+    if let Some(scrypt) = scheme.kdf.scrypt() {
+        // RFC 7914, section 2: 128 * r * N bytes, gone through p times.
+        let blocks = scrypt
+            .cost_parameter
+            .saturating_mul(scrypt.parallelization.into());
+        let bytes = blocks.saturating_mul(128 * u64::from(scrypt.block_size));
+        if bytes > MAX_SCRYPT_BYTES {
+            return Err(format!("its scrypt parameters ask for {bytes} bytes"));
+        }
     }
     Ok(())
 }
@@ -139,7 +179,7 @@ fn refuse_costly(info: &EncryptedPrivateKeyInfoRef<'_>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use pkcs8::pkcs5::EncryptionScheme;
-    use pkcs8::pkcs5::pbes2::Kdf;
+    use pkcs8::pkcs5::pbes2::{Kdf, Pbkdf2Params};
 
     use super::*;
 
@@ -148,7 +188,12 @@ mod tests {
         let pem = to_pem(&generate().unwrap(), Some(b"x")).unwrap();
         let (_, document) = SecretDocument::from_pem(&pem).unwrap();
         assert!(decrypt(&document, b"x").is_ok());
-        for (cost, block) in [(1 << 40, 8), (1 << 14, u16::MAX), (u64::MAX, u16::MAX)] {
+        for (cost, block, parallel) in [
+            (1 << 40, 8, 1),
+            (1 << 14, u16::MAX, 1),
+            (1 << 14, 8, u16::MAX),
+            (u64::MAX, u16::MAX, u16::MAX),
+        ] {
             let mut info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).unwrap();
             let EncryptionScheme::Pbes2(scheme) = &mut info.encryption_algorithm else {
                 panic!("not PBES2");
@@ -157,9 +202,26 @@ mod tests {
                 panic!("not scrypt");
             };
             (scrypt.cost_parameter, scrypt.block_size) = (cost, block);
+            scrypt.parallelization = parallel;
             let costly = SecretDocument::encode_msg(&info).unwrap();
             let why = decrypt(&costly, b"x").unwrap_err();
             assert!(why.starts_with("its scrypt parameters ask for "), "{why}");
         }
+    }
+
+    #[test]
+    fn a_key_file_cannot_take_all_time() {
+        let pem = to_pem(&generate().unwrap(), Some(b"x")).unwrap();
+        let (_, document) = SecretDocument::from_pem(&pem).unwrap();
+        let mut info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).unwrap();
+        let EncryptionScheme::Pbes2(scheme) = &mut info.encryption_algorithm else {
+            panic!("not PBES2");
+        };
+        let mut pbkdf2 = Pbkdf2Params::hmac_sha256(2048, b"salt and pepper!").unwrap();
+        pbkdf2.iteration_count = MAX_PBKDF2_ROUNDS + 1;
+        scheme.kdf = Kdf::Pbkdf2(pbkdf2);
+        let costly = SecretDocument::encode_msg(&info).unwrap();
+        let why = decrypt(&costly, b"x").unwrap_err();
+        assert_eq!(why, "its PBKDF2 parameters ask for 10000001 rounds");
     }
 }

@@ -16,6 +16,7 @@ mod memory;
 mod output;
 mod progress;
 mod sign;
+mod target;
 mod text;
 mod trust;
 mod verify;
@@ -42,7 +43,7 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Fetch(args) => fetch::run(args, json),
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
-        Command::Sign(args) => sign::run(args),
-        Command::Verify(args) => verify::run(args),
+        Command::Sign(args) => sign::run(args, json),
+        Command::Verify(args) => verify::run(args, json),
     }
 }

@@ -1,7 +1,7 @@
 //! The memory against rollback, as far as there is one.
 
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tensorgate_store::{State, Store, StoreError};
 use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType};
@@ -11,63 +11,85 @@ use crate::failure::Failure;
 /// The releases accepted before; none where none is kept and none may be.
 #[derive(Debug)]
 pub(crate) enum Memory {
-    Kept(State),
+    /// In a directory of its own.
+    State(State),
+    /// In the store.
+    Store(Store),
     /// Nothing was ever remembered there, and this process may not begin to.
     None(StoreError),
 }
 
 impl Memory {
-    /// Opens the memory at `given`, or the store's.
+    /// Opens the memory at `given`, or the store's; `waiting` is told of a lock to be waited for.
     ///
     /// # Errors
     /// There is one and it cannot be used: nothing can be said of a rollback then.
-    pub(crate) fn open(given: Option<&Path>) -> Result<Self, Failure> {
-        let path = match given {
-            Some(path) => path.to_owned(),
-            None => default_location().map_err(|error| {
-                Failure::from(error).hint("set TENSORGATE_STORE, or give --state DIR")
-            })?,
+    pub(crate) fn open(
+        given: Option<&Path>,
+        waiting: impl Fn(&Path) + Send + Sync + 'static,
+    ) -> Result<Self, Failure> {
+        let (path, opened) = match given {
+            Some(path) => {
+                let state = State::open(path).map(|state| Self::State(state.on_wait(waiting)));
+                (path.to_owned(), state)
+            }
+            None => {
+                let place = Store::default_location().map_err(|error| {
+                    Failure::from(error).hint("set TENSORGATE_STORE, or give --state DIR")
+                })?;
+                let store = Store::open(&place).map(|store| Self::Store(store.on_wait(waiting)));
+                (place.join("state"), store)
+            }
         };
-        match State::open(&path) {
-            Ok(state) => Ok(Self::Kept(state)),
+        match opened {
             Err(error) if denied(&error) && is_absent(&path) => Ok(Self::None(error)),
-            Err(error) => Err(error.into()),
+            other => Ok(other?),
         }
     }
 
-    /// Remembers what was accepted, once everything was checked. Returns what is to be said where
-    /// it may not be written.
+    /// Remembers what was accepted, once everything was checked. Returns what is to be said of it:
+    /// that it may not be written, or that nothing was there before.
     ///
     /// # Errors
     /// It should have been written and was not: an old release could come back.
     pub(crate) fn record(&self, evidence: &Evidence) -> Result<Option<String>, Failure> {
-        let error = match self {
-            Self::None(error) => return Ok(Some(not_remembered(error))),
-            Self::Kept(state) => match state.record_accepted(evidence) {
-                Ok(_) => return Ok(None),
-                Err(error) => error,
-            },
+        let state = match self.state() {
+            Ok(state) => state,
+            Err(error) => return Ok(Some(not_remembered(error))),
         };
-        if denied(&error) {
-            return Ok(Some(not_remembered(&error)));
+        match record(state, evidence) {
+            Err(error) if denied(&error) => Ok(Some(not_remembered(&error))),
+            other => Ok(other?),
         }
-        Err(error.into())
     }
+
+    fn state(&self) -> Result<&State, &StoreError> {
+        match self {
+            Self::State(state) => Ok(state),
+            Self::Store(store) => Ok(store.state()),
+            Self::None(error) => Err(error),
+        }
+    }
+}
+
+/// Remembers a release. Whoever names a wrong place has no protection from the right one, so the
+/// first release at a place is told.
+pub(crate) fn record(state: &State, evidence: &Evidence) -> Result<Option<String>, StoreError> {
+    let is_new = state.is_new()?;
+    state.record_accepted(evidence)?;
+    let place = state.path();
+    Ok(is_new.then(|| {
+        format!("first release remembered in {place:?}: none before it could be a rollback")
+    }))
 }
 
 impl History for Memory {
     fn last_accepted(&self, repo_type: RepoType, repo: &RepoId) -> io::Result<Option<Accepted>> {
-        match self {
-            Self::Kept(state) => state
-                .last_accepted(repo_type, repo)
-                .map_err(io::Error::other),
-            Self::None(_) => Ok(None),
+        match self.state() {
+            Ok(state) => History::last_accepted(state, repo_type, repo),
+            Err(_) => Ok(None),
         }
     }
-}
-
-fn default_location() -> Result<PathBuf, StoreError> {
-    Store::default_location().map(|store| store.join("state"))
 }
 
 /// Whether this process may not write there, now or ever: not a passing trouble.

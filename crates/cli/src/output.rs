@@ -3,14 +3,14 @@
 //! It never uses `println!` and its kin, which panic when their reader is gone.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
 use crate::args::Usage;
 use crate::failure::{Failure, Finding, Trouble};
-use crate::hints;
-use crate::text::plain;
+use crate::text::{ascii, plain};
 
 const REJECTED: u8 = 1;
 const ERROR: u8 = 2;
@@ -63,10 +63,13 @@ impl Output {
 /// Tells how the command is used: help and version are asked for, anything else is wrong usage.
 pub(crate) fn usage(usage: &Usage) -> ExitCode {
     let asked_for = !usage.error.use_stderr();
-    if asked_for || !usage.json {
+    if !usage.json {
         // Colours, and no word about a reader that has gone, are clap's.
         usage.error.print().ok();
         return ExitCode::from(if asked_for { 0 } else { ERROR });
+    }
+    if asked_for {
+        return print_json(json!({ "help": usage.error.to_string() }), 0);
     }
     let trouble = Trouble {
         subject: String::new(),
@@ -92,11 +95,12 @@ fn print_rejected(all: &[Finding]) -> ExitCode {
             rejection,
             subject,
             detail,
+            ..
         } = finding;
         say(&format!("rejected: {rejection}: {subject:?}: {detail}"));
     }
     let mut told = Vec::new();
-    for hint in all.iter().map(|finding| hints::of(finding.rejection)) {
+    for hint in all.iter().map(Finding::hint) {
         if !told.contains(&hint) {
             say(&format!("hint: {hint}"));
             told.push(hint);
@@ -141,7 +145,7 @@ fn rejected_json(all: &[Finding]) -> Value {
         "code": first.map(|finding| finding.rejection.code()),
         "subject": first.map(|finding| &finding.subject),
         "detail": first.map(|finding| &finding.detail),
-        "hint": first.map(|finding| hints::of(finding.rejection)),
+        "hint": first.map(Finding::hint),
         "evidence": null,
         "rejections": all.iter().map(entry).collect::<Vec<_>>(),
     })
@@ -160,7 +164,7 @@ fn error_json(code: &str, trouble: &Trouble) -> Value {
 }
 
 fn print_json(object: Value, status: u8) -> ExitCode {
-    write_data(&format!("{object}\n"), status)
+    write_data(&format!("{}\n", ascii(&object.to_string())), status)
 }
 
 /// Writes to standard output. A reader that has had enough is no error; a full disk is.
@@ -178,6 +182,15 @@ fn write_data(data: &str, status: u8) -> ExitCode {
             ));
             ExitCode::from(ERROR)
         }
+    }
+}
+
+/// Says, where nobody waits for JSON, that this process waits for another.
+pub(crate) fn say_waiting(json: bool, lock: &Path) {
+    if !json {
+        say(&format!(
+            "note: another process has {lock:?}; waiting for it"
+        ));
     }
 }
 

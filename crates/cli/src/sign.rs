@@ -1,12 +1,12 @@
 //! `tensorgate sign`: say what the files of a directory are, and vouch for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    About, Context, Directory, Limits, MANIFEST_FILE, Manifest, Repo, SignedManifest, SigningKey,
-    TrustPolicy, survey,
+    About, Context, Directory, Limits, Manifest, Repo, SignedManifest, SigningKey, TrustPolicy,
+    survey,
 };
 
 use crate::args::Sign;
@@ -15,32 +15,48 @@ use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Report;
+use crate::target::Target;
 
-pub(crate) fn run(args: &Sign) -> Result<Report, Failure> {
+pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
     let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
     let directory = disk::open_directory(&args.dir)?;
+    let target = Target::of(args)?;
     let files = survey(&directory, &limits)?;
     let about = about(args, &directory, &limits)?;
     // Whole seconds, as people write them; rounded down, so that nothing is issued in the future.
-    let now = Timestamp::now();
-    let issued = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let issued = Timestamp::now();
+    let issued = Timestamp::from_second(issued.as_second()).unwrap_or(issued);
     let repo = Repo::model(args.repo.clone(), args.revision.clone());
     refuse_expired(args.expires, issued)?;
     let manifest = Manifest::new(repo, args.sequence, (issued, args.expires), about, files);
 
-    let target = target(args);
-    let earlier = earlier(args, &target, &limits)?;
-    let added = earlier.is_some();
-    let signed = match earlier {
-        Some(earlier) => add_signature(earlier, manifest, &key, &target, &limits)?,
-        None => SignedManifest::sign(&manifest, &key, &limits)?,
+    // Until it is dropped, nobody else adds a signature that this one would overwrite.
+    let folder = target.lock(json)?;
+    let now = Timestamp::now();
+    let earlier = target.read(&limits)?.filter(|_| !args.replace);
+    let (signed, action) = match earlier {
+        Some(earlier) => add_signature(earlier, manifest, &key, &target.path, &limits, now)?,
+        None => (
+            SignedManifest::sign(&manifest, &key, &limits)?,
+            Action::Signed,
+        ),
     };
     prove(&signed, &key, now)?;
-    disk::replace(&target, &signed.to_bytes())
-        .map_err(|error| Failure::io("write", &target, &error))?;
+    if action != Action::Nothing {
+        target.write(&folder, &signed.to_bytes())?;
+    }
     let manifest = signed.untrusted_manifest(&limits)?;
-    Ok(report(args, &manifest, &signed, &key, &target, added))
+    Ok(report(args, &manifest, &signed, &key, &target.path, action))
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Action {
+    Signed,
+    Added,
+    /// This key had signed the same before.
+    Nothing,
 }
 
 /// What a verifier would say, in better words than "expires before it is issued".
@@ -53,12 +69,6 @@ fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<(), Failure> 
         "expires",
         format!("would expire at {expires}, it is {issued}"),
     ))
-}
-
-fn target(args: &Sign) -> PathBuf {
-    args.out
-        .clone()
-        .unwrap_or_else(|| args.dir.join(MANIFEST_FILE))
 }
 
 fn about(args: &Sign, directory: &Directory, limits: &Limits) -> Result<About, Failure> {
@@ -87,21 +97,6 @@ fn type_in_config(directory: &Directory, limits: &Limits) -> Result<Option<Strin
         .map(str::to_owned))
 }
 
-/// The manifest that is where the new one goes, unless it is to be replaced.
-fn earlier(args: &Sign, target: &Path, limits: &Limits) -> Result<Option<SignedManifest>, Failure> {
-    if args.replace || !target.exists() {
-        return Ok(None);
-    }
-    match disk::manifest_at(target, limits) {
-        Ok(signed) => Ok(Some(signed)),
-        Err(Failure::Rejected(_)) => {
-            let detail = format!("{target:?} is there and is no manifest; nothing was touched");
-            Err(Failure::about(target, detail).hint("--replace puts the new manifest in its place"))
-        }
-        Err(other) => Err(other),
-    }
-}
-
 /// Signs the payload that is there, if it says what we would say now.
 fn add_signature(
     mut signed: SignedManifest,
@@ -109,7 +104,8 @@ fn add_signature(
     key: &SigningKey,
     target: &Path,
     limits: &Limits,
-) -> Result<SignedManifest, Failure> {
+    now: Timestamp,
+) -> Result<(SignedManifest, Action), Failure> {
     let theirs = signed.untrusted_manifest(limits)?;
     ours.issued = theirs.issued;
     if ours.to_payload(limits)? != theirs.to_payload(limits)? {
@@ -118,8 +114,11 @@ fn add_signature(
         return Err(Failure::about(target, detail)
             .hint("--replace puts the new manifest in its place, and drops the signatures there"));
     }
-    signed.add_signature(key);
-    Ok(signed)
+    if prove(&signed, key, now).is_ok() {
+        return Ok((signed, Action::Nothing));
+    }
+    signed.add_signature(key, limits)?;
+    Ok((signed, Action::Added))
 }
 
 /// The fields in which two manifests differ.
@@ -157,16 +156,16 @@ fn report(
     signed: &SignedManifest,
     key: &SigningKey,
     target: &Path,
-    added: bool,
+    action: Action,
 ) -> Report {
     let key = key.public().id();
-    let action = if added {
-        "added a signature to"
-    } else {
-        "signed:"
+    let outcome = match action {
+        Action::Signed => "signed:",
+        Action::Added => "added a signature to",
+        Action::Nothing => "this key had signed before, nothing was added to",
     };
     let mut prose = vec![
-        format!("{action} {target:?}"),
+        format!("{outcome} {target:?}"),
         format!("  key        {key}"),
     ];
     prose.extend(claims::lines(signed, manifest));
@@ -181,7 +180,7 @@ fn report(
         "files": manifest.files.len(),
         "bytes": claims::bytes(manifest),
     });
-    let more = json!({ "written": target.display().to_string(), "added_signature": added });
+    let more = json!({ "written": target.display().to_string(), "added_signature": action == Action::Added });
     Report {
         verdict: Some("done"),
         subject: args.dir.display().to_string(),

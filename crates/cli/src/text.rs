@@ -19,6 +19,28 @@ pub(crate) fn count(n: usize, what: &str) -> String {
     format!("{} {what}{plural}", thousands(n as u64))
 }
 
+/// The sum of sizes that somebody claims.
+pub(crate) fn total(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
+}
+
+/// JSON in which nothing moves a cursor or turns the reading direction: whatever is not printable
+/// ASCII stands inside its strings (RFC 8259), so it can be written as `\uXXXX`.
+pub(crate) fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            other => {
+                let mut units = [0; 2];
+                let units = other.encode_utf16(&mut units).iter();
+                out.extend(units.map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+    }
+    out
+}
+
 /// Text of unknown origin without anything that moves a cursor or turns the reading direction.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -86,6 +108,23 @@ mod tests {
     fn foreign_text_cannot_move_the_cursor() {
         assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\r"), "a\\u{1b}[2Jb\\u{202e}c\\r");
         assert_eq!(plain("it's \"fine\"\n"), "it's \"fine\"\n");
+    }
+
+    #[test]
+    fn json_means_the_same_in_ascii() {
+        let value = serde_json::json!("a\u{1b}\u{7f}\u{85}\u{202e}é😀\n\"");
+        let text = ascii(&value.to_string());
+        assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)), "{text}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
+    }
+
+    #[test]
+    fn claimed_sizes_do_not_overflow() {
+        assert_eq!(total([u64::MAX, 1].into_iter()), u64::MAX);
+        assert_eq!(total([2, 3].into_iter()), 5);
     }
 
     #[test]

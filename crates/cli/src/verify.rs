@@ -13,16 +13,16 @@ use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
 use crate::memory::Memory;
-use crate::output::Report;
+use crate::output::{Report, say_waiting};
 use crate::text::{count, thousands};
 use crate::trust;
 
-pub(crate) fn run(args: &Verify) -> Result<Report, Failure> {
+pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     let started = Instant::now();
     let limits = Limits::default();
     let trust = trust::load(&args.trust)?;
     let directory = disk::open_directory(&args.dir)?;
-    let memory = Memory::open(args.state.as_deref())?;
+    let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
     let signed = manifest(args, &directory, &limits)?;
     let manifest = trust.authenticate(&signed, &context(args, &memory))?;
     let proof = if args.full {

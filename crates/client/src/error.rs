@@ -4,7 +4,8 @@ use std::fmt;
 
 use tensorgate_verify::Rejection;
 
-/// Why a message was not taken. The receiver is as it was before.
+/// Why a message was not taken. The policy that runs stays; so does what arrived of the next, but
+/// where it could not be completed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,7 +26,8 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The rule that refused, or `None` where it could not be checked (out of memory).
+    /// The rule that refused, or `None` where it could not be checked (out of memory, an
+    /// unreadable history).
     pub fn rejection(&self) -> Option<Rejection> {
         match self {
             Self::Verify(error) => error.rejection(),

@@ -1,34 +1,81 @@
 //! How long a policy may be acted on without a word from the gate.
+//!
+//! Heartbeats are not signed. Whoever can publish on the gate's topics can forge every field of
+//! them, so what a forged one can do is this, and no more:
+//!
+//! - It can stop a policy, for as long as the forger likes.
+//! - It can keep a *verified* policy running when the gate is gone, silent or overtaken: a lease
+//!   notices a gate that died, not one that was replaced. Where that matters, the topics need an
+//!   authenticated transport, such as SROS 2.
+//! - It cannot bring in other weights, undo a revocation, nor wake a policy under the announcement
+//!   that was withdrawn; announcing it again, which a replay does as well, is what it takes.
 
 use std::time::{Duration, Instant};
 
-use crate::Status;
+use tensorgate_verify::Sha256;
+
+use crate::{Session, Status};
 
 /// The lease until the first heartbeat: five periods of the gate's 10 Hz.
 pub const DEFAULT_LEASE: Duration = Duration::from_millis(500);
 
-/// The longest lease that is granted, whatever a heartbeat says: a forged one must not let a robot
-/// drive on when the gate is gone.
+/// The longest lease that is granted, whatever a heartbeat says: a single one must not let a robot
+/// drive on for long when the gate is gone.
 pub const MAX_LEASE: Duration = Duration::from_secs(5);
 
-/// The heartbeat of one announcement.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the gate says of one manifest, under its latest announcement.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
-    /// Sequence of the newest `READY`; older ones that come late or again do not count.
+    manifest: Sha256,
+    session: Session,
+    epoch: u64,
+    /// Sequence of the newest status; `READY`s that come late or again do not count.
     newest: Option<u64>,
     word: Word,
 }
 
 /// The gate's last word.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 enum Word {
-    #[default]
     Unheard,
     Until(Instant),
-    Stopped,
+    /// Something else than `READY`, which the next `READY` ends.
+    Lapsed,
+    /// Ends with the announcement.
+    Withdrawn,
 }
 
 impl Lease {
+    pub(crate) const fn new(manifest: Sha256, session: Session, epoch: u64) -> Self {
+        Self {
+            manifest,
+            session,
+            epoch,
+            newest: None,
+            word: Word::Unheard,
+        }
+    }
+
+    pub(crate) const fn manifest(&self) -> Sha256 {
+        self.manifest
+    }
+
+    pub(crate) const fn announcement(&self) -> (Session, u64) {
+        (self.session, self.epoch)
+    }
+
+    /// The same manifest was announced again; it answers to `other` from now on.
+    pub(crate) fn follow(&mut self, other: &Self) {
+        if self.announcement() == other.announcement() {
+            return;
+        }
+        let word = match self.word {
+            Word::Withdrawn => Word::Lapsed,
+            word => word,
+        };
+        *self = Self { word, ..*other };
+    }
+
     /// Lets a policy run that was just activated, until the first heartbeat is due.
     pub(crate) fn begin(&mut self, at: Instant) {
         if matches!(self.word, Word::Unheard) {
@@ -38,7 +85,10 @@ impl Lease {
 
     /// Takes a `READY`; says whether it was news.
     pub(crate) fn renew(&mut self, status: &Status, at: Instant) -> bool {
-        let news = Some(status.sequence) > self.newest;
+        let news = self.is_meant_by(status)
+            && self.announcement() == (status.session, status.epoch)
+            && Some(status.sequence) > self.newest
+            && !matches!(self.word, Word::Withdrawn);
         if news {
             self.newest = Some(status.sequence);
             self.word = until(at, status.lease);
@@ -53,25 +103,30 @@ impl Lease {
         }
     }
 
-    /// The same policy answers to another session, which numbers its statuses anew.
-    pub(crate) const fn follow_new_session(&mut self) {
-        self.newest = None;
-    }
-
-    /// The gate took its word back: that counts whenever it comes.
+    /// Takes anything but a `READY`, however late it comes. What names the manifest counts from
+    /// whatever session: only the manifest is signed. The gate's word on something else, such as
+    /// that it is still loading, stops the policy until the gate stands by it again.
     pub(crate) fn stop(&mut self, status: &Status) {
-        self.newest = self.newest.max(Some(status.sequence));
-        self.word = Word::Stopped;
+        if self.is_meant_by(status) || self.announcement() == (status.session, status.epoch) {
+            self.word = Word::Withdrawn;
+        } else if self.session == status.session && !matches!(self.word, Word::Withdrawn) {
+            self.newest = self.newest.max(Some(status.sequence));
+            self.word = Word::Lapsed;
+        }
     }
 
     pub(crate) fn holds(&self, at: Instant) -> bool {
         matches!(self.word, Word::Until(until) if at < until)
+    }
+
+    fn is_meant_by(&self, status: &Status) -> bool {
+        *self.manifest.as_bytes() == status.manifest_digest
     }
 }
 
 fn until(at: Instant, lease: Duration) -> Word {
     match at.checked_add(lease.min(MAX_LEASE)) {
         Some(until) => Word::Until(until),
-        None => Word::Stopped,
+        None => Word::Lapsed,
     }
 }

@@ -2,8 +2,11 @@
 //! whole, and says at any moment whether it may still be acted on.
 //!
 //! ROS topics are an untrusted transport: anybody on the robot's network can publish on them. So a
-//! [`Receiver`] believes nothing but signatures of keys that the controller itself trusts. It knows
-//! no ROS, no network, no thread and no clock: messages and time are arguments.
+//! [`Receiver`] takes nothing for a policy but what keys signed that the controller itself trusts.
+//! Heartbeats are not signed: forged ones can stop a robot, and can keep it on a verified policy
+//! after the gate is gone; where that matters, use an authenticated transport, such as SROS 2. What
+//! was revoked stays so. A receiver knows no ROS, no network, no thread and no clock: messages and
+//! time are arguments.
 //!
 //! ```text
 //!             announce            last fragment           no heartbeat in time, or "withdrawn"
@@ -31,7 +34,7 @@
 //!     let mut receiver = Receiver::new(trust, Expectations::default());
 //!     receiver.announce(announcement, jiff::Timestamp::now(), Instant::now())?;
 //!     for fragment in fragments {
-//!         if let Some(policy) = receiver.fragment(fragment, Instant::now())? {
+//!         if let Some(policy) = receiver.fragment(fragment, jiff::Timestamp::now(), Instant::now())? {
 //!             println!("{} tensors verified", policy.tensor_files().flat_map(|f| f.tensors()).count());
 //!         }
 //!     }
@@ -46,6 +49,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod history;
 mod lease;
 mod message;
 mod receiver;
@@ -55,4 +59,4 @@ pub use error::{Error, Result};
 pub use lease::{DEFAULT_LEASE, MAX_LEASE};
 pub use message::{Announcement, Fragment, Session, Status};
 pub use receiver::{DEFAULT_MAX_BYTES, Expectations, Receiver, SWAP_LIMIT};
-pub use state::State;
+pub use state::{Snapshot, State};

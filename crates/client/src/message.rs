@@ -80,6 +80,15 @@ impl Status {
 }
 
 impl Announcement {
+    /// Session and epoch.
+    pub(crate) fn name(&self) -> Result<(Session, u64)> {
+        if self.epoch == 0 {
+            let malformed = Rejection::ManifestMalformed;
+            return Err(Error::refused(malformed, "epoch", "0 is no announcement"));
+        }
+        Ok((self.session, self.epoch))
+    }
+
     /// How the tensors are cut, and the value of every fragment.
     pub(crate) fn fragment_table(&self) -> Result<(FragmentSize, Vec<Blake3>)> {
         let refuse = |subject, detail| Error::refused(Rejection::SizeMismatch, subject, detail);

@@ -1,19 +1,22 @@
 //! What is in force: one policy that runs, one that is on its way.
+//!
+//! Session and epoch are not signed: anybody can announce a genuine manifest under others. So they
+//! only name an announcement; what is signed, the manifest and its sequence, decides.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tensorgate_verify::{
-    Accepted, Assembly, Context, History, Manifest, Policy, Rejection, RepoId, RepoType, Revision,
-    Sha256, SignedManifest, TrustPolicy, Verified,
+    Assembly, Blake3, Context, FragmentSize, History, Manifest, Policy, Rejection, RepoId,
+    Revision, SignedManifest, TrustPolicy, Verified,
 };
 
 use crate::error::{Error, Result};
+use crate::history::{Floors, Past, Revoked};
 use crate::lease::Lease;
-use crate::{Announcement, Fragment, Session, State, Status};
+use crate::state::Running;
+use crate::{Announcement, Fragment, Session, Snapshot, State, Status};
 
 /// Bytes of a policy at the most, unless another bound is given: 4 GiB.
 pub const DEFAULT_MAX_BYTES: u64 = 4 << 30;
@@ -22,10 +25,6 @@ pub const DEFAULT_MAX_BYTES: u64 = 4 << 30;
 /// being received: the time in which a policy must have come over, or never will.
 pub const SWAP_LIMIT: Duration = Duration::from_secs(60);
 
-/// Revoked manifests that are remembered without ever having been announced here. The bound stops
-/// memory exhaustion by forged statuses; the gate repeats the genuine ones.
-const MAX_UNKNOWN_REVOKED: usize = 1024;
-
 /// What the controller was built for.
 #[derive(Clone, Debug, Default)]
 #[expect(
@@ -33,7 +32,8 @@ const MAX_UNKNOWN_REVOKED: usize = 1024;
     reason = "a further expectation must be decided upon by every caller"
 )]
 pub struct Expectations {
-    /// The repository, or `None` where any will do that the trust policy's keys sign for.
+    /// The repository, or `None` where any will do that the trust policy's keys sign for: then a
+    /// replay of whatever they ever signed for another one displaces what is in hand.
     pub repo: Option<RepoId>,
     /// The commit, or `None` where any will do.
     pub revision: Option<Revision>,
@@ -45,35 +45,19 @@ pub struct Receiver {
     trust: TrustPolicy,
     expectations: Expectations,
     max_bytes: u64,
+    floors: Floors,
+    revoked: Revoked,
     running: Option<Running>,
     incoming: Option<Incoming>,
-    floors: Floors,
-    revoked: BTreeSet<[u8; 32]>,
 }
 
-/// The newest release of each repository that was activated here: nothing older comes back.
-#[derive(Debug)]
-struct Floors(BTreeMap<(RepoType, RepoId), Accepted>);
-
-/// Which announcement, of which manifest.
-#[derive(Clone, Copy, Debug)]
-struct Origin {
-    session: Session,
-    epoch: u64,
-    manifest: Sha256,
-}
-
-#[derive(Debug)]
-struct Running {
-    origin: Origin,
-    policy: Arc<Verified<Policy>>,
-    lease: Lease,
-}
+/// How the tensors are cut, and the value of every fragment.
+type Table = (FragmentSize, Vec<Blake3>);
 
 #[derive(Debug)]
 struct Incoming {
-    origin: Origin,
     assembly: Assembly,
+    table: Table,
     lease: Lease,
     since: Instant,
 }
@@ -85,11 +69,19 @@ impl Receiver {
             trust,
             expectations,
             max_bytes: DEFAULT_MAX_BYTES,
+            floors: Floors::new(),
+            revoked: Revoked::new(),
             running: None,
             incoming: None,
-            floors: Floors(BTreeMap::new()),
-            revoked: BTreeSet::new(),
         }
+    }
+
+    /// Refuses, too, what is older than the release that `recorded` knows of. A receiver remembers
+    /// the releases that it activated itself, but only while it lives: what shall outlast it the
+    /// controller records, with [`evidence`](Verified::evidence) of each policy that arrives.
+    pub fn with_history(mut self, recorded: Box<dyn History + Send>) -> Self {
+        self.floors.recorded = Some(recorded);
+        self
     }
 
     /// Refuses policies of more than `max_bytes`; while one replaces another, both are in memory.
@@ -98,74 +90,77 @@ impl Receiver {
     }
 
     /// Takes an announcement: checks signatures, expectations and bounds, and begins to receive
-    /// the policy beside the one that runs. An announcement that is known already changes nothing.
+    /// the policy beside the one that runs.
     ///
-    /// Returns the policy if nothing is left to be received. Where it announces the very manifest
-    /// that runs (the gate was restarted), the running policy stays, and answers to it from now on.
+    /// Returns the policy if nothing is left to be received. Where it announces a manifest that is
+    /// in hand (the gate was restarted), what runs, or arrived of it, stays, and answers to this
+    /// announcement from now on.
     ///
     /// # Errors
     /// `manifest-*`, `signature-invalid`, `threshold-not-met`, `repo-mismatch`,
     /// `revision-mismatch`, `size-mismatch` (too large, or a table of the wrong length), and what
-    /// [`Assembly::begin`] refuses. Nothing has changed then.
+    /// [`Assembly::begin`] refuses. `manifest-rollback` is, too, what is older than the release
+    /// being received. Nothing has changed then.
+    ///
+    /// Where nothing is left to be received, also what [`fragment`](Self::fragment) fails with.
     pub fn announce(
         &mut self,
         announcement: Announcement,
         now: Timestamp,
         at: Instant,
     ) -> Result<Option<Arc<Verified<Policy>>>> {
-        if self.knows(&announcement)? {
-            return Ok(None);
-        }
-        let (size, digests) = announcement.fragment_table()?;
+        let (session, epoch) = announcement.name()?;
+        let table = announcement.fragment_table()?;
         let manifest = self.authenticate(&announcement.envelope, now)?;
         self.refuse_unwanted(&manifest)?;
-        let origin = Origin {
-            session: announcement.session,
-            epoch: announcement.epoch,
-            manifest: manifest.evidence().manifest,
-        };
-        let files = announcement.into_files()?;
-        let assembly = Assembly::begin(manifest, files, size, digests, self.trust.limits())?;
-        if let Some(running) = self.running_as(origin.manifest) {
-            running.origin = origin;
-            running.lease.follow_new_session();
-            self.incoming = None;
+        let lease = Lease::new(manifest.evidence().manifest, session, epoch);
+        if self.follow(&lease, &table) {
             return Ok(None);
         }
+        let files = announcement.into_files()?;
+        let (size, digests) = table.clone();
+        let assembly = Assembly::begin(manifest, files, size, digests, self.trust.limits())?;
         self.incoming = Some(Incoming {
-            origin,
             assembly,
-            lease: Lease::default(),
+            table,
+            lease,
             since: at,
         });
-        self.activate_if_complete(at)
+        self.activate_if_complete(now, at)
     }
 
-    /// Takes a fragment; those of other announcements than the one being received are ignored, and
-    /// those that came before change nothing. Returns the policy when its last fragment arrived.
+    /// Takes a fragment. Whoever sent it, it proves itself: one that belongs to the policy being
+    /// received is taken, and changes nothing where it came before; one that does not is refused,
+    /// or ignored where it names another announcement. Returns the policy when its last fragment
+    /// arrived.
     ///
     /// # Errors
     /// `file-unexpected` (no such fragment), `size-mismatch`, `digest-mismatch`. Nothing has
     /// changed then, and the genuine fragment is still awaited.
+    ///
+    /// With the last fragment: `manifest-expired`, and what [`Assembly::finish`] fails with. The
+    /// policy being received is given up then, and the next announcement of it begins anew; the
+    /// one that runs stays.
     pub fn fragment(
         &mut self,
         fragment: &Fragment<'_>,
+        now: Timestamp,
         at: Instant,
     ) -> Result<Option<Arc<Verified<Policy>>>> {
-        let incoming = self
-            .incoming
-            .as_mut()
-            .filter(|incoming| incoming.origin.is(fragment.session, fragment.epoch));
-        let Some(incoming) = incoming else {
+        let Some(incoming) = &mut self.incoming else {
             return Ok(None);
         };
         let index = usize::try_from(fragment.index).unwrap_or(usize::MAX);
-        incoming.assembly.accept(index, fragment.data)?;
-        self.activate_if_complete(at)
+        let named = incoming.lease.announcement() == (fragment.session, fragment.epoch);
+        match incoming.assembly.accept(index, fragment.data) {
+            Ok(()) => self.activate_if_complete(now, at),
+            Err(error) if error.rejection().is_some() && !named => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Takes a heartbeat. Whatever is not `READY` stops the policy of its session; `REVOKED` stops
-    /// the manifest that it names, for good, whoever says so.
+    /// Takes a heartbeat. Whatever is not `READY` stops the policy of its session, and the one
+    /// that it names; `REVOKED` stops the manifest that it names, for good, whoever says so.
     pub fn status(&mut self, status: &Status, at: Instant) {
         match status.state {
             Status::READY => self.renew(status, at),
@@ -179,12 +174,16 @@ impl Receiver {
 
     /// Whether there is a policy, and whether it may be acted on.
     pub fn state(&self, at: Instant) -> State {
-        match (&self.running, &self.incoming) {
-            (None, None) => State::NoPolicy,
-            (None, Some(_)) => State::Receiving,
-            (Some(running), _) if self.is_revoked(running.origin.manifest) => State::Revoked,
-            (Some(running), _) if running.lease.holds(at) => State::Active,
-            (Some(_), _) => State::Stale,
+        self.snapshot().state(at)
+    }
+
+    /// What is in force, as far as it is known now.
+    pub fn snapshot(&self) -> Snapshot {
+        let is_revoked = |running: &Running| self.revoked.contains(running.lease.manifest());
+        Snapshot {
+            running: self.running.clone(),
+            revoked: self.running.as_ref().is_some_and(is_revoked),
+            receiving: self.incoming.is_some(),
         }
     }
 
@@ -200,8 +199,8 @@ impl Receiver {
 
     /// Session and epoch of the announcement being received.
     pub fn receiving(&self) -> Option<(Session, u64)> {
-        let origin = self.incoming.as_ref().map(|incoming| incoming.origin)?;
-        Some((origin.session, origin.epoch))
+        let incoming = self.incoming.as_ref();
+        incoming.map(|incoming| incoming.lease.announcement())
     }
 
     /// Fragments of it that have not arrived, in order: what to ask `~/get_fragments` for.
@@ -210,37 +209,15 @@ impl Receiver {
         incoming.flat_map(|incoming| incoming.assembly.missing())
     }
 
-    /// Whether the announcement is one of those in hand; an older one of their sessions is refused.
-    fn knows(&self, announcement: &Announcement) -> Result<bool> {
-        let Announcement { session, epoch, .. } = announcement;
-        if *epoch == 0 {
-            let detail = "0 is no announcement";
-            return Err(Error::refused(
-                Rejection::ManifestMalformed,
-                "epoch",
-                detail,
-            ));
-        }
-        let running = self.running.iter().map(|running| running.origin);
-        let incoming = self.incoming.iter().map(|incoming| incoming.origin);
-        let latest = running
-            .chain(incoming)
-            .filter(|origin| origin.session == *session)
-            .map(|origin| origin.epoch)
-            .max();
-        match latest {
-            Some(latest) if *epoch < latest => {
-                let detail = format!("{epoch}, but {latest} was announced before");
-                Err(Error::refused(Rejection::ManifestRollback, "epoch", detail))
-            }
-            latest => Ok(latest == Some(*epoch)),
-        }
-    }
-
     fn authenticate(&self, envelope: &[u8], now: Timestamp) -> Result<Verified<Manifest>> {
         let signed = SignedManifest::parse(envelope, self.trust.limits())?;
+        let incoming = self.incoming.as_ref();
+        let past = Past {
+            floors: &self.floors,
+            incoming: incoming.map(|incoming| incoming.assembly.manifest().evidence()),
+        };
         let mut context = Context::new(now);
-        context.history = Some(&self.floors);
+        context.history = Some(&past);
         context.repo = self.expectations.repo.as_ref();
         context.revision = self.expectations.revision.as_ref();
         Ok(self.trust.authenticate(&signed, &context)?)
@@ -248,7 +225,7 @@ impl Receiver {
 
     fn refuse_unwanted(&self, manifest: &Verified<Manifest>) -> Result<()> {
         let digest = manifest.evidence().manifest;
-        if self.is_revoked(digest) {
+        if self.revoked.contains(digest) {
             let detail = format!("the gate revoked {digest}");
             return Err(Error::refused(
                 Rejection::ManifestRevoked,
@@ -267,17 +244,39 @@ impl Receiver {
         Ok(())
     }
 
-    fn activate_if_complete(&mut self, at: Instant) -> Result<Option<Arc<Verified<Policy>>>> {
+    /// Has a manifest that is in hand answer to a new announcement; says whether it is in hand.
+    fn follow(&mut self, lease: &Lease, table: &Table) -> bool {
+        let is_it = |other: &Lease| other.manifest() == lease.manifest();
+        if let Some(running) = self.running.as_mut().filter(|r| is_it(&r.lease)) {
+            running.lease.follow(lease);
+            // Another repository's: of this one it would be newer, and the announcement refused.
+            self.incoming = None;
+            return true;
+        }
+        let same = |incoming: &&mut Incoming| is_it(&incoming.lease) && incoming.table == *table;
+        let incoming = self.incoming.as_mut().filter(same);
+        incoming.map(|i| i.lease.follow(lease)).is_some()
+    }
+
+    fn activate_if_complete(
+        &mut self,
+        now: Timestamp,
+        at: Instant,
+    ) -> Result<Option<Arc<Verified<Policy>>>> {
         let complete = |incoming: &mut Incoming| incoming.assembly.is_complete();
         let Some(incoming) = self.incoming.take_if(complete) else {
             return Ok(None);
         };
-        let policy = Arc::new(incoming.assembly.finish()?);
-        self.floors.raise(&policy);
-        let mut lease = incoming.lease;
+        let Incoming {
+            assembly,
+            mut lease,
+            ..
+        } = incoming;
+        refuse_expired(assembly.manifest(), now)?;
+        let policy = Arc::new(assembly.finish()?);
+        self.floors.raise(policy.evidence());
         lease.begin(at);
         self.running = Some(Running {
-            origin: incoming.origin,
             policy: Arc::clone(&policy),
             lease,
         });
@@ -287,13 +286,10 @@ impl Receiver {
     /// A heartbeat of the running policy renews its lease; one of its successor keeps it, too,
     /// while the successor is being received, but does not wake it.
     fn renew(&mut self, status: &Status, at: Instant) {
-        if let Some(running) = &mut self.running
-            && running.origin.is_meant_by(status)
-        {
+        if let Some(running) = &mut self.running {
             running.lease.renew(status, at);
         }
         if let Some(incoming) = &mut self.incoming
-            && incoming.origin.is_meant_by(status)
             && incoming.lease.renew(status, at)
             && at.saturating_duration_since(incoming.since) < SWAP_LIMIT
             && let Some(running) = &mut self.running
@@ -303,60 +299,29 @@ impl Receiver {
     }
 
     fn stop(&mut self, status: &Status) {
-        if let Some(running) = &mut self.running
-            && running.origin.session == status.session
-        {
-            running.lease.stop(status);
-        }
-        if let Some(incoming) = &mut self.incoming
-            && incoming.origin.session == status.session
-        {
-            incoming.lease.stop(status);
-        }
+        let running = self.running.iter_mut().map(|running| &mut running.lease);
+        let incoming = self.incoming.iter_mut().map(|incoming| &mut incoming.lease);
+        running.chain(incoming).for_each(|lease| lease.stop(status));
     }
 
-    /// Latches a revocation. What is in hand is always remembered.
     fn revoke(&mut self, manifest: [u8; 32]) {
-        let is_it = |origin: &Origin| origin.manifest.as_bytes() == &manifest;
-        let runs = self.running.as_ref().is_some_and(|r| is_it(&r.origin));
-        let comes = self.incoming.take_if(|i| is_it(&i.origin)).is_some();
-        if runs || comes || self.revoked.len() < MAX_UNKNOWN_REVOKED {
-            self.revoked.insert(manifest);
+        let is_it = |lease: &Lease| *lease.manifest().as_bytes() == manifest;
+        let running = self.running.as_ref().map(|running| running.lease);
+        let incoming = self.incoming.take_if(|incoming| is_it(&incoming.lease));
+        let incoming = incoming.map(|incoming| incoming.lease);
+        match running.filter(is_it).or(incoming) {
+            Some(lease) => self.revoked.insert(lease.manifest()),
+            None => self.revoked.hear(manifest),
         }
     }
-
-    fn is_revoked(&self, manifest: Sha256) -> bool {
-        self.revoked.contains(manifest.as_bytes())
-    }
-
-    fn running_as(&mut self, manifest: Sha256) -> Option<&mut Running> {
-        self.running
-            .as_mut()
-            .filter(|running| running.origin.manifest == manifest)
-    }
 }
 
-impl Origin {
-    fn is(&self, session: Session, epoch: u64) -> bool {
-        self.session == session && self.epoch == epoch
+/// It was in force when it was announced; a transfer takes its time.
+fn refuse_expired(manifest: &Manifest, now: Timestamp) -> Result<()> {
+    if now < manifest.expires {
+        return Ok(());
     }
-
-    fn is_meant_by(&self, status: &Status) -> bool {
-        self.is(status.session, status.epoch) && *self.manifest.as_bytes() == status.manifest_digest
-    }
-}
-
-impl Floors {
-    fn raise(&mut self, policy: &Verified<Policy>) {
-        let evidence = policy.evidence();
-        let floor = Accepted::new(evidence.sequence, evidence.manifest);
-        self.0
-            .insert((evidence.repo_type, evidence.repo.clone()), floor);
-    }
-}
-
-impl History for Floors {
-    fn last_accepted(&self, repo_type: RepoType, repo: &RepoId) -> io::Result<Option<Accepted>> {
-        Ok(self.0.get(&(repo_type, repo.clone())).copied())
-    }
+    let detail = format!("expired at {}, it is {now}", manifest.expires);
+    let expired = Rejection::ManifestExpired;
+    Err(Error::refused(expired, "expires", detail))
 }

@@ -1,6 +1,12 @@
 //! The states that a controller must handle.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tensorgate_verify::{Policy, Verified};
+
+use crate::lease::Lease;
 
 /// Whether a policy is there, and may be acted on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,6 +22,44 @@ pub enum State {
     Stale,
     /// The policy was declared bad: stop at once. Only another policy ends this state.
     Revoked,
+}
+
+/// What a [`Receiver`](crate::Receiver) had in force when it was taken, and until when: for a
+/// control loop that must not wait while another thread verifies the next message.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) running: Option<Running>,
+    pub(crate) revoked: bool,
+    pub(crate) receiving: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) policy: Arc<Verified<Policy>>,
+    pub(crate) lease: Lease,
+}
+
+impl Snapshot {
+    /// Whether there is a policy, and whether it may be acted on at the instant `at`.
+    pub fn state(&self, at: Instant) -> State {
+        match &self.running {
+            None if self.receiving => State::Receiving,
+            None => State::NoPolicy,
+            Some(_) if self.revoked => State::Revoked,
+            Some(running) if running.lease.holds(at) => State::Active,
+            Some(_) => State::Stale,
+        }
+    }
+
+    /// The policy to act on: `None` unless [`Active`](State::Active).
+    pub fn active(&self, at: Instant) -> Option<&Arc<Verified<Policy>>> {
+        self.policy().filter(|_| self.state(at) == State::Active)
+    }
+
+    /// The policy last activated, in whatever state.
+    pub fn policy(&self) -> Option<&Arc<Verified<Policy>>> {
+        self.running.as_ref().map(|running| &running.policy)
+    }
 }
 
 impl State {

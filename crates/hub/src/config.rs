@@ -5,9 +5,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use reqwest::Url;
+
+use crate::limits::FetchLimits;
+use crate::token::Token;
 
 /// How to reach a Hub. Everything is said here; nothing is read behind the caller's back.
 #[derive(Clone, Debug)]
@@ -15,7 +17,8 @@ use reqwest::Url;
 pub struct Config {
     /// The Hub or mirror.
     pub endpoint: Endpoint,
-    /// Sent to the endpoint's origin, and nowhere else.
+    /// Sent to the endpoint's origin, and nowhere else; one that was found in the environment only
+    /// if that is the endpoint which the environment names.
     pub token: Option<Token>,
     /// Whether the network is not to be used at all.
     pub offline: bool,
@@ -26,45 +29,6 @@ pub struct Config {
 /// The address of a Hub: scheme, host, port and perhaps a path.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Endpoint(Url);
-
-/// A secret that shows itself to nobody but the Hub.
-#[derive(Clone)]
-pub struct Token(String);
-
-/// How long to wait for, and how much to take from, somebody who is not trusted.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct FetchLimits {
-    /// Time for a connection: 10 s, as `huggingface_hub` has it.
-    pub connect: Duration,
-    /// Time without a single byte: 30 s. Stops bodies that never end because they never go on.
-    pub stall: Duration,
-    /// Bytes per second below which a file is given up in the end: 10 KiB.
-    /// Stops bodies that trickle (slow retrieval).
-    pub slowest: u64,
-    /// Time that any request may take besides: 60 s.
-    pub grace: Duration,
-    /// Attempts after the first failed: 3.
-    pub retries: u32,
-    /// Before the first retry: 500 ms; it doubles each time.
-    pub retry_delay: Duration,
-    /// The longest `Retry-After` that is waited for: 60 s.
-    pub retry_after: Duration,
-    /// Redirects of a body: 5. The Hub needs one or two.
-    pub redirects: usize,
-    /// Files at a time: 4.
-    pub concurrent: usize,
-    /// Entries of a listing: 10,000, as many files as a manifest may have.
-    pub entries: usize,
-    /// Pages of a listing: 100. The Hub puts 1,000 entries on one.
-    pub pages: usize,
-    /// Bytes of a listing: 16 MiB, about 250 bytes for each of 64,000 entries.
-    pub listing_bytes: u64,
-    /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
-    pub file_bytes: u64,
-    /// Bytes of any other file: 16 MiB, what the checks read.
-    pub small_file_bytes: u64,
-}
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +69,21 @@ pub enum ConfigError {
     Client(Box<str>),
 }
 
+impl ConfigError {
+    /// What a person can do about it.
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::TokenInClear { .. } => Some(
+                "use https, or no token: HF_HUB_DISABLE_IMPLICIT_TOKEN=1 passes over a stored one",
+            ),
+            Self::Token { .. } | Self::TokenFile { .. } => Some(
+                "name a file with a token, or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to use none that is stored",
+            ),
+            Self::Endpoint { .. } | Self::Client(_) => None,
+        }
+    }
+}
+
 /// The public Hub.
 const HUGGING_FACE: &str = "https://huggingface.co";
 
@@ -123,6 +102,10 @@ impl Config {
     /// the file at `HF_TOKEN_PATH` or `HF_HOME/token` (none of them with
     /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`), and `HF_HUB_OFFLINE`.
     ///
+    /// The token is for the endpoint of `HF_ENDPOINT`, or the public Hub: with another
+    /// [`endpoint`](Self::endpoint) it stays here. [`Token::new`] and [`Token::from_file`] make
+    /// tokens for whatever endpoint they are used with.
+    ///
     /// # Errors
     /// A value that cannot be used is an error, never passed over.
     pub fn from_env() -> Result<Self, ConfigError> {
@@ -139,13 +122,23 @@ impl Config {
         let mut config = Self::new(endpoint);
         config.offline = truth("HF_HUB_OFFLINE");
         if !truth("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
-            config.token = implicit_token(&var)?;
+            let token = implicit_token(&var)?;
+            config.token = token.map(|token| token.implied_for(&config.endpoint));
         }
         Ok(config)
     }
 
+    /// The token, if it is for this endpoint.
+    pub(crate) fn token_to_send(&self) -> Option<&Token> {
+        let token = self.token.as_ref();
+        token.filter(|token| token.is_for(&self.endpoint))
+    }
+
     pub(crate) fn refuse_token_in_clear(&self) -> Result<(), ConfigError> {
-        if self.token.is_some() && !self.endpoint.is_https() && !self.endpoint.is_loopback() {
+        if self.token_to_send().is_some()
+            && !self.endpoint.is_https()
+            && !self.endpoint.is_loopback()
+        {
             let endpoint = self.endpoint.clone();
             return Err(ConfigError::TokenInClear { endpoint });
         }
@@ -208,6 +201,10 @@ impl Endpoint {
         url
     }
 
+    pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
+        self.is_origin_of(&other.0)
+    }
+
     pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
         self.0.origin() == url.origin()
     }
@@ -217,17 +214,18 @@ impl FromStr for Endpoint {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
+        // Behind these signs there may be a secret: then the text is not repeated.
+        let shown = match text.contains(['@', '?', '#']) {
+            true => "…",
+            false => text,
+        };
         let refuse = |reason: &str| ConfigError::Endpoint {
-            text: text.into(),
+            text: shown.into(),
             reason: reason.into(),
         };
         let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
-            // The text holds a secret, so it is not repeated.
-            return Err(ConfigError::Endpoint {
-                text: "…".into(),
-                reason: "a name or password belongs into the token".into(),
-            });
+            return Err(refuse("a name or password belongs into the token"));
         }
         match url.scheme() {
             "https" | "http" => {}
@@ -249,66 +247,6 @@ impl fmt::Display for Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({self})")
-    }
-}
-
-impl Token {
-    /// A token from text; white space around it is not part of it. `origin` is for messages.
-    ///
-    /// # Errors
-    /// [`ConfigError::Token`] if it is empty or could not be sent.
-    pub fn new(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let refuse = |reason| {
-            let origin = origin.into();
-            Err(ConfigError::Token { origin, reason })
-        };
-        match text.trim() {
-            "" => refuse("it is empty"),
-            token if token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self(token.to_owned())),
-            _ => refuse("it has characters that no token has"),
-        }
-    }
-
-    /// A token from a file.
-    ///
-    /// # Errors
-    /// [`ConfigError::TokenFile`], and as [`new`](Self::new).
-    pub fn from_file(path: PathBuf) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::new(&text, &path.display().to_string()),
-            Err(source) => Err(ConfigError::TokenFile { path, source }),
-        }
-    }
-
-    pub(crate) fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-impl Default for FetchLimits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            stall: Duration::from_secs(30),
-            slowest: 10 << 10,
-            grace: Duration::from_secs(60),
-            retries: 3,
-            retry_delay: Duration::from_millis(500),
-            retry_after: Duration::from_secs(60),
-            redirects: 5,
-            concurrent: 4,
-            entries: 10_000,
-            pages: 100,
-            listing_bytes: 16 << 20,
-            file_bytes: 64 << 30,
-            small_file_bytes: 16 << 20,
-        }
     }
 }
 
@@ -368,6 +306,47 @@ mod tests {
         }
         let error = config(&[("HF_ENDPOINT", "https://me:hunter2@hub")]).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_repeated() {
+        for text in [
+            "https://me:hunter2@ho st",
+            "me:hunter2@hub",
+            "ftp://me:hunter2@hub",
+            "https://hub/?token=hunter2",
+            "https://hub/#hunter2",
+            "https://[hub?hunter2",
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{text}");
+        }
+        let error = "huggingface.co".parse::<Endpoint>().unwrap_err();
+        assert!(error.to_string().contains("\"huggingface.co\""));
+    }
+
+    #[test]
+    fn a_token_from_the_environment_is_for_its_endpoint_alone() {
+        let sent_to = |mut config: Config, endpoint: &str| {
+            config.endpoint = endpoint.parse().unwrap();
+            config.token_to_send().is_some()
+        };
+        let token = ("HF_TOKEN", "hf_x");
+        let public = || config(&[token]).unwrap();
+        assert!(sent_to(public(), HUGGING_FACE));
+        assert!(sent_to(public(), "https://huggingface.co:443/hf"));
+        for other in ["https://mirror", "http://huggingface.co", "http://[::1]:1"] {
+            assert!(!sent_to(public(), other), "{other}");
+        }
+        let mirror = ("HF_ENDPOINT", "https://mirror");
+        assert!(sent_to(config(&[mirror, token]).unwrap(), "https://mirror"));
+        assert!(!sent_to(config(&[mirror, token]).unwrap(), HUGGING_FACE));
+
+        let mut given = public();
+        given.token = Some(Token::new("hf_y", "--token-file").unwrap());
+        assert!(sent_to(given, "https://mirror"));
+        let hint = config(&[("HF_TOKEN", "two words")]).unwrap_err().hint();
+        assert!(hint.unwrap().contains("HF_HUB_DISABLE_IMPLICIT_TOKEN=1"));
     }
 
     #[test]

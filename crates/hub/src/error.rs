@@ -4,14 +4,14 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use hf_hub::HFError;
 use reqwest::Url;
 use tensorgate_store::StoreError;
 use tensorgate_verify::{FilePath, Rejection};
 
-use crate::ConfigError;
-use crate::refused::{Refused, Said};
+use crate::config::ConfigError;
+use crate::refused::Refused;
 use crate::target::Target;
+use crate::token::Token;
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum FetchError {
         cause: Box<str>,
     },
     /// Nothing, or too little, came in time.
-    #[error("{url} was given up after {} s: {what}", waited.as_secs())]
+    #[error("{url} was given up after {} s: {what}", waited.as_secs_f64())]
     TimedOut {
         /// What was asked for, without its query.
         url: Box<str>,
@@ -112,7 +112,7 @@ impl FetchError {
                 Some("for instance lerobot/act_aloha@ and the 40 digits of a commit, or a branch")
             }
             Self::Store(error) => error.hint(),
-            Self::Config(ConfigError::TokenInClear { .. }) => Some("use https, or no token"),
+            Self::Config(error) => error.hint(),
             _ => None,
         }
     }
@@ -136,62 +136,41 @@ impl FetchError {
         }
     }
 
-    /// An error of our own requests. `url` may be shown.
-    pub(crate) fn of_request(url: &str, error: reqwest::Error, stall: Duration) -> Self {
-        let error = error.without_url();
+    /// `url` may be shown.
+    pub(crate) fn timed_out(url: &str, what: &'static str, waited: Duration) -> Self {
+        let url = url.into();
+        Self::TimedOut { url, what, waited }
+    }
+
+    /// An error of the client, in which only the connection has a time. `url` may be shown.
+    pub(crate) fn of_request(url: &str, error: reqwest::Error, connect: Duration) -> Self {
         if error.is_timeout() {
-            let what = "no answer came";
-            let (url, waited) = (url.into(), stall);
-            return Self::TimedOut { url, what, waited };
-        }
-        if error.is_redirect() {
-            return Self::malformed(url, deepest(&error));
+            return Self::timed_out(url, "there is no connection", connect);
         }
         Self::Unreachable {
             url: url.into(),
-            cause: deepest(&error).into(),
+            cause: deepest(&error.without_url()).into(),
         }
     }
 
-    /// An error of the client that brings bodies. `url` may be shown.
-    pub(crate) fn of_client(url: &str, error: HFError, stall: Duration) -> Self {
-        let retry_after = match &error {
-            HFError::RateLimited { retry_after, .. } => *retry_after,
-            _ => None,
+    /// The same without the token, wherever a stranger has put it.
+    pub(crate) fn hiding(mut self, token: Option<&Token>) -> Self {
+        let Some(token) = token else {
+            return self;
         };
-        match error {
-            HFError::Request { source, .. } => Self::of_request(url, source, stall),
-            HFError::Http { context }
-            | HFError::RateLimited { context, .. }
-            | HFError::AuthRequired { context }
-            | HFError::Forbidden { context }
-            | HFError::Conflict { context }
-            | HFError::RepoNotFound {
-                context: Some(context),
-                ..
-            }
-            | HFError::RevisionNotFound {
-                context: Some(context),
-                ..
-            }
-            | HFError::EntryNotFound {
-                context: Some(context),
-                ..
-            } => {
-                let said = Said {
-                    code: context.error_code.as_deref(),
-                    message: context.server_message.as_deref(),
-                    request_id: context.request_id.as_deref(),
-                    retry_after,
-                };
-                Refused::new(context.status.as_u16(), &context.url, said).into()
-            }
-            HFError::Xet { source, .. } => Self::Unreachable {
-                url: url.into(),
-                cause: deepest(&*source).into(),
-            },
-            other => Self::malformed(url, deepest(&other)),
+        let hide = |text: &mut Box<str>| *text = token.hidden_in(text);
+        match &mut self {
+            Self::Rejected {
+                subject, detail, ..
+            } => [subject, detail].into_iter().for_each(hide),
+            Self::Malformed { url, what } => [url, what].into_iter().for_each(hide),
+            Self::Unreachable { url, cause } => [url, cause].into_iter().for_each(hide),
+            Self::TimedOut { url, .. } => hide(url),
+            Self::TooLarge { what, .. } => hide(what),
+            Self::Refused(refused) => hide(&mut refused.url),
+            _ => {}
         }
+        self
     }
 
     /// How long to wait before it is worth another try, or `None` where it never is.

@@ -10,8 +10,10 @@ use tensorgate_verify::{
     Directory, FilePath, Kind, MANIFEST_FILE, Manifest, Rejection, Revision, Verified,
 };
 
+use crate::deadline::Deadline;
 use crate::error::FetchError;
 use crate::hub::{Hub, Repository};
+use crate::limits::FetchLimits;
 use crate::listing::{Content, Listing};
 use crate::progress::Progress;
 use crate::target::{At, Target};
@@ -71,6 +73,14 @@ impl Fetched {
     pub fn directory(&self) -> Result<Directory, FetchError> {
         Ok(self.quarantine.directory()?)
     }
+
+    /// Once `store` has admitted these files, keeps them on the disk once and not twice.
+    ///
+    /// # Errors
+    /// Whatever keeps the store's objects from taking the places of the files.
+    pub fn share(&self, store: &Store) -> Result<(), FetchError> {
+        Ok(self.quarantine.share(store, &self.files)?)
+    }
 }
 
 /// Fetches a policy into the store's quarantine; `hub` is `None` where the network is not to be
@@ -100,17 +110,17 @@ pub async fn fetch(
         }
         Found::Incomplete { damaged } => damaged,
     };
+    let Some(hub) = hub else {
+        let target = request.target.clone().pinned(revision);
+        return Err(FetchError::Offline { target, damaged });
+    };
     for path in &damaged {
         let path = path.as_str();
         progress.notice(&format!(
             "{path:?} is damaged in the store, it is fetched again"
         ));
     }
-    let offline = || FetchError::Offline {
-        target: request.target.clone().pinned(revision.clone()),
-        damaged,
-    };
-    let repository = hub.ok_or_else(offline)?.repository_of(request.target);
+    let repository = hub.repository_of(request.target);
     let (record, bytes) = request
         .download(repository, &revision, &quarantine, progress)
         .await?;
@@ -242,21 +252,25 @@ impl Request<'_> {
     ) -> Result<(Record, u64), FetchError> {
         let listing = from.listing(revision, progress).await?;
         let (wanted, left_out) = self.choose(listing)?;
-        let total = refuse_too_large(&wanted, from.hub, quarantine)?;
+        let total = refuse_too_large(&wanted, from.hub.limits())?;
         quarantine.reopen()?;
         let paths: Vec<&FilePath> = wanted.iter().map(Wanted::path).collect();
         quarantine.remove_others(&paths)?;
+        quarantine.require_space(missing_bytes(&wanted, quarantine)?)?;
         progress.start(wanted.len(), total);
         // Each future owns its file: borrowed ones could not move between threads
         // (https://github.com/rust-lang/rust/issues/102211).
         let obtain = |wanted: Wanted| async move {
             wanted.obtain(from, revision, quarantine, progress).await
         };
-        let obtained: Vec<(Recorded, u64)> = futures::stream::iter(wanted)
+        let limits = from.hub.limits();
+        let all = futures::stream::iter(wanted)
             .map(obtain)
-            .buffered(from.hub.limits().concurrent.max(1))
-            .try_collect()
-            .await?;
+            .buffered(limits.concurrent.max(1));
+        let time = limits.files.saturating_add(limits.slowest_time(total));
+        let deadline = Deadline::within(time, "the time for all files is over");
+        let url = format!("{}/{}", from.hub.endpoint(), self.target.repo);
+        let obtained: Vec<(Recorded, u64)> = deadline.bound(&url, all.try_collect()).await??;
         let bytes = obtained.iter().map(|(_, received)| received).sum();
         let files = obtained.into_iter().map(|(recorded, _)| recorded).collect();
         let record = Record::new(files, left_out);
@@ -348,34 +362,60 @@ fn refuse_disagreement(manifest: &Manifest, listing: &Listing) -> Result<(), Fet
     Ok(())
 }
 
-/// Bytes to fetch at most; none of it is begun if it cannot end well.
-fn refuse_too_large(
-    wanted: &[Wanted],
-    hub: &Hub,
-    quarantine: &Quarantine,
-) -> Result<u64, FetchError> {
-    let refuse = |what: String, value, limit| {
-        let what = what.into();
-        Err(FetchError::TooLarge { what, value, limit })
-    };
+/// The bytes of all files; none of them is begun if one is larger than is taken.
+fn refuse_too_large(wanted: &[Wanted], limits: &FetchLimits) -> Result<u64, FetchError> {
     let mut total = 0_u64;
     for Wanted { listed, .. } in wanted {
         let limit = match Kind::of(&listed.path) {
-            Some(kind) if kind.is_tensors() => hub.limits().file_bytes,
-            _ => hub.limits().small_file_bytes,
+            Some(kind) if kind.is_tensors() => limits.file_bytes,
+            _ => limits.small_file_bytes,
         };
         if listed.size > limit {
-            return refuse(
-                format!("bytes of {:?}", listed.path.as_str()),
-                listed.size,
+            return Err(FetchError::TooLarge {
+                what: format!("bytes of {:?}", listed.path.as_str()).into(),
+                value: listed.size,
                 limit,
-            );
+            });
         }
         total = total.saturating_add(listed.size);
     }
-    let free = quarantine.free_bytes()?;
-    if total > free {
-        return refuse("bytes of all files, on this disk".into(), total, free);
-    }
     Ok(total)
+}
+
+/// The bytes of all files but those that lie there in full, which stay if they are right.
+fn missing_bytes(wanted: &[Wanted], quarantine: &Quarantine) -> Result<u64, FetchError> {
+    let mut missing = 0_u64;
+    for Wanted { listed, .. } in wanted {
+        if quarantine.size_of(&listed.path)? != Some(listed.size) {
+            missing = missing.saturating_add(listed.size);
+        }
+    }
+    Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use tensorgate_verify::{RepoType, Sha256};
+
+    use super::*;
+    use crate::listing::ListedFile;
+
+    #[test]
+    fn what_lies_there_in_full_needs_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let (repo, revision) = ("a/b".parse().unwrap(), "a".repeat(40).parse().unwrap());
+        let quarantine = store.quarantine(RepoType::Model, &repo, &revision).unwrap();
+        let wanted = ["whole.json", "half.json", "missing.json"].map(|path| Wanted {
+            listed: ListedFile {
+                path: path.parse().unwrap(),
+                size: 10,
+                content: Content::Lfs(Sha256::of(b"")),
+            },
+            signed: None,
+        });
+        std::fs::write(quarantine.path().join("whole.json"), [0; 10]).unwrap();
+        std::fs::write(quarantine.path().join("half.json"), [0; 5]).unwrap();
+        assert_eq!(missing_bytes(&wanted, &quarantine).unwrap(), 20);
+    }
 }

@@ -1,22 +1,21 @@
 //! A Hub, and one repository of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures::{Stream, StreamExt as _};
-use hf_hub::{HFClient, HFResult};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response, Url};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
 use serde::Deserialize;
 use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
 
-use crate::config::{Config, ConfigError, Endpoint, FetchLimits, Token};
+use crate::config::{Config, ConfigError, Endpoint};
+use crate::deadline::Deadline;
 use crate::error::{FetchError, without_query};
+use crate::limits::FetchLimits;
 use crate::progress::Progress;
-use crate::refused::Refused;
 use crate::retry::Retries;
 use crate::target::Target;
+use crate::token::Token;
+use crate::transport::{Body, Reach};
 
 /// A Hub that is not trusted.
 ///
@@ -24,14 +23,11 @@ use crate::target::Target;
 /// anywhere that is no less private, and without the token.
 #[derive(Debug)]
 pub struct Hub {
-    endpoint: Endpoint,
-    token: Option<Token>,
-    limits: FetchLimits,
-    /// Follows redirects within the endpoint's origin only.
-    api: Client,
-    /// Brings bodies.
-    bodies: HFClient,
-    requests: AtomicU64,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) token: Option<Token>,
+    pub(crate) limits: FetchLimits,
+    pub(crate) client: Client,
+    pub(crate) requests: AtomicU64,
 }
 
 /// One repository of a Hub.
@@ -42,9 +38,6 @@ pub struct Repository<'h> {
     repo: &'h RepoId,
 }
 
-/// What hf-hub gives for a file.
-type ByteStream = Box<dyn Stream<Item = HFResult<Bytes>> + Send + Unpin>;
-
 /// What the Hub says a name stands for.
 #[derive(Deserialize)]
 struct Named {
@@ -53,11 +46,6 @@ struct Named {
 
 const USER_AGENT: &str = concat!("tensorgate/", env!("CARGO_PKG_VERSION"));
 
-/// What hf-hub is given where there is no token. Without any it would look for one in the
-/// environment and in the home directory, and send it to whatever the endpoint is. A line break
-/// cannot stand in a header, so this one is never sent.
-const NO_TOKEN: &str = "\n";
-
 impl Hub {
     /// A Hub to be asked; nothing is sent yet.
     ///
@@ -65,30 +53,11 @@ impl Hub {
     /// [`ConfigError::TokenInClear`], [`ConfigError::Client`].
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.refuse_token_in_clear()?;
-        let (endpoint, limits) = (&config.endpoint, &config.limits);
-        let origin = endpoint.clone();
-        let api = client(config, Policy::custom(move |to| stay(to, &origin)))?;
-        let most = limits.redirects;
-        let bodies = client(config, Policy::custom(move |to| follow(to, most)))?;
-        let secret = config.token.as_ref().map_or(NO_TOKEN, Token::secret);
-        let bodies = HFClient::builder()
-            .endpoint(endpoint.to_string())
-            .token(secret)
-            .client(bodies)
-            .user_agent(USER_AGENT)
-            // Neither read nor written; named so that it is not looked up.
-            .cache_dir("/dev/null")
-            .cache_enabled(false)
-            // Attempts are counted in one place, here.
-            .retry_max_attempts(0)
-            .build()
-            .map_err(|error| ConfigError::Client(error.to_string().into()))?;
         Ok(Self {
-            endpoint: endpoint.clone(),
-            token: config.token.clone(),
-            limits: limits.clone(),
-            api,
-            bodies,
+            endpoint: config.endpoint.clone(),
+            token: config.token_to_send().cloned(),
+            limits: config.limits.clone(),
+            client: client(config)?,
             requests: AtomicU64::new(0),
         })
     }
@@ -128,34 +97,9 @@ impl Hub {
         &self.limits
     }
 
-    /// How many requests were sent to the endpoint; redirects are not counted.
+    /// How many requests were sent, those that a redirect asked for included.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
-    }
-
-    fn count(&self, requests: u64) {
-        self.requests.fetch_add(requests, Ordering::Relaxed);
-    }
-
-    /// One request to the API, of which at most `limit` bytes of an answer are read.
-    async fn ask(&self, url: &Url, limit: u64) -> Result<Answer, FetchError> {
-        self.count(1);
-        let shown = without_query(url.as_str());
-        let failed = |error| FetchError::of_request(&shown, error, self.limits.stall);
-        let mut request = self.api.get(url.clone()).timeout(self.limits.grace);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.secret());
-        }
-        let mut response = request.send().await.map_err(failed)?;
-        if !response.status().is_success() {
-            return Err(Refused::of_answer(&response).into());
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&chunk);
-            too_large(&format!("the answer of {shown}"), body.len(), limit)?;
-        }
-        Ok(Answer { response, body })
     }
 
     /// The attempts that are left after a first one.
@@ -163,44 +107,9 @@ impl Hub {
         Retries::new(&self.limits, progress)
     }
 
-    /// A request to the API, tried again while that may help.
-    pub(crate) async fn get(
-        &self,
-        url: &Url,
-        limit: u64,
-        progress: &dyn Progress,
-    ) -> Result<Answer, FetchError> {
-        let mut retries = self.retries(progress);
-        loop {
-            match self.ask(url, limit).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => retries.wait_after(error).await?,
-            }
-        }
-    }
-}
-
-/// A successful answer, its body apart.
-pub(crate) struct Answer {
-    response: Response,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
-    }
-
-    /// All `Link` headers as one (RFC 9110, section 5.3), or `None` if one is not text.
-    pub(crate) fn links(&self) -> Option<String> {
-        let values = self.response.headers().get_all("link");
-        let texts: Option<Vec<_>> = values.iter().map(|value| value.to_str().ok()).collect();
-        Some(texts?.join(","))
-    }
-
-    /// Where the answer came from in the end.
-    pub(crate) fn url(&self) -> &Url {
-        self.response.url()
+    /// An error that may be shown, whatever strangers have put into it.
+    pub(crate) fn hide(&self, error: FetchError) -> FetchError {
+        error.hiding(self.token.as_ref())
     }
 }
 
@@ -216,8 +125,11 @@ impl Repository<'_> {
     ) -> Result<Revision, FetchError> {
         let url = self.api_url(&["revision", name]);
         let limit = self.hub.limits.listing_bytes;
-        let answer = self.hub.get(&url, limit, progress).await?;
-        let unusable = |what: String| FetchError::malformed(&without_query(url.as_str()), what);
+        let answer = self.hub.get(&url, None, limit, progress).await?;
+        let unusable = |what: String| {
+            let shown = without_query(url.as_str());
+            self.hub.hide(FetchError::malformed(&shown, what))
+        };
         let named: Named =
             serde_json::from_slice(&answer.body).map_err(|error| unusable(error.to_string()))?;
         let no_commit = |_| unusable(format!("{:?} is no commit id", named.sha));
@@ -240,7 +152,7 @@ impl Repository<'_> {
         loop {
             match self.read(revision, path, limit).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => retries.wait_after(error).await?,
+                Err(error) => retries.wait_after(self.hub.hide(error)).await?,
             }
         }
     }
@@ -252,7 +164,8 @@ impl Repository<'_> {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
-        let mut body = self.body(revision, path, self.hub.limits.grace).await?;
+        let deadline = Deadline::within(self.hub.limits.grace, "the file is not complete");
+        let mut body = self.body(revision, path, deadline).await?;
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
             too_large(path.as_str(), bytes.len(), limit)?;
@@ -267,122 +180,39 @@ impl Repository<'_> {
         self.hub.endpoint.join(&all)
     }
 
-    /// The bytes of a file, as they come; all of them within `total`.
+    /// The bytes of a file, as they come.
     pub(crate) async fn body(
         &self,
         revision: &Revision,
         path: &FilePath,
-        total: Duration,
+        deadline: Deadline,
     ) -> Result<Body, FetchError> {
-        let shown = format!("{}/{}/{revision}/{path}", self.hub.endpoint, self.repo);
-        let limits = &self.hub.limits;
-        // The client asks for the headers first.
-        self.hub.count(2);
-        let wait = limits.connect.saturating_add(limits.stall);
-        let Ok(opened) = tokio::time::timeout(wait, self.open(revision, path)).await else {
-            let (url, what) = (shown.into(), "no answer came");
-            return Err(FetchError::TimedOut {
-                url,
-                what,
-                waited: wait,
-            });
+        let mut segments = match self.repo_type {
+            RepoType::Dataset => vec!["datasets"],
+            _ => Vec::new(),
         };
-        let (_hint, stream) =
-            opened.map_err(|error| FetchError::of_client(&shown, error, limits.stall))?;
-        Ok(Body {
-            stream,
-            shown,
-            stall: limits.stall,
-            deadline: tokio::time::Instant::now() + total,
-            total,
-        })
-    }
-
-    async fn open(
-        &self,
-        revision: &Revision,
-        path: &FilePath,
-    ) -> HFResult<(Option<u64>, ByteStream)> {
-        let (client, owner, name) = (&self.hub.bodies, self.repo.owner(), self.repo.name());
-        if self.repo_type == RepoType::Dataset {
-            let repo = client.dataset(owner, name);
-            let stream = repo.download_file_stream().filename(path.as_str());
-            return stream.revision(revision.as_str()).send().await;
-        }
-        let repo = client.model(owner, name);
-        let stream = repo.download_file_stream().filename(path.as_str());
-        stream.revision(revision.as_str()).send().await
+        segments.extend([self.repo.owner(), self.repo.name()]);
+        segments.extend(["resolve", revision.as_str()]);
+        segments.extend(path.as_str().split('/'));
+        let url = self.hub.endpoint.join(&segments);
+        let (reach, commit) = (Reach::Anywhere, Some(revision));
+        self.hub.open(&url, reach, commit, deadline).await
     }
 }
 
-/// A body that is being received.
-pub(crate) struct Body {
-    stream: ByteStream,
-    shown: String,
-    stall: Duration,
-    deadline: tokio::time::Instant,
-    total: Duration,
-}
-
-impl Body {
-    /// The next bytes, or `None` at the end that the server made.
-    ///
-    /// The timeout stands here as well as in the HTTP client: not every transport of hf-hub uses
-    /// that client.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let stalled = tokio::time::Instant::now() + self.stall;
-        let (end, what, waited) = match stalled < self.deadline {
-            true => (stalled, "no more bytes came", self.stall),
-            false => (self.deadline, "it comes too slowly", self.total),
-        };
-        match tokio::time::timeout_at(end, self.stream.next()).await {
-            Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
-            Ok(None) => Ok(None),
-            Ok(Some(Err(error))) => Err(FetchError::of_client(&self.shown, error, self.stall)),
-            Err(_) => {
-                let url = self.shown.as_str().into();
-                Err(FetchError::TimedOut { url, what, waited })
-            }
-        }
-    }
-}
-
-fn client(config: &Config, redirects: Policy) -> Result<Client, ConfigError> {
+/// Redirects are followed in `transport`, one at a time, and stalls are timed there.
+fn client(config: &Config) -> Result<Client, ConfigError> {
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
         .https_only(config.endpoint.is_https())
-        .redirect(redirects)
-        .connect_timeout(config.limits.connect)
-        .read_timeout(config.limits.stall);
+        .redirect(Policy::none())
+        .connect_timeout(config.limits.connect);
     if config.endpoint.is_loopback() {
         builder = builder.no_proxy();
     }
     builder
         .build()
         .map_err(|error| ConfigError::Client(error.to_string().into()))
-}
-
-/// Redirects of the API: a renamed repository, a trailing slash.
-fn stay(attempt: Attempt<'_>, endpoint: &Endpoint) -> reqwest::redirect::Action {
-    if attempt.previous().len() > 5 {
-        return attempt.error("redirected too often");
-    }
-    match endpoint.is_origin_of(attempt.url()) {
-        true => attempt.follow(),
-        false => attempt.error("redirected to another origin, where no listing belongs"),
-    }
-}
-
-/// Redirects of a body: to a CDN, and never from https to http.
-fn follow(attempt: Attempt<'_>, most: usize) -> reqwest::redirect::Action {
-    if attempt.previous().len() > most {
-        return attempt.error("redirected too often");
-    }
-    let private = |url: &Url| url.scheme() == "https";
-    match attempt.previous().iter().any(private) && !private(attempt.url()) {
-        true => attempt.error("redirected from https to http"),
-        false => attempt.follow(),
-    }
 }
 
 pub(crate) fn too_large(what: &str, value: usize, limit: u64) -> Result<(), FetchError> {

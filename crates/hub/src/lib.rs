@@ -1,7 +1,6 @@
 //! Fetches the files of a policy from a Hugging Face Hub, or a mirror of one, into quarantine.
 //!
-//! A Hub is not trusted. `hf-hub` brings bytes; names, sizes, digests, redirects, tokens and
-//! timeouts are decided here:
+//! A Hub is not trusted:
 //!
 //! - A download is of one commit. A branch or tag is looked up once, shown, and pinned.
 //! - Names come from a listing whose every path was checked, never from a header. One unsafe name
@@ -28,36 +27,43 @@
 //! # }
 //! ```
 //!
+//! # Transport
+//! Bodies come from `/resolve/` by plain HTTP, which the Hub serves for what it stores as xet,
+//! too. Neither `hf-hub` nor `hf-xet` takes part: what is needed here is one client, one rule for
+//! every redirect and for the token, and every byte counted as it comes.
+//!
 //! # Environment
-//! [`Config::from_env`] reads what users of `huggingface_hub` set; nothing else here reads the
-//! environment. Where a Hub hands a body to its xet transport, that transport reads variables of
-//! its own and reports statistics to its server unless the process was started with
-//! [`XET_ENVIRONMENT`]. A process cannot safely set variables for itself, so whoever starts it
-//! must.
+//! [`Config::from_env`] reads what users of `huggingface_hub` set. The HTTP client goes through
+//! the proxies of `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, except to an endpoint
+//! on loopback: a proxy sees what an `http` endpoint sees. Nothing else here reads the
+//! environment, and nothing is written outside the store.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod config;
+mod deadline;
 mod error;
 mod fetch;
 mod hash;
 mod hub;
+mod limits;
 mod listing;
 mod progress;
 mod refused;
 mod retry;
 mod target;
+mod token;
 mod transfer;
+mod transport;
 
-pub use config::{Config, ConfigError, Endpoint, FetchLimits, Token};
+pub use config::{Config, ConfigError, Endpoint};
 pub use error::FetchError;
 pub use fetch::{Fetched, Request, fetch};
 pub use hash::GitId;
 pub use hub::{Hub, Repository};
+pub use limits::FetchLimits;
 pub use listing::{Content, ListedFile, Listing};
 pub use progress::{Progress, Silent};
 pub use refused::{Reason, Refused};
 pub use target::{At, Target};
-
-/// Variables to start a process with, so that the xet transport of `hf-hub` reports nothing.
-pub const XET_ENVIRONMENT: [(&str, &str); 1] = [("HF_XET_TELEMETRY_ENABLED", "0")];
+pub use token::Token;

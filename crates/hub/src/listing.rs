@@ -7,10 +7,12 @@ use reqwest::Url;
 use serde::Deserialize;
 use tensorgate_verify::{FilePath, Rejection, Revision, Sha256};
 
+use crate::deadline::Deadline;
 use crate::error::{FetchError, without_query};
 use crate::hash::GitId;
-use crate::hub::{Answer, Repository, too_large};
+use crate::hub::{Repository, too_large};
 use crate::progress::Progress;
+use crate::transport::Answer;
 
 /// The files of one commit. The Hub's word, but for the shape.
 #[derive(Clone, Debug)]
@@ -74,14 +76,27 @@ impl Repository<'_> {
         revision: &Revision,
         progress: &dyn Progress,
     ) -> Result<Listing, FetchError> {
+        let url = self.api_url(&["tree", revision.as_str()]);
+        let time = self.hub.limits().listing;
+        let deadline = Deadline::within(time, "the listing is not complete");
+        let shown = without_query(url.as_str());
+        let listed = deadline.bound(&shown, self.pages(url, revision, progress));
+        let listed = listed.await.flatten();
+        listed.map_err(|error| self.hub.hide(error))
+    }
+
+    async fn pages(
+        &self,
+        mut url: Url,
+        revision: &Revision,
+        progress: &dyn Progress,
+    ) -> Result<Listing, FetchError> {
         let limits = self.hub.limits();
-        let mut url = self.api_url(&["tree", revision.as_str()]);
         url.set_query(Some("recursive=true"));
         let (mut files, mut rows, mut left) = (Vec::new(), 0, limits.listing_bytes);
         for _page in 0..limits.pages {
-            let answer = self.hub.get(&url, left, progress).await?;
+            let answer = self.hub.get(&url, Some(revision), left, progress).await?;
             left = left.saturating_sub(u64::try_from(answer.body.len()).unwrap_or(u64::MAX));
-            refuse_other_commit(&answer, revision)?;
             let page = read_page(&answer)?;
             rows += page.len();
             let most = u64::try_from(limits.entries).unwrap_or(u64::MAX);
@@ -176,17 +191,6 @@ impl Lfs {
 fn read_page(answer: &Answer) -> Result<Vec<Row>, FetchError> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| FetchError::malformed(&without_query(answer.url().as_str()), error))
-}
-
-fn refuse_other_commit(answer: &Answer, revision: &Revision) -> Result<(), FetchError> {
-    match answer.header("x-repo-commit") {
-        Some(commit) if commit != revision.as_str() => Err(FetchError::rejected(
-            Rejection::RevisionMismatch,
-            commit,
-            format!("the listing is of this commit, {revision} was asked for"),
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// The page after this one. It must be of the same listing: same origin, same path.

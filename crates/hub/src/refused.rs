@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::{FetchError, without_query};
+use crate::token::Token;
 
 /// An answer with an error status, in the Hub's own terms.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,49 +47,34 @@ pub enum Reason {
     Other,
 }
 
-/// Headers of an error that mean something.
-pub(crate) struct Said<'a> {
-    pub(crate) code: Option<&'a str>,
-    pub(crate) message: Option<&'a str>,
-    pub(crate) request_id: Option<&'a str>,
-    pub(crate) retry_after: Option<Duration>,
-}
-
 impl Refused {
-    pub(crate) fn new(status: u16, url: &str, said: Said<'_>) -> Self {
-        let reason = Reason::new(status, said.code);
-        Self {
-            reason,
-            status,
-            url: without_query(url),
-            message: said.message.map(short),
-            request_id: said.request_id.map(short),
-            retry_after: said.retry_after,
-        }
-    }
-
-    /// An answer to a request of our own.
-    pub(crate) fn of_answer(answer: &reqwest::Response) -> Self {
+    /// What the headers of an error say; its body is not read.
+    pub(crate) fn of_answer(answer: &reqwest::Response, token: Option<&Token>) -> Self {
         let header = |name| answer.headers().get(name)?.to_str().ok();
-        let seconds = match header("retry-after") {
+        let words = |name| {
+            let text = header(name)?;
+            Some(token.map_or_else(|| short(text), |token| short(&token.hidden_in(text))))
+        };
+        let seconds: Option<u64> = match header("retry-after") {
             Some(text) => text.trim().parse().ok(),
             None => header("ratelimit").and_then(reset_of),
         };
         let status = answer.status().as_u16();
         let asked_to_wait = matches!(status, 429 | 503);
-        let said = Said {
-            code: header("x-error-code"),
-            message: header("x-error-message"),
-            request_id: header("x-request-id"),
+        Self {
+            reason: Reason::new(status, header("x-error-code")),
+            status,
+            url: without_query(answer.url().as_str()),
+            message: words("x-error-message"),
+            request_id: words("x-request-id"),
             retry_after: seconds.filter(|_| asked_to_wait).map(Duration::from_secs),
-        };
-        Self::new(status, answer.url().as_str(), said)
+        }
     }
 
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match (self.reason, self.status) {
             (Reason::Gated, 401) => {
-                "ask for access on the repository's page, then give a token (HF_TOKEN)"
+                "ask for access on the repository's page, then give a token that may read it"
             }
             (Reason::Gated, _) => {
                 "the token's owner has no access yet: ask for it on the repository's page"
@@ -98,12 +84,14 @@ impl Refused {
                 "wait; a token raises the limit, and a fleet is better served by a mirror"
             }
             (Reason::RepoNotFound, _) => {
-                "check the id; a private repository needs a token that may read it (HF_TOKEN)"
+                "check the id; a private repository needs a token that may read it"
             }
             (Reason::RevisionNotFound, _) => {
                 "check the commit; squashing a history on the Hub destroys the old commits"
             }
-            (Reason::Unauthorized, _) => "give a token (HF_TOKEN), or a valid one",
+            (Reason::Unauthorized, _) => {
+                "give a token, or a valid one; HF_TOKEN is for the endpoint of HF_ENDPOINT alone"
+            }
             (Reason::FileNotFound | Reason::Other, _) => return None,
         })
     }
@@ -159,7 +147,7 @@ impl From<Refused> for FetchError {
 }
 
 /// Strangers' words, no more than a line of them.
-fn short(text: &str) -> Box<str> {
+pub(crate) fn short(text: &str) -> Box<str> {
     text.chars().take(200).collect::<String>().into()
 }
 

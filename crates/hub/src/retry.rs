@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::FetchLimits;
 use crate::error::FetchError;
+use crate::limits::FetchLimits;
 use crate::progress::Progress;
 
 /// Tries again what may only have been bad luck.

@@ -1,18 +1,19 @@
 //! One file: received, hashed and written at the same time, and put in place only if it is right.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tensorgate_store::{Quarantine, Recorded};
 use tensorgate_verify::{FileEntry, FilePath, Rejection, Revision};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::deadline::Deadline;
 use crate::error::FetchError;
 use crate::hash::{Digests, Hasher};
-use crate::hub::{Body, Repository};
+use crate::hub::Repository;
 use crate::listing::{Content, ListedFile};
 use crate::progress::Progress;
+use crate::transport::Body;
 
 /// A file to be fetched: what the listing says of it, and the manifest if there is one.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl Wanted {
         let recorded = loop {
             match self.receive(from, revision, quarantine, progress).await {
                 Ok(recorded) => break recorded,
-                Err(error) => retries.wait_after(error).await?,
+                Err(error) => retries.wait_after(from.hub.hide(error)).await?,
             }
         };
         progress.file_finished(self.path());
@@ -76,9 +77,9 @@ impl Wanted {
         let limits = from.hub.limits();
         let size = self.listed.size;
         progress.file_started(self.path(), size);
-        let slowest = Duration::from_secs(size / limits.slowest.max(1));
-        let total = limits.grace.saturating_add(slowest);
-        let mut body = from.body(revision, self.path(), total).await?;
+        let time = limits.grace.saturating_add(limits.slowest_time(size));
+        let deadline = Deadline::within(time, "the time for a file of its size is over");
+        let mut body = from.body(revision, self.path(), deadline).await?;
         let (chunks, queue) = channel(QUEUE);
         let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
         let writing = tokio::task::spawn_blocking(move || this.write(queue, &quarantine));

@@ -71,11 +71,25 @@ async fn no_more_is_asked_than_there_is_to_know() {
             .filter(|request| request.target.contains(part))
             .count()
     };
-    // Seven files and two directories, three rows on a page; head and body of five files.
+    // Seven files and two directories, three rows on a page; five files, one of them at the CDN.
     assert_eq!(asked("/tree/"), 3);
-    assert_eq!(asked("/resolve/"), 10);
-    assert_eq!(set.hub.requests_at(Port::Hub).len(), 13);
-    assert_eq!(hub.requests(), 13);
+    assert_eq!(asked("/resolve/"), 5);
+    assert_eq!(set.hub.requests_at(Port::Hub).len(), 8);
+    assert_eq!(set.hub.requests_at(Port::Cdn).len(), 1);
+    assert_eq!(hub.requests(), 9);
+}
+
+#[tokio::test]
+async fn what_is_stored_as_xet_comes_by_http() {
+    let set = Set::new();
+    for path in [WEIGHTS, "config.json"] {
+        set.hub.inject(Fault::XetHash { path: path.into() });
+    }
+    let fetched = set.fetch_as(Some("hf_secret")).await.unwrap();
+    assert_identical(&fetched.path);
+    let requests = set.hub.requests();
+    assert_eq!(requests.len(), 9);
+    assert!(!requests.iter().any(|r| r.target.contains("xet")));
 }
 
 #[tokio::test]
@@ -131,12 +145,39 @@ async fn offline_is_a_mode_and_never_a_guess() {
         error.to_string().contains("(\"config.json\" is damaged)"),
         "{error}"
     );
+    assert!(!set.said.all().contains("fetched again"));
 
     let branch = format!("{ID}@main").parse().unwrap();
     let error = fetch(&set.store, None, Request::new(&branch), &Silent)
         .await
         .unwrap_err();
     assert!(matches!(error, FetchError::Offline { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn whatever_is_planted_in_quarantine_stops_no_download() {
+    use std::os::unix::fs::symlink;
+    let set = Set::new();
+    let files = set.fetch().await.unwrap().path;
+    let beside = |part: &str| files.with_file_name(format!("{}.{part}", set.commit));
+    for part in ["json", "lock"] {
+        fs::remove_file(beside(part)).unwrap();
+    }
+    fs::remove_dir(beside("part")).unwrap();
+    fs::remove_file(files.join("config.json")).unwrap();
+    fs::remove_file(files.join(WEIGHTS)).unwrap();
+    fs::remove_dir_all(files.join("tokenizer")).unwrap();
+    let outside = set.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    for place in [beside("json"), beside("lock"), beside("part")] {
+        symlink(&outside, place).unwrap();
+    }
+    symlink(&outside, files.join("tokenizer")).unwrap();
+    symlink("/etc/hostname", files.join("config.json")).unwrap();
+    fs::create_dir(files.join(WEIGHTS)).unwrap();
+    let fetched = set.fetch().await.unwrap();
+    assert_identical(&fetched.path);
+    assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -244,7 +285,7 @@ async fn two_downloads_of_one_commit_follow_each_other() {
     assert!(set.said.all().contains("waiting for it"));
 }
 
-/// hf-hub looks for tokens by itself, so this runs where there is one to be found.
+/// This runs where there are tokens to be found.
 #[tokio::test]
 async fn a_token_that_nobody_gave_is_not_sent() {
     const ENDPOINT: &str = "TENSORGATE_TEST_ENDPOINT";
@@ -270,7 +311,7 @@ async fn a_token_that_nobody_gave_is_not_sent() {
     let by_file = inside().env("HF_HOME", set.dir.path()).status().unwrap();
     assert!(by_variable.success() && by_file.success());
     let requests = set.hub.requests();
-    assert!(requests.len() > 20 && requests.iter().all(|r| r.authorization.is_none()));
+    assert!(requests.len() > 15 && requests.iter().all(|r| r.authorization.is_none()));
 }
 
 /// A service fetches on a thread of its choice.

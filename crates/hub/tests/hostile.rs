@@ -237,6 +237,43 @@ async fn a_listing_does_not_leave_its_place_and_the_token_stays() {
 }
 
 #[tokio::test]
+async fn bytes_of_another_commit_are_revision_mismatch() {
+    let commit = "b".repeat(40);
+    let fault = Fault::RepoCommit {
+        commit: commit.clone(),
+    };
+    let (set, error) = end_of(fault).await;
+    assert_eq!(
+        error.rejection(),
+        Some(Rejection::RevisionMismatch),
+        "{error}"
+    );
+    assert!(error.to_string().contains(&commit), "{error}");
+    // The redirect says so, and is not followed.
+    assert_eq!(set.hub.requests_at(Port::Cdn), []);
+}
+
+#[tokio::test]
+async fn what_the_disk_has_no_room_for_is_not_begun() {
+    let set = Set::new();
+    let (path, size) = ("README.md".into(), 1 << 60);
+    set.hub.inject(Fault::ListedSize { path, size });
+    let mut config = set.config(None);
+    config.limits.small_file_bytes = u64::MAX;
+    let (hub, target) = (Hub::new(&config).unwrap(), set.target());
+    let request = Request::new(&target);
+    let ended = fetch(&set.store, Some(&hub), request, &Silent).await;
+    let error = ended.unwrap_err();
+    assert!(
+        matches!(&error, FetchError::Store(error) if error.is_disk_full()),
+        "{error:?}"
+    );
+    assert!(error.hint().unwrap().contains("free some space"));
+    let resolved = |r: &tensorgate_testhub::Request| r.target.contains("/resolve/");
+    assert!(!set.hub.requests().iter().any(resolved));
+}
+
+#[tokio::test]
 async fn a_listing_ends() {
     let set = Set::new();
     let mut config = set.config(None);

@@ -71,6 +71,36 @@ async fn exactly_the_files_of_the_manifest_are_fetched_and_verify() {
 }
 
 #[tokio::test]
+async fn what_was_admitted_lies_on_the_disk_once_and_is_a_hit() {
+    use std::os::unix::fs::MetadataExt as _;
+    let set = Set::new();
+    let manifest = published(&set, |_| {});
+    let fetched = fetch_signed(&set, &manifest).await.unwrap();
+    let policy = manifest
+        .open(
+            &fetched.directory().unwrap(),
+            Proof::Whole,
+            &Limits::default(),
+        )
+        .unwrap();
+    let kept = set.store.admit(&policy).unwrap();
+    let inode = |folder: &Path, name: &str| fs::metadata(folder.join(name)).unwrap().ino();
+    for _twice in 0..2 {
+        fetched.share(&set.store).unwrap();
+        for name in ["config.json", WEIGHTS] {
+            assert_eq!(inode(&fetched.path, name), inode(kept.path(), name));
+        }
+    }
+    let part = fetched.path.with_file_name(format!("{}.part", set.commit));
+    assert_eq!(fs::read_dir(part).unwrap().count(), 0);
+    drop(fetched);
+    set.hub.clear_requests();
+    let manifest = published(&set, |_| {});
+    let fetched = fetch_signed(&set, &manifest).await.unwrap();
+    assert!(fetched.from_store && set.hub.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_smaller_request_is_a_hit_and_a_larger_one_is_not() {
     let set = Set::new();
     let manifest = published(&set, |_| {});

@@ -97,8 +97,7 @@ impl Announcement {
         span: &Span,
     ) -> TensorFragment {
         let spec = &self.specs[owner];
-        let whole = span.len == spec.byte_length;
-        let elements = span.len * 8 / u64::from(spec.dtype_bits);
+        let (dtype_code, dtype_bits, shape) = slice_type(spec, span);
         TensorFragment {
             session_id: session.id.to_vec(),
             epoch: session.epoch,
@@ -106,18 +105,30 @@ impl Announcement {
             fragment_count: self.fragment_count() as u32,
             tensor_index: owner as u32,
             tensor_byte_offset: span.offset,
-            dtype_code: spec.dtype_code,
-            dtype_bits: spec.dtype_bits,
+            dtype_code,
+            dtype_bits,
             dtype_lanes: spec.dtype_lanes,
-            shape: if whole {
-                spec.shape.clone()
-            } else {
-                vec![elements as i64]
-            },
+            shape,
             strides: Vec::new(),
             byte_offset: 0,
             data: Vec::new(),
         }
+    }
+}
+
+/// A whole tensor is itself; a slice is a row of its elements, or of bytes where elements are
+/// smaller and could lie across its end.
+fn slice_type(spec: &TensorSpec, span: &Span) -> (u8, u8, Vec<i64>) {
+    if span.len == spec.byte_length {
+        return (spec.dtype_code, spec.dtype_bits, spec.shape.clone());
+    }
+    match spec.dtype_bits {
+        0..8 => (TensorSpec::DTYPE_UINT as u8, 8, vec![span.len as i64]),
+        bits => (
+            spec.dtype_code,
+            bits,
+            vec![(span.len * 8 / u64::from(bits)) as i64],
+        ),
     }
 }
 

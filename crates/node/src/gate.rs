@@ -1,5 +1,6 @@
 //! The node's life: load, publish, keep saying so until told to stop.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
-use r2r::tensorgate_msgs::msg::{PolicyManifest, TensorFragment};
+use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Context, Node, Publisher, QosProfile};
 
 use crate::announce::{Announcement, Session};
 use crate::borrowed;
 use crate::load::{LoadError, load};
-use crate::params::Params;
+use crate::params::{Fixed, Params};
 use crate::rosout::Logger;
 use crate::status::{Heartbeat, State};
 
@@ -33,25 +34,43 @@ struct Gate {
 
 /// What goes on beside the spinning: ROS waits for neither disk nor middleware.
 enum Work {
-    Loading(Receiver<Result<Announcement, LoadError>>),
-    Publishing(JoinHandle<Result<Announcement, String>>),
+    Loading(Receiver<Progress>),
+    Publishing(JoinHandle<Result<Published, String>>),
     /// Nothing to do: the middleware's history serves those who come late.
     Settled,
 }
 
+/// What the loader says.
+enum Progress {
+    /// Another process has this lock.
+    Waiting(PathBuf),
+    /// A policy, and how long proving it took.
+    Loaded(Announcement, Duration),
+    Failed(LoadError),
+}
+
+/// How publishing ended.
+enum Published {
+    All(Announcement),
+    /// The node was told to stop meanwhile: nothing was announced.
+    Stopped,
+}
+
 /// Runs the node until `stop` is set.
 pub(crate) fn run(stop: Arc<AtomicBool>) -> Result<(), String> {
-    let context = Context::create().map_err(text)?;
-    let mut node = Node::create(context, "tensorgate", "").map_err(text)?;
-    let params = Arc::new(Mutex::new(Params::default()));
-    let (handler, _changes) = node
-        .make_derived_parameter_handler(params.clone())
-        .map_err(text)?;
+    let mut node = start_ros()?;
+    let params = Arc::new(Mutex::new(Fixed::default()));
+    let (handler, _changes) =
+        node.make_derived_parameter_handler(params.clone()).map_err(|error| {
+            format!("{error}; hint: text that looks like a number wants quotes, as in -p revision:=\"'123…'\"")
+        })?;
+    refuse_unknown(&node)?;
     let mut pool = LocalPool::new();
     pool.spawner().spawn_local(handler).map_err(text)?;
     let params = params
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
+        .0
         .clone();
     let mut gate = Gate::new(node, &params, Arc::clone(&stop))?;
     while !stop.load(Ordering::Relaxed) {
@@ -61,6 +80,39 @@ pub(crate) fn run(stop: Arc<AtomicBool>) -> Result<(), String> {
     }
     gate.withdraw();
     Ok(())
+}
+
+/// r2r panics where rcl refuses the arguments; for a person at a terminal that is a message.
+fn start_ros() -> Result<Node, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let started = std::panic::catch_unwind(|| Node::create(Context::create()?, "tensorgate", ""));
+    std::panic::set_hook(hook);
+    let why = match started {
+        Ok(Ok(node)) => return Ok(node),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "rcl refused the arguments".to_owned(),
+    };
+    let hint =
+        "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?";
+    Err(format!("could not start ROS: {why}; hint: {hint}"))
+}
+
+/// A misspelt `revision` would pin nothing, silently.
+fn refuse_unknown(node: &Node) -> Result<(), String> {
+    let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = |name: &String| {
+        Params::NAMES.contains(&name.as_str())
+            || name == "use_sim_time"
+            || name.starts_with("qos_overrides.")
+    };
+    match given.keys().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "there is no parameter {name:?}; hint: there are {}",
+            Params::NAMES.join(", ")
+        )),
+    }
 }
 
 impl Gate {
@@ -77,7 +129,7 @@ impl Gate {
             .transient_local()
             .keep_last(1);
         let manifests = node.create_publisher("~/manifest", latched).map_err(text)?;
-        let work = Work::Loading(start_loading(params.clone(), logger.clone()));
+        let work = Work::Loading(start_loading(params.clone()));
         Ok(Self {
             node,
             logger,
@@ -98,17 +150,27 @@ impl Gate {
         self.heartbeat.beat();
     }
 
-    fn look_at(&mut self, outcome: Receiver<Result<Announcement, LoadError>>) -> Work {
-        match outcome.try_recv() {
-            Err(TryRecvError::Empty) => Work::Loading(outcome),
+    fn look_at(&mut self, progress: Receiver<Progress>) -> Work {
+        match progress.try_recv() {
+            Err(TryRecvError::Empty) => Work::Loading(progress),
             Err(TryRecvError::Disconnected) => self.fail(LoadError::could_not(
                 "the loader ended without a word".into(),
             )),
-            Ok(Err(error)) => self.fail(error),
-            Ok(Ok(announcement)) => match self.start_publishing(announcement) {
-                Ok(thread) => Work::Publishing(thread),
-                Err(error) => self.fail(LoadError::could_not(format!("~/fragments: {error}"))),
-            },
+            Ok(Progress::Waiting(lock)) => {
+                self.logger.info(&format!(
+                    "waiting for another process that has {}",
+                    lock.display()
+                ));
+                Work::Loading(progress)
+            }
+            Ok(Progress::Failed(error)) => self.fail(error),
+            Ok(Progress::Loaded(announcement, took)) => {
+                self.logger.info(&describe(announcement.policy(), took));
+                match self.start_publishing(announcement) {
+                    Ok(thread) => Work::Publishing(thread),
+                    Err(error) => self.fail(LoadError::could_not(format!("~/fragments: {error}"))),
+                }
+            }
         }
     }
 
@@ -122,12 +184,13 @@ impl Gate {
     }
 
     /// Late joiners get every fragment from the middleware's history, so that is as deep as there
-    /// are fragments; the depth is known only now.
+    /// are fragments; the depth is known only now. The manifest comes last: what is announced is
+    /// there, and what fails on the way is not announced.
     fn start_publishing(
         &mut self,
         announcement: Announcement,
-    ) -> r2r::Result<JoinHandle<Result<Announcement, String>>> {
-        let depth = announcement.fragment_count();
+    ) -> r2r::Result<JoinHandle<Result<Published, String>>> {
+        let depth = announcement.fragment_count().max(1);
         let latched = QosProfile::default()
             .reliable()
             .transient_local()
@@ -137,32 +200,42 @@ impl Gate {
         let (manifests, session, stop) =
             (self.manifests.clone(), self.session, Arc::clone(&self.stop));
         Ok(thread::spawn(move || {
+            for (head, payload) in announcement.fragments(session) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Published::Stopped);
+                }
+                borrowed::publish(&fragments, head, payload).map_err(text)?;
+            }
             manifests.publish(&manifest).map_err(text)?;
-            publish(&announcement, &fragments, session, &stop)?;
-            Ok(announcement)
+            Ok(Published::All(announcement))
         }))
     }
 
-    fn settle(&mut self, thread: JoinHandle<Result<Announcement, String>>) -> Work {
-        let ended = thread
-            .join()
-            .unwrap_or_else(|_| Err("the publishing thread panicked".into()));
-        match ended {
-            Ok(announcement) => {
-                let evidence = announcement.policy().evidence();
-                self.logger.info(&format!(
-                    "publishing {}@{}: {} fragments, {} bytes of weights, epoch {}",
-                    evidence.repo,
-                    evidence.revision,
-                    announcement.fragment_count(),
-                    announcement.weights_size(),
-                    self.session.epoch
+    fn settle(&mut self, thread: JoinHandle<Result<Published, String>>) -> Work {
+        match thread.join() {
+            Ok(Ok(Published::All(announcement))) => self.announced(&announcement),
+            Ok(Ok(Published::Stopped)) => {}
+            Ok(Err(message)) => return self.fail(LoadError::could_not(message)),
+            Err(_) => {
+                return self.fail(LoadError::could_not(
+                    "the publishing thread panicked".into(),
                 ));
-                self.heartbeat.set(State::Ready(evidence.manifest));
-                Work::Settled
             }
-            Err(message) => self.fail(LoadError::could_not(message)),
         }
+        Work::Settled
+    }
+
+    fn announced(&mut self, announcement: &Announcement) {
+        let evidence = announcement.policy().evidence();
+        self.logger.info(&format!(
+            "publishing {}@{}: {} fragments, {} bytes of weights, epoch {}",
+            evidence.repo,
+            evidence.revision,
+            announcement.fragment_count(),
+            announcement.weights_size(),
+            self.session.epoch
+        ));
+        self.heartbeat.set(State::Ready(evidence.manifest));
     }
 
     /// Tells the controllers to stop using the policy, then lets go of it.
@@ -178,20 +251,26 @@ impl Gate {
     }
 }
 
-fn start_loading(params: Params, logger: Logger) -> Receiver<Result<Announcement, LoadError>> {
-    let (outcome, receiver) = channel();
+/// Loads beside the spinning. The receiver is gone only when the node stops; then nobody wants to
+/// know.
+fn start_loading(params: Params) -> Receiver<Progress> {
+    let (sender, receiver) = channel();
     thread::spawn(move || {
+        let waiting = sender.clone();
+        let tell = move |lock: &Path| drop(waiting.send(Progress::Waiting(lock.to_owned())));
         let loaded = params
             .settings()
             .map_err(LoadError::could_not)
             .and_then(|settings| {
                 let begun = Instant::now();
-                let policy = load(&settings)?;
-                logger.info(&describe(&policy, begun.elapsed()));
-                Ok(Announcement::new(policy, settings.fragment_size))
+                let policy = load(&settings, tell)?;
+                let took = begun.elapsed();
+                Ok(Progress::Loaded(
+                    Announcement::new(policy, settings.fragment_size),
+                    took,
+                ))
             });
-        // The receiver is gone only when the node stops; then nobody wants to know.
-        drop(outcome.send(loaded));
+        drop(sender.send(loaded.unwrap_or_else(Progress::Failed)));
     });
     receiver
 }
@@ -216,21 +295,6 @@ fn describe(
         policy.files().len(),
         took.as_secs_f64()
     )
-}
-
-fn publish(
-    announcement: &Announcement,
-    publisher: &Publisher<TensorFragment>,
-    session: Session,
-    stop: &AtomicBool,
-) -> Result<(), String> {
-    for (head, payload) in announcement.fragments(session) {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        borrowed::publish(publisher, head, payload).map_err(text)?;
-    }
-    Ok(())
 }
 
 fn session_id() -> Result<[u8; 16], String> {

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rustix::fs::{Mode, OFlags};
 use tensorgate_store::{Store, StoreError};
 use tensorgate_verify::{
     Context, Directory, Error, FilePath, MANIFEST_FILE, Policy, Proof, Rejection, SignedManifest,
@@ -23,10 +23,18 @@ pub(crate) struct LoadError {
     pub(crate) message: String,
 }
 
-/// Loads, authenticates and proves the policy; records its release as accepted.
-pub(crate) fn load(settings: &Settings) -> Result<Verified<Policy>, LoadError> {
+/// Loads, authenticates and proves the policy; records its release as accepted. `waiting` is told
+/// of a lock that another process has.
+pub(crate) fn load(
+    settings: &Settings,
+    waiting: impl Fn(&Path) + Send + Sync + 'static,
+) -> Result<Verified<Policy>, LoadError> {
     let trust = open_trust(&settings.trust)?;
-    let store = open_store(settings)?;
+    let place = settings
+        .store
+        .clone()
+        .map_or_else(Store::default_location, Ok)?;
+    let store = Store::open(place)?.on_wait(waiting);
     let path = locate(settings, &store)?;
     let directory = open_directory(&path)?;
     let signed = SignedManifest::parse(&envelope(&directory, &path, &trust)?, trust.limits())?;
@@ -48,14 +56,6 @@ fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
     };
     let here = File::open(".").map_err(|error| failed(&error))?;
     TrustPolicy::open(here, path).map_err(|error| failed(&error))
-}
-
-fn open_store(settings: &Settings) -> Result<Store, LoadError> {
-    let place = settings
-        .store
-        .clone()
-        .map_or_else(Store::default_location, Ok)?;
-    Ok(Store::open(place)?)
 }
 
 /// The directory that the parameters name. What lies there is untrusted, wherever it is.
@@ -84,13 +84,16 @@ fn absent(store: &Store, what: &str) -> LoadError {
 }
 
 fn open_directory(path: &Path) -> Result<Directory, LoadError> {
-    let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
-        true => Ok(file),
-        false => Err(io::ErrorKind::NotADirectory.into()),
-    });
-    let file = opened
-        .map_err(|error| LoadError::could_not(format!("the policy {}: {error}", path.display())))?;
-    Ok(Directory::new(OwnedFd::from(file)))
+    // O_DIRECTORY: a FIFO of that name would be waited for.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    opened.map(Directory::new).map_err(|error| {
+        LoadError::could_not(format!(
+            "the policy {}: {}",
+            path.display(),
+            io::Error::from(error)
+        ))
+    })
 }
 
 /// The manifest of the directory, as bytes that nobody vouches for yet.
@@ -136,6 +139,15 @@ impl From<Error> for LoadError {
 
 impl From<StoreError> for LoadError {
     fn from(error: StoreError) -> Self {
-        Self::could_not(error.to_string())
+        let hint = error
+            .hint()
+            .map(|hint| format!("; hint: {hint}"))
+            .unwrap_or_default();
+        let rejection =
+            matches!(error, StoreError::Superseded { .. }).then_some(Rejection::ManifestRollback);
+        Self {
+            rejection,
+            message: format!("{error}{hint}"),
+        }
     }
 }

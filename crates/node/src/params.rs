@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use r2r::RosParams;
+use r2r::indexmap::IndexMap;
+use r2r::{Parameter, ParameterValue, RosParams};
 use tensorgate_verify::{FragmentSize, RepoId, Revision};
 
-/// The parameters as `ros2 param describe` shows them; read once, at start.
+/// The parameters as `ros2 param describe` shows them. They are read once, at start; relative
+/// paths are those of the directory that the node was started in.
 #[derive(Clone, Debug, RosParams)]
 pub(crate) struct Params {
     /// Policy to publish: OWNER/NAME@COMMIT or a manifest's SHA-256, both from the store, or a directory that holds policy.dsse.json
     pub(crate) policy: String,
     /// Trust policy: path of trust.toml
     pub(crate) trust: String,
-    /// Store directory; empty = $TENSORGATE_STORE, else /var/lib/tensorgate (root) or the user's data directory
+    /// Store directory, which must be writable: it remembers the newest release; empty = $TENSORGATE_STORE, else /var/lib/tensorgate (root) or the user's data directory
     pub(crate) store: String,
     /// Repository that the manifest must speak of; empty = any
     pub(crate) repo: String,
@@ -20,9 +22,13 @@ pub(crate) struct Params {
     pub(crate) revision: String,
     /// Payload of one fragment [KiB]: a power of two from 64 to 8192
     pub(crate) fragment_size_kib: u32,
-    /// How long controllers may rely on one status [ms]; one is sent each 100 ms
+    /// How long controllers may rely on one status [ms]: 200 to 5000; one is sent each 100 ms
     pub(crate) lease_ms: u32,
 }
+
+/// The parameters as the ROS services know them: to be read, not to be set.
+#[derive(Debug, Default)]
+pub(crate) struct Fixed(pub(crate) Params);
 
 /// The parameters, understood.
 #[derive(Clone, Debug)]
@@ -59,6 +65,17 @@ impl Default for Params {
 }
 
 impl Params {
+    /// Every name, to tell one that is misspelt.
+    pub(crate) const NAMES: [&str; 7] = [
+        "policy",
+        "trust",
+        "store",
+        "repo",
+        "revision",
+        "fragment_size_kib",
+        "lease_ms",
+    ];
+
     /// Understands the parameters, or says which one is wrong and what it should be.
     pub(crate) fn settings(&self) -> Result<Settings, String> {
         let fragment_size = self
@@ -72,9 +89,10 @@ impl Params {
         if self.trust.is_empty() {
             return Err("parameter `trust` is empty: give the path of a trust.toml".into());
         }
-        if self.lease_ms < 200 {
+        if !(200..=5000).contains(&self.lease_ms) {
             return Err(format!(
-                "parameter `lease_ms` is {}: below 200 a single late status would stop the robot",
+                "parameter `lease_ms` is {}: below 200 a single late status would stop the robot, \
+                 above 5000 a robot would drive on for long without its gate",
                 self.lease_ms
             ));
         }
@@ -87,6 +105,33 @@ impl Params {
             repo: optional("repo", &self.repo)?,
             revision: optional("revision", &self.revision)?,
             fragment_size,
+        })
+    }
+}
+
+impl RosParams for Fixed {
+    fn register_parameters(
+        &mut self,
+        prefix: &str,
+        parameter: Option<Parameter>,
+        all: &mut IndexMap<String, Parameter>,
+    ) -> r2r::Result<()> {
+        self.0.register_parameters(prefix, parameter, all)
+    }
+
+    fn get_parameter(&mut self, name: &str) -> r2r::Result<ParameterValue> {
+        self.0.get_parameter(name)
+    }
+
+    fn set_parameter(&mut self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
+        self.check_parameter(name, value)
+    }
+
+    fn check_parameter(&self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
+        self.0.check_parameter(name, value)?;
+        Err(r2r::Error::ParameterValueConv {
+            name: name.to_owned(),
+            msg: "it is read once, at start; hint: start the node again with the new value".into(),
         })
     }
 }

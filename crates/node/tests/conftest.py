@@ -20,7 +20,7 @@ PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 REPO = "acme/walk"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
-# A domain of our own, so that other robots and test runs are not heard.
+# Hardly anybody else's domain, and heard on this machine only.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 

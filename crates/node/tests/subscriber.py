@@ -50,6 +50,8 @@ class Subscriber:
         except tensorgate_client.Rejected as rejected:
             self.rejected.append(rejected.code)
             return
+        if message.fragment_count == 0:
+            return
         depth = qos.QoSProfile(depth=message.fragment_count, **LATCHED)
         topic = f"{self.gate}/fragments"
         self.fragments = self.node.create_subscription(

@@ -1,5 +1,7 @@
 """The gate over real ROS 2: what is published is the signed policy, or nothing is."""
 
+import fcntl
+import os
 import signal
 import subprocess
 
@@ -200,8 +202,65 @@ def test_parameters_are_described(tmp_path, gate, ros):
     assert all(descriptor.description for descriptor in future.result().descriptors)
 
 
-def test_wrong_parameter_types_end_it_with_a_word(tmp_path):
-    command = [conftest.PROGRAMS / "tensorgate_node", "--ros-args", "-p", "policy:=5"]
+def test_parameters_cannot_be_set_while_it_runs(tmp_path, gate, ros):
+    from rcl_interfaces.msg import Parameter, ParameterValue
+    from rcl_interfaces.srv import SetParameters
+
+    gate(policy="/nowhere", trust="/nowhere")
+    client = ros.create_client(SetParameters, "/tensorgate/set_parameters")
+    ros.wait_for(client.service_is_ready, "the parameter services")
+    value = ParameterValue(type=4, string_value="f" * 40)
+    request = SetParameters.Request(parameters=[Parameter(name="revision", value=value)])
+    future = client.call_async(request)
+    ros.wait_for(future.done, "the answer")
+    (result,) = future.result().results
+    assert not result.successful
+    assert "read once, at start" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["-p", "policy:=5"], "quotes"),
+        (["-p", "revison:=x"], 'no parameter "revison"'),
+        (["-r", "__node:=bad-name"], "could not start ROS"),
+        (["--params-file", "/nowhere.yaml"], "could not start ROS"),
+    ],
+)
+def test_wrong_arguments_end_it_with_a_word(arguments, word):
+    command = [conftest.PROGRAMS / "tensorgate_node", "--ros-args", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert "policy" in done.stderr
+    assert word in done.stderr
+    assert "panicked" not in done.stderr
+
+
+def test_a_fifo_is_not_waited_for(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    os.mkfifo(tmp_path / "fifo")
+    gate(policy=tmp_path / "fifo", trust=signed.trust)
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_FAILED), "STATE_FAILED")
+
+
+def test_a_held_lock_is_told_and_waited_for(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    lock = tmp_path / "store" / "state" / "lock"
+    lock.parent.mkdir(mode=0o700, parents=True)
+    lock.parent.parent.chmod(0o700)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        node = gate(policy=signed.directory, trust=signed.trust)
+        ros.wait_for(lambda: "waiting for another process" in node.text(), "the word")
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
+
+
+def test_a_policy_without_tensors(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    (signed.directory / "model.safetensors").unlink()
+    signed.sign("--replace", sequence=2)
+    gate(policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros, trust=signed.trust)
+    ros.wait_for(lambda: subscriber.policy, "the policy")
+    assert subscriber.policy.files == ["config.json"]

@@ -1,18 +1,22 @@
 //! The receiver: messages in, a policy out.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use tensorgate_client::{Announcement, Error, Expectations, Fragment, Session, Status};
-use tensorgate_verify::{TrustPolicy, TrustPolicyError, Verified};
+use rustix::fs::CWD;
+use tensorgate_client::{Announcement, Error, Expectations, Fragment, Session, Snapshot, Status};
+use tensorgate_verify::{
+    Accepted, History, RepoId, RepoType, TrustPolicy, TrustPolicyError, Verified,
+};
 
 use crate::policy::Policy;
 
@@ -26,28 +30,49 @@ create_exception!(
 /// Receives a policy from a gate, verifies it, and says whether it may be acted on.
 #[pyclass(frozen, module = "tensorgate_client")]
 #[derive(Debug)]
-pub(crate) struct Receiver(Mutex<tensorgate_client::Receiver>);
+pub(crate) struct Receiver {
+    receiver: Mutex<tensorgate_client::Receiver>,
+    /// As of the last message: a control loop does not wait for one that is being verified.
+    snapshot: Mutex<Snapshot>,
+}
+
+/// What an earlier run accepted of the one repository that is expected.
+#[derive(Debug)]
+struct Recorded(Accepted);
 
 type Arrived = Option<Arc<Verified<tensorgate_verify::Policy>>>;
 
 #[pymethods]
 impl Receiver {
     #[new]
-    #[pyo3(signature = (trust, *, repo=None, revision=None, max_bytes=tensorgate_client::DEFAULT_MAX_BYTES))]
+    #[pyo3(signature = (trust, *, repo=None, revision=None, last_accepted=None, max_bytes=tensorgate_client::DEFAULT_MAX_BYTES))]
     fn new(
         trust: PathBuf,
         repo: Option<&str>,
         revision: Option<&str>,
+        last_accepted: Option<(u64, &str)>,
         max_bytes: u64,
     ) -> PyResult<Self> {
-        let policy = TrustPolicy::open(File::open(".")?, &trust)
+        let policy = TrustPolicy::open(CWD, &trust)
             .map_err(|error| trust_error(&trust.to_string_lossy(), &error))?;
         let expectations = Expectations {
             repo: repo.map(parse).transpose()?,
             revision: revision.map(parse).transpose()?,
         };
-        let receiver = tensorgate_client::Receiver::new(policy, expectations);
-        Ok(Self(Mutex::new(receiver.with_max_bytes(max_bytes))))
+        if last_accepted.is_some() && repo.is_none() {
+            let message = "last_accepted is a release of one repository: name it as repo";
+            return Err(PyValueError::new_err(message));
+        }
+        let mut receiver =
+            tensorgate_client::Receiver::new(policy, expectations).with_max_bytes(max_bytes);
+        if let Some((sequence, manifest)) = last_accepted {
+            let recorded = Recorded(Accepted::new(sequence, parse(manifest)?));
+            receiver = receiver.with_history(Box::new(recorded));
+        }
+        Ok(Self {
+            receiver: Mutex::new(receiver),
+            snapshot: Mutex::default(),
+        })
     }
 
     #[expect(
@@ -75,10 +100,8 @@ impl Receiver {
             fragment_count,
             fragment_digests: fragment_digests.to_vec(),
         };
-        let now = jiff::Timestamp::now();
-        self.take(py, |receiver| {
-            receiver.announce(announcement, now, Instant::now())
-        })
+        let (now, at) = (Timestamp::now(), Instant::now());
+        self.take(py, |receiver| receiver.announce(announcement, now, at))
     }
 
     fn fragment(
@@ -95,7 +118,8 @@ impl Receiver {
             index,
             data,
         };
-        self.take(py, |receiver| receiver.fragment(&fragment, Instant::now()))
+        let (now, at) = (Timestamp::now(), Instant::now());
+        self.take(py, |receiver| receiver.fragment(&fragment, now, at))
     }
 
     #[expect(
@@ -121,36 +145,36 @@ impl Receiver {
             // What is no duration is no lease.
             lease: Duration::try_from_secs_f64(lease).unwrap_or_default(),
         };
-        py.detach(|| {
-            self.lock()?.status(&status, Instant::now());
-            Ok(())
-        })
+        // Its lease runs from its arrival, however long it waits here.
+        let at = Instant::now();
+        py.detach(|| self.change(|receiver| receiver.status(&status, at)))
     }
 
     #[getter]
-    fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
-        py.detach(|| Ok(self.lock()?.state(Instant::now()).name()))
+    fn state(&self) -> PyResult<&'static str> {
+        Ok(lock(&self.snapshot)?.state(Instant::now()).name())
     }
 
     #[getter]
-    fn active(&self, py: Python<'_>) -> PyResult<Option<Policy>> {
-        py.detach(|| Ok(self.lock()?.active(Instant::now()).cloned().map(Policy)))
+    fn active(&self) -> PyResult<Option<Policy>> {
+        let snapshot = lock(&self.snapshot)?;
+        Ok(snapshot.active(Instant::now()).cloned().map(Policy))
     }
 
     #[getter]
-    fn policy(&self, py: Python<'_>) -> PyResult<Option<Policy>> {
-        py.detach(|| Ok(self.lock()?.policy().cloned().map(Policy)))
+    fn policy(&self) -> PyResult<Option<Policy>> {
+        Ok(lock(&self.snapshot)?.policy().cloned().map(Policy))
     }
 
     #[getter]
     fn receiving(&self, py: Python<'_>) -> PyResult<Option<(Cow<'static, [u8]>, u64)>> {
-        let receiving = py.detach(|| PyResult::Ok(self.lock()?.receiving()))?;
+        let receiving = py.detach(|| PyResult::Ok(lock(&self.receiver)?.receiving()))?;
         Ok(receiving.map(|(session, epoch)| (Cow::Owned(session.to_vec()), epoch)))
     }
 
     #[getter]
     fn missing(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
-        py.detach(|| Ok(self.lock()?.missing().collect()))
+        py.detach(|| Ok(lock(&self.receiver)?.missing().collect()))
     }
 }
 
@@ -162,16 +186,34 @@ impl Receiver {
         message: impl FnOnce(&mut tensorgate_client::Receiver) -> tensorgate_client::Result<Arrived>
         + Send,
     ) -> PyResult<Option<Policy>> {
-        let arrived = py.detach(|| PyResult::Ok(message(&mut *self.lock()?)))?;
-        arrived
+        py.detach(|| self.change(message))?
             .map(|policy| policy.map(Policy))
             .map_err(|error| receiver_error(py, &error))
     }
 
-    fn lock(&self) -> PyResult<MutexGuard<'_, tensorgate_client::Receiver>> {
-        let poisoned = |_| PyRuntimeError::new_err("an earlier call panicked");
-        self.0.lock().map_err(poisoned)
+    fn change<T>(
+        &self,
+        message: impl FnOnce(&mut tensorgate_client::Receiver) -> T,
+    ) -> PyResult<T> {
+        let mut receiver = lock(&self.receiver)?;
+        let result = message(&mut receiver);
+        let snapshot = receiver.snapshot();
+        let old = std::mem::replace(&mut *lock(&self.snapshot)?, snapshot);
+        // Outside the lock: with its last holder, a policy's memory is unmapped.
+        drop(old);
+        Ok(result)
     }
+}
+
+impl History for Recorded {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        Ok(Some(self.0))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> PyResult<MutexGuard<'_, T>> {
+    let poisoned = |_| PyRuntimeError::new_err("an earlier call panicked");
+    mutex.lock().map_err(poisoned)
 }
 
 fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> PyResult<T> {

@@ -3,23 +3,53 @@
     PYTHONPATH=target/python pytest crates/python/tests
 """
 
+import base64
+import hashlib
+import json
+import threading
+import time
+
 import pytest
 from tensorgate_client import Receiver, Rejected
 
 SESSION, TABLE = bytes(16), (1 << 20, 0, b"")
 
 # RFC 8410, section 10.1.
-TRUST = """threshold = 1
+NOBODY = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+TRUST = f"""threshold = 1
 [[keys]]
 name = "release"
 public_key = '''
 -----BEGIN PUBLIC KEY-----
-MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+{NOBODY}
 -----END PUBLIC KEY-----
 '''
 """
 
 ENVELOPE = b"""{"payloadType": "application/vnd.in-toto+json", "payload": "e30=", "signatures": []}"""
+
+# Release 5 of acme/walk, a configuration alone, signed by the key whose seed is 32 times 1.
+SIGNER = "MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="
+CONFIG = b'{"type": "mlp"}'
+PAYLOAD = (
+    b'{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"config.json","digest":{"sha256":'
+    b'"7864f075320cf03e9702c9346f3443fe11df21b8782b8806f7493cec0e1ac4c8"}}],"predicateType":'
+    b'"urn:tensorgate:policy:v1","predicate":{"repo":{"type":"model","id":"acme/walk","revision":'
+    b'"0123456789abcdef0123456789abcdef01234567"},"sequence":5,"issued":"2026-11-01T00:00:00Z",'
+    b'"expires":"9999-11-01T00:00:00Z","policy":{"type":"mlp"},"files":[{"path":"config.json",'
+    b'"size":15,"sha256":"7864f075320cf03e9702c9346f3443fe11df21b8782b8806f7493cec0e1ac4c8",'
+    b'"blake3":"8c1a344d77581b26ca891c1389fbe651d2208a02183e287442d0ab4a18344841",'
+    b'"kind":"config"}],"externals":[],"reviewed_code":[]}}'
+)
+SIGNATURE = (
+    "OmpQv5M2HINCsAfja1pRIqkq4irXP0o76Sn52FD91MEzlgjxeSNmQX3XKUVjVICcWG7KEB+OBN68GwYIo4x4Cw=="
+)
+RELEASE = {
+    "payloadType": "application/vnd.in-toto+json",
+    "payload": base64.b64encode(PAYLOAD).decode(),
+    "signatures": [{"sig": SIGNATURE}],
+}
+MANIFEST = hashlib.sha256(PAYLOAD)
 
 
 @pytest.fixture
@@ -28,6 +58,17 @@ def trust(tmp_path):
     file.write_text(TRUST)
     file.chmod(0o644)
     return file
+
+
+@pytest.fixture
+def signer(trust):
+    trust.write_text(TRUST.replace(NOBODY, SIGNER))
+    return trust
+
+
+def announce(receiver):
+    files = [("config.json", CONFIG)]
+    return receiver.announce(SESSION, 1, json.dumps(RELEASE).encode(), files, *TABLE)
 
 
 def test_there_is_nothing_to_act_on_at_first(trust):
@@ -70,7 +111,7 @@ def test_a_session_has_16_bytes(trust, session):
 
 def test_a_trust_policy_that_others_can_write_is_no_trust_policy(trust):
     trust.chmod(0o666)
-    with pytest.raises(OSError, match="may write it"):
+    with pytest.raises(OSError, match="may be written"):
         Receiver(trust)
 
 
@@ -86,3 +127,55 @@ def test_a_trust_policy_that_is_missing_or_malformed(trust, tmp_path):
 def test_an_expectation_that_means_nothing(trust, expected):
     with pytest.raises(ValueError):
         Receiver(trust, **expected)
+
+
+def test_a_policy_that_arrived_is_acted_on_until_it_is_revoked(signer):
+    receiver = Receiver(signer, repo="acme/walk")
+    policy = announce(receiver)
+    assert receiver.state == "active"
+    assert receiver.active.manifest_digest == policy.manifest_digest == MANIFEST.hexdigest()
+    assert policy.read("config.json") == CONFIG
+    receiver.status(SESSION, 1, 1, 7, MANIFEST.digest(), 0.5)
+    assert receiver.state == "revoked"
+    assert receiver.active is None
+    assert receiver.policy.sequence == 5
+
+
+def test_a_release_that_an_earlier_run_accepted_is_the_oldest_that_is_taken(signer):
+    same = Receiver(signer, repo="acme/walk", last_accepted=(5, MANIFEST.hexdigest()))
+    assert announce(same).sequence == 5
+    for newer in [(6, "0" * 64), (5, "0" * 64)]:
+        with pytest.raises(Rejected) as refused:
+            announce(Receiver(signer, repo="acme/walk", last_accepted=newer))
+        assert refused.value.code == "manifest-rollback"
+
+
+@pytest.mark.parametrize("digest, repo", [("5", "acme/walk"), ("0" * 64, None)])
+def test_a_record_that_means_nothing(trust, digest, repo):
+    with pytest.raises(ValueError, match="repo|hex"):
+        Receiver(trust, repo=repo, last_accepted=(5, digest))
+
+
+def test_a_control_loop_does_not_wait_for_a_message_that_is_verified(signer):
+    receiver = Receiver(signer)
+    announce(receiver)
+    # Nearly as much as is read of an envelope, and only the last byte of it is wrong.
+    huge = b'{"payload": "' + b"A" * (30 << 20) + b'"]'
+    took = []
+
+    def verify():
+        begun = time.perf_counter()
+        for _ in range(10):
+            with pytest.raises(Rejected):
+                receiver.announce(SESSION, 2, huge, [], *TABLE)
+        took.append(time.perf_counter() - begun)
+
+    thread = threading.Thread(target=verify)
+    thread.start()
+    looks = 0
+    while not took:
+        assert receiver.state in ("active", "stale")
+        looks += 1
+        time.sleep(0.0001)
+    thread.join()
+    assert looks > 50

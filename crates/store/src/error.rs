@@ -2,6 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use tensorgate_verify::Sha256;
 
 /// Why the store could not do it. Never a verdict about a policy.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,26 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: Box<str>,
     },
+    /// The disk has not enough room; nothing was begun.
+    #[error("{} needs {needed} bytes more, and the disk has {free} free", path.display())]
+    NoSpace {
+        /// What has no room.
+        path: PathBuf,
+        /// Bytes that are still to be written.
+        needed: u64,
+        /// Bytes that this user may still write.
+        free: u64,
+    },
+    /// What counts as accepted is not what was to be: the proof is older than it.
+    #[error(
+        "release {sequence} was accepted meanwhile, and it is a newer one or another of the same number"
+    )]
+    Superseded {
+        /// The number of the release that counts.
+        sequence: u64,
+        /// Its manifest.
+        manifest: Sha256,
+    },
     /// Something that is no file of the store stands where one belongs.
     #[error("{} is {detail}", path.display())]
     Foreign {
@@ -52,8 +73,10 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 impl StoreError {
     /// Whether the disk or the user's quota is full.
     pub fn is_disk_full(&self) -> bool {
-        self.errno()
-            .is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT))
+        matches!(self, Self::NoSpace { .. })
+            || self
+                .errno()
+                .is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT))
     }
 
     /// What a person can do about it.
@@ -66,7 +89,7 @@ impl StoreError {
                 "restore it from a backup; resetting it makes the robot accept old releases again",
             ),
             Self::NoPlace => Some("set TENSORGATE_STORE or give `--store DIR`"),
-            Self::Io { .. } if self.is_disk_full() => {
+            Self::NoSpace { .. } | Self::Io { .. } if self.is_disk_full() => {
                 Some("free some space and try again; nothing was lost")
             }
             Self::Io { .. } => match self.errno()? {
@@ -76,7 +99,9 @@ impl StoreError {
                 }
                 _ => None,
             },
-            Self::Foreign { .. } => None,
+            Self::Foreign { .. } => Some("the store did not make it: remove it and try again"),
+            Self::Superseded { .. } => Some("verify again: it is judged by what is accepted now"),
+            Self::NoSpace { .. } => None,
         }
     }
 

@@ -1,15 +1,16 @@
-//! An open directory of the store, and steps that a crash cannot tear apart: write, flush, rename,
-//! flush the directory.
+//! An open directory of the store: names are resolved beneath it, and locks are taken in it.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use crate::draft::Draft;
 use crate::error::{Result, StoreError};
 
 /// An open directory; names are resolved beneath it and never through a link.
@@ -19,7 +20,7 @@ pub(crate) struct Folder {
     path: PathBuf,
 }
 
-const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+pub(crate) const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -51,9 +52,15 @@ impl Folder {
     }
 
     /// Opens a directory beneath, or `None` where there is none.
-    pub(crate) fn find(&self, name: &str) -> Result<Option<Self>> {
-        let path = self.path_of(name);
-        match rustix::fs::openat2(&self.handle, name, DIRECTORY, Mode::empty(), RESOLVE) {
+    pub(crate) fn find(&self, name: impl AsRef<Path>) -> Result<Option<Self>> {
+        let path = self.path_of(&name);
+        match rustix::fs::openat2(
+            &self.handle,
+            name.as_ref(),
+            DIRECTORY,
+            Mode::empty(),
+            RESOLVE,
+        ) {
             Ok(handle) => Ok(Some(Self { handle, path })),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::LOOP | Errno::NOTDIR) => Err(StoreError::foreign(
@@ -66,9 +73,26 @@ impl Folder {
 
     /// Opens a directory beneath, making each missing component.
     pub(crate) fn enter(&self, name: &str) -> Result<Self> {
+        self.descend(name, |at, component| at.find(component))
+    }
+
+    /// The same where everything is the store's own and can be had again: whatever is no directory
+    /// in the place of one is removed.
+    pub(crate) fn reclaim(&self, name: &str) -> Result<Self> {
+        self.descend(name, |at, component| match at.find(component) {
+            Err(StoreError::Foreign { .. }) => at.remove(component).map(|()| None),
+            found => found,
+        })
+    }
+
+    fn descend(
+        &self,
+        name: &str,
+        find: impl Fn(&Self, &str) -> Result<Option<Self>>,
+    ) -> Result<Self> {
         let mut at = self.again()?;
         for component in name.split('/').filter(|part| !part.is_empty()) {
-            at = match at.find(component)? {
+            at = match find(&at, component)? {
                 Some(folder) => folder,
                 None => at.make(component)?,
             };
@@ -105,7 +129,7 @@ impl Folder {
         &self.path
     }
 
-    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+    pub(crate) fn path_of(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }
 
@@ -172,16 +196,14 @@ impl Folder {
         draft.publish(self, name)
     }
 
-    /// Names of all entries.
-    pub(crate) fn names(&self) -> Result<Vec<String>> {
+    /// Names of all entries, whatever they are.
+    pub(crate) fn names(&self) -> Result<Vec<OsString>> {
         let read = |error| StoreError::io("list", &self.path, error);
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.handle).map_err(read)? {
-            let name = entry.map_err(read)?.file_name().to_owned();
-            match name.into_string() {
-                Ok(name) if name != "." && name != ".." => names.push(name),
-                Ok(_) => {}
-                Err(_) => return Err(StoreError::foreign(&self.path, "holding foreign names")),
+            let name = entry.map_err(read)?.file_name().to_bytes().to_owned();
+            if !matches!(&*name, b"." | b"..") {
+                names.push(OsString::from_vec(name));
             }
         }
         names.sort_unstable();
@@ -189,8 +211,8 @@ impl Folder {
     }
 
     /// Removes an entry and all below it; nothing to remove is fine.
-    pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        let path = self.path_of(name);
+    pub(crate) fn remove(&self, name: impl AsRef<Path>) -> Result<()> {
+        let (path, name) = (self.path_of(&name), name.as_ref());
         match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::ISDIR) => {}
@@ -214,6 +236,22 @@ impl Folder {
             .map_err(|error| StoreError::io("link", &self.path_of(name), error))
     }
 
+    /// Moves the file `from` to `folder`, where it replaces what has the name, be it a directory.
+    pub(crate) fn rename(&self, from: &str, folder: &Self, name: &str) -> Result<()> {
+        let rename = || rustix::fs::renameat(&self.handle, from, &folder.handle, name);
+        let renamed = match rename() {
+            Err(Errno::ISDIR) => {
+                folder.remove(name)?;
+                rename()
+            }
+            renamed => renamed,
+        };
+        renamed.map_err(|error| StoreError::io("rename", &folder.path_of(name), error))?;
+        // Two names of one file are not renamed, and the call succeeds (rename(2)).
+        self.remove(from)?;
+        folder.flush()
+    }
+
     /// Moves the directory `from` here in one step; what had the name before comes back at `from`.
     pub(crate) fn take(&self, name: &str, folder: &Self, from: &str) -> Result<()> {
         use rustix::fs::{RenameFlags, renameat, renameat_with};
@@ -235,11 +273,14 @@ impl Folder {
 
     /// Takes the lock file `name`, or `None` where another process or handle has it.
     pub(crate) fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
-        let (file, path) = self.lock_file(name)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(StoreError::io("lock", &path, error)),
+        loop {
+            let (file, path) = self.lock_file(name)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if self.has(name, &file)? => return Ok(Some(Lock { _file: file })),
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(StoreError::io("lock", &path, error)),
+            }
         }
     }
 
@@ -248,22 +289,42 @@ impl Folder {
         if let Some(lock) = self.try_lock(name)? {
             return Ok(lock);
         }
-        let (file, path) = self.lock_file(name)?;
-        waiting(&path);
+        waiting(&self.path_of(name));
         loop {
+            let (file, path) = self.lock_file(name)?;
             match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(Errno::INTR) => {}
+                Ok(()) if self.has(name, &file)? => return Ok(Lock { _file: file }),
+                Ok(()) | Err(Errno::INTR) => {}
                 Err(error) => return Err(StoreError::io("lock", &path, error)),
             }
         }
     }
 
+    /// Whether the file still has this name; a lock on one that lost it keeps nobody out.
+    fn has(&self, name: &str, file: &File) -> Result<bool> {
+        let failed = |error| StoreError::io("examine", &self.path_of(name), error);
+        let held = rustix::fs::fstat(file).map_err(failed)?;
+        match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) => Ok((named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Opens a lock file; a link or directory in its place is removed.
     fn lock_file(&self, name: &str) -> Result<(File, PathBuf)> {
         let path = self.path_of(name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        match rustix::fs::openat2(&self.handle, name, flags, mode, RESOLVE) {
+        let open = || rustix::fs::openat2(&self.handle, name, flags, mode, RESOLVE);
+        let opened = match open() {
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+                self.remove(name)?;
+                open()
+            }
+            opened => opened,
+        };
+        match opened {
             Ok(handle) => Ok((File::from(handle), path)),
             Err(error) => Err(StoreError::io("lock", &path, error)),
         }
@@ -280,67 +341,4 @@ impl AsFd for Folder {
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
-}
-
-/// A file that is being written and has no place yet. Dropped, it is gone.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    folder: Folder,
-    name: String,
-    file: File,
-}
-
-/// Names of drafts differ within a process; between processes, a lock keeps them apart.
-static DRAFTS: AtomicU64 = AtomicU64::new(0);
-
-impl Draft {
-    pub(crate) fn new(folder: &Folder) -> Result<Self> {
-        let name = format!(
-            "{}-{}",
-            std::process::id(),
-            DRAFTS.fetch_add(1, Ordering::Relaxed)
-        );
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let handle = rustix::fs::openat2(folder, &*name, flags, mode, RESOLVE)
-            .map_err(|error| StoreError::io("create", &folder.path_of(&name), error))?;
-        Ok(Self {
-            folder: folder.again()?,
-            name,
-            file: File::from(handle),
-        })
-    }
-
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all(bytes)
-            .map_err(|error| self.failed("write", error))
-    }
-
-    /// Nobody, the owner included, may write to the file from now on.
-    pub(crate) fn freeze(&self) -> Result<()> {
-        rustix::fs::fchmod(&self.file, Mode::RUSR | Mode::RGRP | Mode::ROTH)
-            .map_err(|error| self.failed("freeze", error.into()))
-    }
-
-    /// Gives the file its place, where it replaces what was there.
-    pub(crate) fn publish(self, folder: &Folder, name: &str) -> Result<()> {
-        self.file
-            .sync_all()
-            .map_err(|error| self.failed("flush", error))?;
-        rustix::fs::renameat(&self.folder, &*self.name, folder, name)
-            .map_err(|error| StoreError::io("rename", &folder.path_of(name), error))?;
-        folder.flush()
-    }
-
-    fn failed(&self, step: &'static str, error: io::Error) -> StoreError {
-        StoreError::io(step, &self.folder.path_of(&self.name), error)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // After `publish`, the name is gone; otherwise whoever takes the lock next clears it.
-        let _removed = rustix::fs::unlinkat(&self.folder, &*self.name, AtFlags::empty());
-    }
 }

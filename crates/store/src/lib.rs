@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod draft;
 mod error;
 mod folder;
 mod policies;
@@ -128,8 +129,9 @@ impl Store {
     /// Remembers that a release was accepted; see [`State::record_accepted`].
     ///
     /// # Errors
-    /// As [`last_accepted`](Self::last_accepted), and whatever keeps it from being written.
-    pub fn record_accepted(&self, evidence: &Evidence) -> Result<Accepted> {
+    /// [`StoreError::Superseded`], as [`last_accepted`](Self::last_accepted), and whatever keeps
+    /// it from being written.
+    pub fn record_accepted(&self, evidence: &Evidence) -> Result<()> {
         self.state.record_accepted(evidence)
     }
 
@@ -165,7 +167,7 @@ impl Store {
     }
 
     fn quarantine_of(&self, repo_type: RepoType, repo: &RepoId) -> Result<Folder> {
-        self.quarantine.enter(&format!("{repo_type}/{repo}"))
+        self.quarantine.reclaim(&format!("{repo_type}/{repo}"))
     }
 }
 

@@ -9,8 +9,9 @@ use tensorgate_verify::{
 };
 
 use crate::Store;
+use crate::draft::Draft;
 use crate::error::{Result, StoreError};
-use crate::folder::{Draft, Folder, Lock};
+use crate::folder::{Folder, Lock};
 use crate::quarantine::each_chunk;
 
 /// A complete policy under the Hub's file names, and the manifest that was verified.
@@ -92,11 +93,11 @@ impl Store {
     pub fn policies(&self) -> Result<Vec<Stored>> {
         let mut found = Vec::new();
         for name in self.policies.names()? {
-            let Ok(manifest) = name.parse::<Sha256>() else {
+            let Some(Ok(manifest)) = name.to_str().map(str::parse) else {
                 continue;
             };
-            if let Some(directory) = self.directory(&name)? {
-                found.extend(directory.describe(manifest)?);
+            if let Ok(Some(directory)) = self.policy(&manifest) {
+                found.extend(directory.describe(manifest));
             }
         }
         Ok(found)
@@ -105,7 +106,7 @@ impl Store {
     /// Takes the writers' lock and clears what a crash left.
     fn begin(&self) -> Result<(Folder, Lock)> {
         let lock = self.root.lock(LOCK, &*self.waiting.0)?;
-        let drafts = self.root.enter(DRAFTS)?;
+        let drafts = self.root.reclaim(DRAFTS)?;
         drafts.require_private()?;
         drafts.clear()?;
         Ok((drafts, lock))
@@ -130,22 +131,28 @@ impl Store {
 
     /// Whether the directory is there, has nothing else, links this policy's objects and has its envelope.
     fn is_whole(&self, name: &str, policy: &Verified<Policy>) -> Result<bool> {
-        let Some(directory) = self.directory(name)? else {
-            return Ok(false);
+        let folder = match self.policies.find(name) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return Ok(false),
+            Err(StoreError::Foreign { .. }) => {
+                return self.policies.remove(name).map(|()| false);
+            }
+            Err(error) => return Err(error),
         };
-        let mut expected: Vec<&str> = policy.files().iter().map(|f| f.path().as_str()).collect();
-        expected.push(MANIFEST_FILE);
+        let files = policy.files().iter();
+        let mut expected: Vec<PathBuf> = files.map(|file| file.path().as_str().into()).collect();
+        expected.push(MANIFEST_FILE.into());
         expected.sort_unstable();
-        if files_beneath(&directory.folder, "")? != expected {
+        if files_beneath(&folder, Path::new(""))? != expected {
             return Ok(false);
         }
         for file in policy.files() {
-            let link = inode(&directory.folder, file.path().as_str())?;
+            let link = inode(&folder, file.path().as_str())?;
             if link.is_none() || link != inode(&self.objects, &object_name(file))? {
                 return Ok(false);
             }
         }
-        let envelope = directory.folder.read(MANIFEST_FILE, u64::MAX - 1);
+        let envelope = folder.read(MANIFEST_FILE, u64::MAX - 1);
         Ok(matches!(envelope, Ok(Some(found)) if found == policy.evidence().envelope()))
     }
 
@@ -193,27 +200,20 @@ impl PolicyDir {
         self.folder.path_of(MANIFEST_FILE)
     }
 
-    fn describe(self, manifest: Sha256) -> Result<Option<Stored>> {
+    /// What its manifest says, or `None` if that cannot be read.
+    fn describe(self, manifest: Sha256) -> Option<Stored> {
         let limits = Limits::default();
-        let bytes = match self.envelope(&limits) {
-            Ok(bytes) => bytes,
-            Err(StoreError::Foreign { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let Ok(signed) = SignedManifest::parse(&bytes, &limits) else {
-            return Ok(None);
-        };
-        let Ok(described) = signed.untrusted_manifest(&limits) else {
-            return Ok(None);
-        };
-        Ok(Some(Stored {
+        let bytes = self.envelope(&limits).ok()?;
+        let signed = SignedManifest::parse(&bytes, &limits).ok()?;
+        let described = signed.untrusted_manifest(&limits).ok()?;
+        Some(Stored {
             manifest,
             repo_type: described.repo.repo_type,
             repo: described.repo.id,
             revision: described.repo.revision,
             sequence: described.sequence,
             directory: self,
-        }))
+        })
     }
 }
 
@@ -242,12 +242,12 @@ fn is_object(objects: &Folder, name: &str) -> Result<bool> {
 }
 
 /// Paths of everything that is not a directory, in order.
-fn files_beneath(folder: &Folder, prefix: &str) -> Result<Vec<String>> {
+fn files_beneath(folder: &Folder, prefix: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for name in folder.names()? {
-        let path = format!("{prefix}{name}");
+        let path = prefix.join(&name);
         match folder.find(&name) {
-            Ok(Some(child)) => files.extend(files_beneath(&child, &format!("{path}/"))?),
+            Ok(Some(child)) => files.extend(files_beneath(&child, &path)?),
             Ok(None) | Err(StoreError::Foreign { .. }) => files.push(path),
             Err(error) => return Err(error),
         }

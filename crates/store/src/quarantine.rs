@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use tensorgate_verify::{Blake3, Directory, FilePath, Revision, Sha256};
 
+use crate::Store;
+use crate::draft::Draft;
 use crate::error::{Result, StoreError};
-use crate::folder::{Draft, Folder, Lock};
+use crate::folder::{Folder, Lock};
 
 /// The downloaded files of one commit, held by this process alone.
 ///
@@ -63,10 +65,10 @@ impl Quarantine {
     }
 
     pub(crate) fn open(parent: &Folder, revision: &Revision, lock: Lock) -> Result<Self> {
-        let drafts = parent.enter(&format!("{revision}.part"))?;
+        let drafts = parent.reclaim(&format!("{revision}.part"))?;
         drafts.clear()?;
         Ok(Self {
-            files: parent.enter(revision.as_str())?,
+            files: parent.reclaim(revision.as_str())?,
             parent: parent.again()?,
             drafts,
             record_name: format!("{revision}.json"),
@@ -95,23 +97,36 @@ impl Quarantine {
         Draft::new(&self.drafts).map(Incoming)
     }
 
-    /// Gives a complete file its place; only the caller knows that its bytes are right.
+    /// Gives a complete file its place, whatever stands there; only the caller knows that its
+    /// bytes are right.
     ///
     /// # Errors
     /// When it cannot be flushed or renamed. Nothing is there then but what was before.
     pub fn place(&self, incoming: Incoming, path: &FilePath) -> Result<()> {
         match path.as_str().rsplit_once('/') {
-            Some((parents, name)) => incoming.0.publish(&self.files.enter(parents)?, name),
+            Some((parents, name)) => incoming.0.publish(&self.files.reclaim(parents)?, name),
             None => incoming.0.publish(&self.files, path.as_str()),
         }
     }
 
-    /// Opens a file, or `None` where there is none.
+    /// Opens a file, or `None` where there is none; what is no file does not count.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] for a link or device in its place.
+    /// When it cannot be opened.
     pub fn open_file(&self, path: &FilePath) -> Result<Option<File>> {
-        self.files.open(path.as_str())
+        or_none(self.files.open(path.as_str()))
+    }
+
+    /// The size of a file in bytes, or `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn size_of(&self, path: &FilePath) -> Result<Option<u64>> {
+        let Some(file) = self.open_file(path)? else {
+            return Ok(None);
+        };
+        let failed = |error| StoreError::io("examine", &self.files.path_of(path.as_str()), error);
+        Ok(Some(file.metadata().map_err(failed)?.len()))
     }
 
     /// Removes a file; nothing to remove is fine.
@@ -119,7 +134,13 @@ impl Quarantine {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(&self, path: &FilePath) -> Result<()> {
-        self.files.remove(path.as_str())
+        let Some((parents, name)) = path.as_str().rsplit_once('/') else {
+            return self.files.remove(path.as_str());
+        };
+        match or_none(self.files.find(parents))? {
+            Some(parent) => parent.remove(name),
+            None => Ok(()),
+        }
     }
 
     /// Removes whatever is not one of `wanted`, links and strangers included.
@@ -127,8 +148,8 @@ impl Quarantine {
     /// # Errors
     /// When something cannot be removed.
     pub fn remove_others(&self, wanted: &[&FilePath]) -> Result<()> {
-        let wanted: Vec<&str> = wanted.iter().map(|path| path.as_str()).collect();
-        remove_others(&self.files, "", &wanted)
+        let wanted: Vec<&Path> = wanted.iter().map(|path| path.as_str().as_ref()).collect();
+        remove_others(&self.files, Path::new(""), &wanted)
     }
 
     /// The record of a finished download; a damaged one is as good as none.
@@ -136,7 +157,7 @@ impl Quarantine {
     /// # Errors
     /// When it cannot be read.
     pub fn record(&self) -> Result<Option<Record>> {
-        let bytes = self.parent.read(&self.record_name, RECORD_BYTES)?;
+        let bytes = or_none(self.parent.read(&self.record_name, RECORD_BYTES))?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
@@ -150,14 +171,38 @@ impl Quarantine {
         self.parent.write(&self.record_name, &bytes, &self.drafts)
     }
 
-    /// Bytes that this user can still write to the file system.
+    /// Refuses to begin what the disk has no room for.
     ///
     /// # Errors
-    /// When the file system cannot be asked.
-    pub fn free_bytes(&self) -> Result<u64> {
+    /// [`StoreError::NoSpace`], and when the file system cannot be asked.
+    pub fn require_space(&self, needed: u64) -> Result<()> {
         let stat = rustix::fs::fstatvfs(&self.files)
             .map_err(|error| StoreError::io("examine", self.path(), error))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if needed <= free {
+            return Ok(());
+        }
+        let path = self.path().to_owned();
+        Err(StoreError::NoSpace { path, needed, free })
+    }
+
+    /// Makes these files other names of the store's own objects, wherever it has the object: then
+    /// what was admitted lies on the disk once.
+    ///
+    /// # Errors
+    /// When an object cannot be linked or take the file's place.
+    pub fn share(&self, store: &Store, files: &[Recorded]) -> Result<()> {
+        for file in files {
+            let object = file.blake3.to_string();
+            let path = file.path.as_str();
+            let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
+            if or_none(store.objects.open(&object))?.is_some() {
+                self.drafts.link(&object, &store.objects, &object)?;
+                let parent = self.files.reclaim(parents)?;
+                self.drafts.rename(&object, &parent, name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Says that the download is not, or no longer, finished.
@@ -175,10 +220,8 @@ impl Quarantine {
     /// When it cannot be read; a missing file is `false`.
     pub fn is_intact(&self, recorded: &Recorded) -> Result<bool> {
         let path = &recorded.path;
-        let file = match self.open_file(path) {
-            Ok(Some(file)) => file,
-            Ok(None) | Err(StoreError::Foreign { .. }) => return Ok(false),
-            Err(error) => return Err(error),
+        let Some(file) = self.open_file(path)? else {
+            return Ok(false);
         };
         let found = Recorded::of(path, file)
             .map_err(|error| StoreError::io("read", &self.files.path_of(path.as_str()), error))?;
@@ -246,17 +289,24 @@ pub(crate) fn each_chunk(file: File, mut take: impl FnMut(&[u8])) -> std::io::Re
     }
 }
 
-fn remove_others(folder: &Folder, prefix: &str, wanted: &[&str]) -> Result<()> {
+/// What is not the store's own is as good as nothing here: all of it can be fetched again.
+fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+    match found {
+        Err(StoreError::Foreign { .. }) => Ok(None),
+        found => found,
+    }
+}
+
+fn remove_others(folder: &Folder, prefix: &Path, wanted: &[&Path]) -> Result<()> {
     for name in folder.names()? {
-        let path = format!("{prefix}{name}");
-        let below = format!("{path}/");
-        if wanted.iter().any(|wanted| wanted.starts_with(&below)) {
-            match folder.find(&name) {
-                Ok(Some(child)) => remove_others(&child, &below, wanted)?,
-                _ => folder.remove(&name)?,
-            }
-        } else if !wanted.contains(&&*path) {
-            folder.remove(&name)?;
+        let path = prefix.join(&name);
+        if wanted.contains(&&*path) {
+            continue;
+        }
+        let is_parent = wanted.iter().any(|wanted| wanted.starts_with(&path));
+        match or_none(folder.find(&name))? {
+            Some(child) if is_parent => remove_others(&child, &path, wanted)?,
+            _ => folder.remove(&name)?,
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,12 @@ impl State {
         })
     }
 
+    /// Calls `tell` with the lock file whenever another process has it and this one must wait.
+    #[must_use]
+    pub fn on_wait(self, tell: impl Fn(&Path) + Send + Sync + 'static) -> Self {
+        self.with_waiting(Waiting(Arc::new(tell)))
+    }
+
     pub(crate) fn with_waiting(self, waiting: Waiting) -> Self {
         Self { waiting, ..self }
     }
@@ -108,33 +115,35 @@ impl State {
         Ok(Some(Accepted::new(record.sequence, record.manifest)))
     }
 
-    /// Remembers the release that a proof rests on, unless a newer one was accepted meanwhile.
-    /// Returns the one that counts from now on; it is on the disk then.
+    /// Remembers the release that a proof rests on; it is on the disk then.
     ///
     /// # Errors
-    /// As [`last_accepted`](Self::last_accepted), and whatever keeps it from being written.
-    pub fn record_accepted(&self, evidence: &Evidence) -> Result<Accepted> {
+    /// [`StoreError::Superseded`] if a newer one, or another of the same number, was accepted
+    /// after the proof was made. As [`last_accepted`](Self::last_accepted), and whatever keeps it
+    /// from being written.
+    pub fn record_accepted(&self, evidence: &Evidence) -> Result<()> {
         let _lock = self.folder.lock(LOCK, &*self.waiting.0)?;
         let (repo_type, repo) = (evidence.repo_type, &evidence.repo);
+        let (sequence, manifest) = (evidence.sequence, evidence.manifest);
         let last = self.last_accepted(repo_type, repo)?;
-        let counts = match last {
-            Some(last) if last.sequence >= evidence.sequence => last,
-            _ => Accepted::new(evidence.sequence, evidence.manifest),
-        };
-        let drafts = self.folder.enter(DRAFTS)?;
+        let known = last == Some(Accepted::new(sequence, manifest));
+        if let Some(last) = last.filter(|last| last.sequence >= sequence && !known) {
+            let (sequence, manifest) = (last.sequence, last.manifest);
+            return Err(StoreError::Superseded { sequence, manifest });
+        }
+        let drafts = self.folder.reclaim(DRAFTS)?;
         drafts.clear()?;
-        if last != Some(counts) {
+        if !known {
             let record = AcceptedRecord {
                 repo_type,
                 repo: repo.clone(),
-                sequence: counts.sequence,
-                manifest: counts.manifest,
+                sequence,
+                manifest,
             };
             let name = format!("{}.json", key(repo_type, repo));
             write(&self.records, &name, &record, &drafts)?;
         }
-        self.list(key(repo_type, repo), &drafts)?;
-        Ok(counts)
+        self.list(key(repo_type, repo), &drafts)
     }
 
     /// Puts a repository into the index.

@@ -195,6 +195,42 @@ fn what_a_crash_left_is_cleared() {
 }
 
 #[test]
+fn odd_entries_hide_no_policy() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let Set { dir, store, policy } = set();
+    let kept = store.admit(&policy).unwrap();
+    let policies = store.path().join("policies");
+    symlink(dir.path(), policies.join("0".repeat(64))).unwrap();
+    fs::write(policies.join("1".repeat(64)), "").unwrap();
+    fs::create_dir(policies.join("2".repeat(64))).unwrap();
+    symlink("x", policies.join("2".repeat(64)).join("policy.dsse.json")).unwrap();
+    fs::write(policies.join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
+    let found = store.find(RepoType::Model, &repo("acme/walk")).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].directory.path(), kept.path());
+    let linked = "0".repeat(64).parse().unwrap();
+    let error = store.policy(&linked).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("remove it"));
+}
+
+#[test]
+fn a_link_where_a_policy_belongs_is_replaced() {
+    let Set { dir, store, policy } = set();
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let place = store
+        .path()
+        .join("policies")
+        .join(policy.evidence().manifest.to_string());
+    symlink(&outside, &place).unwrap();
+    symlink(&outside, store.path().join("tmp")).unwrap();
+    assert_kept(store.admit(&policy).unwrap().path(), &policy);
+    assert!(fs::symlink_metadata(&place).unwrap().is_dir());
+    assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+}
+
+#[test]
 fn writers_beside_each_other_keep_one_policy() {
     let Set { dir, policy, .. } = set();
     let path = dir.path().join("store");

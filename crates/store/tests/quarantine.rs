@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::Duration;
 
 use common::{REVISION, repo};
@@ -129,17 +130,105 @@ fn strangers_and_links_are_removed_and_not_followed() {
 }
 
 #[test]
-fn a_link_in_a_directorys_place_is_not_followed() {
+fn a_link_in_a_directorys_place_is_replaced_and_not_followed() {
     let (dir, store) = store();
     let quarantine = quarantine(&store);
     let outside = dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("b.json"), "mine").unwrap();
     symlink(&outside, quarantine.path().join("a")).unwrap();
-    let mut incoming = quarantine.incoming().unwrap();
-    incoming.write(b"{}").unwrap();
-    let error = quarantine.place(incoming, &path("a/b.json")).unwrap_err();
-    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
-    assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+    quarantine.remove(&path("a/b.json")).unwrap();
+    assert_eq!(quarantine.size_of(&path("a/b.json")).unwrap(), None);
+    put(&quarantine, "a/b.json", b"{}");
+    assert_eq!(fs::read(quarantine.path().join("a/b.json")).unwrap(), b"{}");
+    assert_eq!(fs::read(outside.join("b.json")).unwrap(), b"mine");
+}
+
+/// Puts something odd at a path; its directory is there.
+type Plant = fn(&Path);
+
+const ODD: [(&str, Plant); 4] = [
+    ("a link", |at| symlink("/etc/hostname", at).unwrap()),
+    ("a broken link", |at| symlink("nowhere", at).unwrap()),
+    ("a pipe", |at| {
+        let status = std::process::Command::new("mkfifo").arg(at).status();
+        assert!(status.unwrap().success());
+    }),
+    ("a directory", |at| {
+        fs::create_dir(at).unwrap();
+        fs::write(at.join("x"), "x").unwrap();
+    }),
+];
+
+#[test]
+fn whatever_is_planted_a_file_takes_its_place() {
+    for (what, plant) in ODD {
+        let (_dir, store) = store();
+        let quarantine = quarantine(&store);
+        let place = quarantine.path().join("config.json");
+        plant(&place);
+        let config = path("config.json");
+        assert!(quarantine.open_file(&config).unwrap().is_none(), "{what}");
+        quarantine.remove_others(&[&config]).unwrap();
+        put(&quarantine, "config.json", b"{}");
+        assert!(fs::symlink_metadata(&place).unwrap().is_file(), "{what}");
+        assert_eq!(fs::read(&place).unwrap(), b"{}", "{what}");
+    }
+}
+
+#[test]
+fn whatever_is_planted_beside_the_files_does_not_last() {
+    for (what, plant) in ODD {
+        for part in ["json", "part", "lock"] {
+            let (_dir, store) = store();
+            let first = quarantine(&store).path().to_owned();
+            let place = first.with_file_name(format!("{REVISION}.{part}"));
+            match fs::metadata(&place) {
+                Ok(found) if found.is_dir() => fs::remove_dir(&place).unwrap(),
+                Ok(_) => fs::remove_file(&place).unwrap(),
+                Err(_) => {}
+            }
+            plant(&place);
+            let again = quarantine(&store);
+            assert_eq!(again.record().unwrap(), None, "{what} at {part}");
+            let recorded = put(&again, "config.json", b"{}");
+            let record = Record::new(vec![recorded], Vec::new());
+            again.finish(&record).unwrap();
+            assert_eq!(again.record().unwrap(), Some(record), "{what} at {part}");
+        }
+    }
+    assert_eq!(fs::read_link("/etc/hostname").ok(), None);
+}
+
+#[test]
+fn a_name_that_is_no_text_is_removed_like_any_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (_dir, store) = store();
+    let download = quarantine(&store);
+    let odd = std::ffi::OsStr::from_bytes(b"\xff");
+    let part = download.path().with_file_name(format!("{REVISION}.part"));
+    fs::write(part.join(odd), "").unwrap();
+    fs::create_dir(download.path().join(odd)).unwrap();
+    fs::write(download.path().join(odd).join(odd), "").unwrap();
+    download.remove_others(&[]).unwrap();
+    assert_eq!(fs::read_dir(download.path()).unwrap().count(), 0);
+    drop(download);
+    drop(quarantine(&store));
+    assert_eq!(fs::read_dir(part).unwrap().count(), 0);
+}
+
+#[test]
+fn what_has_no_room_is_not_begun() {
+    let (_dir, store) = store();
+    let quarantine = quarantine(&store);
+    quarantine.require_space(1).unwrap();
+    let error = quarantine.require_space(u64::MAX).unwrap_err();
+    let StoreError::NoSpace { needed, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(needed, u64::MAX);
+    assert!(error.is_disk_full());
+    assert!(error.hint().unwrap().contains("free some space"));
 }
 
 #[test]

@@ -36,17 +36,61 @@ fn the_newest_release_counts_whatever_comes_after() {
     let [two, three] = [2, 3].map(|sequence| release(dir.path(), sequence));
     let accept = |policy: &Verified<Policy>| {
         let state = State::open(&path).unwrap();
-        state.record_accepted(policy.evidence()).unwrap()
+        state.record_accepted(policy.evidence())
     };
-    assert_eq!(accept(&two).sequence, 2);
-    assert_eq!(accept(&three).sequence, 3);
-    assert_eq!(accept(&two).sequence, 3);
+    accept(&two).unwrap();
+    accept(&three).unwrap();
+    accept(&three).unwrap();
+    assert_superseded(accept(&two), 3);
     let expected = Accepted::new(3, three.evidence().manifest);
     assert_eq!(last(&path).unwrap(), Some(expected));
     let state = State::open(&path).unwrap();
     assert!(!state.is_new().unwrap());
     let other = state.last_accepted(RepoType::Dataset, &repo("acme/walk"));
     assert_eq!(other.unwrap(), None);
+}
+
+#[test]
+fn another_release_of_the_same_number_is_superseded() {
+    let (dir, path) = set();
+    let state = State::open(&path).unwrap();
+    let first = release(dir.path(), 3);
+    let folder = dir.path().join("other");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("README.md"), "another").unwrap();
+    let other = policy(&folder, "acme/walk", 3);
+    assert_ne!(first.evidence().manifest, other.evidence().manifest);
+    state.record_accepted(first.evidence()).unwrap();
+    assert_superseded(state.record_accepted(other.evidence()), 3);
+    let kept = last(&path).unwrap().unwrap();
+    assert_eq!(kept.manifest, first.evidence().manifest);
+}
+
+#[test]
+fn who_waits_for_the_state_is_told() {
+    let (dir, path) = set();
+    let three = release(dir.path(), 3);
+    let (tell, told) = std::sync::mpsc::channel();
+    let state = State::open(&path).unwrap();
+    let state = state.on_wait(move |lock| tell.send(lock.to_owned()).unwrap());
+    let held = fs::File::create(path.join("lock")).unwrap();
+    held.lock().unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| state.record_accepted(three.evidence()));
+        let lock = told.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(lock.unwrap(), path.join("lock"));
+        held.unlock().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+fn assert_superseded(result: Result<(), StoreError>, by: u64) {
+    let error = result.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Superseded { sequence, .. } if *sequence == by),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("accepted meanwhile"), "{error}");
 }
 
 #[test]
@@ -112,7 +156,10 @@ fn writers_beside_each_other_end_with_the_newest() {
     std::thread::scope(|scope| {
         for policy in &releases {
             let state = State::open(&path).unwrap();
-            scope.spawn(move || state.record_accepted(policy.evidence()).unwrap());
+            scope.spawn(move || match state.record_accepted(policy.evidence()) {
+                Ok(()) | Err(StoreError::Superseded { .. }) => {}
+                Err(error) => panic!("{error}"),
+            });
         }
     });
     assert_eq!(last(&path).unwrap().unwrap().sequence, 8);

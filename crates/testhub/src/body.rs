@@ -10,7 +10,7 @@ use futures::stream;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use crate::commit::{Blob, Content};
+use crate::commit::{Blob, Content, Stamp};
 use crate::fault::{Fault, Faults};
 use crate::refusal::Refusal;
 
@@ -232,8 +232,12 @@ impl Source {
     async fn open(content: &Content, start: u64) -> io::Result<Self> {
         match content {
             Content::Memory(bytes) => Ok(Self::Memory(bytes.slice(offset(bytes, start)..))),
-            Content::Disk(path) => {
+            Content::Disk(path, stamp) => {
                 let mut file = File::open(path).await?;
+                if Stamp::of(&file.metadata().await?) != *stamp {
+                    let changed = format!("{path:?} was changed after it was committed");
+                    return Err(io::Error::other(changed));
+                }
                 file.seek(io::SeekFrom::Start(start)).await?;
                 Ok(Self::Disk(file))
             }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use axum::body::Bytes;
@@ -109,17 +110,35 @@ impl Blob {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Memory(Bytes),
-    Disk(PathBuf),
+    Disk(PathBuf, Stamp),
+}
+
+/// What changes when a file does: length, inode and the time of the last change to it, which no
+/// program can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    len: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            len: metadata.len(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 impl Content {
     fn digest(&self) -> Result<(u64, ObjectId, String), Error> {
         let (reader, size): (Box<dyn Read>, u64) = match self {
             Self::Memory(bytes) => (Box::new(&bytes[..]), bytes.len() as u64),
-            Self::Disk(path) => {
+            Self::Disk(path, stamp) => {
                 let file = File::open(path).map_err(|error| Error::read(path, error))?;
-                let metadata = file.metadata().map_err(|error| Error::read(path, error))?;
-                (Box::new(file), metadata.len())
+                (Box::new(file), stamp.len)
             }
         };
         let digests = git::digest(reader, size);
@@ -130,7 +149,7 @@ impl Content {
     fn path(&self) -> &Path {
         match self {
             Self::Memory(_) => Path::new("memory"),
-            Self::Disk(path) => path,
+            Self::Disk(path, _) => path,
         }
     }
 }
@@ -176,7 +195,8 @@ pub(crate) fn collect(
         } else if kind.is_dir() {
             collect(&entry.path(), &path, contents)?;
         } else if kind.is_file() {
-            contents.insert(path, Content::Disk(entry.path()));
+            let stamp = Stamp::of(&entry.metadata().map_err(read)?);
+            contents.insert(path, Content::Disk(entry.path(), stamp));
         } else {
             return Err(Error::Special(entry.path()));
         }

@@ -20,6 +20,14 @@ pub enum Error {
         "unknown fault {0:?}\nhint: flip:PATH[@N], cut:PATH[@N], stall:PATH[@N] or surplus:PATH[@N]"
     )]
     Fault(String),
+    /// A fault that would never show.
+    #[error("no file {path:?} with a byte {at} is served, so this fault would never show")]
+    FaultNowhere {
+        /// The file that the fault names.
+        path: String,
+        /// The offset that it names.
+        at: u64,
+    },
     /// A branch needs a commit to point to.
     #[error("branch {0:?} of a repository without a commit")]
     NoCommit(String),

@@ -60,6 +60,12 @@ pub enum Fault {
         /// For instance on another host, without TLS, or the same again.
         url: String,
     },
+    /// Both ports name a xet hash for the file (`X-Xet-Hash`), as the Hub's resolver does for what
+    /// it stores as xet. There is no xet behind it.
+    XetHash {
+        /// The file.
+        path: String,
+    },
     /// Requests to `place` get this status, an error page and nothing else.
     Status {
         /// Which requests.
@@ -110,6 +116,31 @@ pub enum Fault {
         /// What the header says.
         commit: String,
     },
+}
+
+impl Fault {
+    /// The file that it is about, and the byte of it that it is about.
+    pub(crate) fn spot(&self) -> Option<(&str, u64)> {
+        match self {
+            Self::ByteFlipped { path, at } => Some((path, *at)),
+            Self::ConnectionCut { path, after } | Self::BodyStalled { path, after } => {
+                Some((path, after.saturating_sub(1)))
+            }
+            Self::BodyShort { path, .. }
+            | Self::ListedOid { path, .. }
+            | Self::ListedSha256 { path, .. }
+            | Self::ListedSize { path, .. }
+            | Self::RangeIgnored { path }
+            | Self::Redirect { path, .. }
+            | Self::SurplusBytes { path, .. }
+            | Self::XetHash { path } => Some((path, 0)),
+            Self::ListedPath { .. }
+            | Self::NextLink { .. }
+            | Self::RepoCommit { .. }
+            | Self::Status { .. }
+            | Self::TooManyRequests { .. } => None,
+        }
+    }
 }
 
 impl FromStr for Fault {

@@ -29,7 +29,7 @@
 //!
 //! It knows `/api/{models,datasets}/OWNER/NAME` with `revision`, `tree` (paged
 //! by `Link`), `paths-info` and `refs`, and `resolve` for `GET` and `HEAD`
-//! with ranges. It never names a xet hash, so clients stay on HTTP. `expand`
+//! with ranges. It names a xet hash only as a [`Fault`], so clients stay on HTTP. `expand`
 //! is taken and adds nothing.
 #![forbid(unsafe_code)]
 

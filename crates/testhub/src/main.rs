@@ -55,6 +55,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         hub.serve(repository);
     }
     for fault in options.faults {
+        hub.require_effect(&fault)?;
         hub.inject(fault);
     }
     let ready = serde_json::json!({

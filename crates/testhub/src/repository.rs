@@ -63,7 +63,8 @@ impl Repository {
 
     /// Adds a commit that has exactly the files below `dir`; `.git` is left out.
     ///
-    /// The files are read from disk again whenever they are served: leave them as they are.
+    /// The files are read from disk again whenever they are served: leave them as they are. One
+    /// that was written to since is no longer what the commit has, and is answered with 500.
     ///
     /// # Errors
     /// [`Error::Read`], or [`Error::Special`] at a link, socket or device.
@@ -119,6 +120,15 @@ impl Repository {
             Some(id) => commit.id == *id,
             None => commit.id.to_string() == revision,
         })
+    }
+
+    /// Whether some commit has this file with this byte; an empty file has a byte 0 here.
+    pub(crate) fn has(&self, path: &str, at: u64) -> bool {
+        let mut blobs = self
+            .commits
+            .iter()
+            .filter_map(|commit| commit.files.get(path));
+        blobs.any(|blob| at < blob.size.max(1))
     }
 
     fn commit(mut self, contents: BTreeMap<String, Content>) -> Result<Self, Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header, response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response};
 use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
@@ -23,6 +23,10 @@ pub const CDN_SIGNATURE: &str = "testhub-cdn-signature";
 
 const X_LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const X_LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
+const X_XET_HASH: HeaderName = HeaderName::from_static("x-xet-hash");
+/// The form of one: 64 hexadecimal digits.
+const XET_HASH: HeaderValue =
+    HeaderValue::from_static("abababababababababababababababababababababababababababababababab");
 
 pub(crate) fn routes() -> Router<Arc<Hub>> {
     Router::new()
@@ -79,13 +83,25 @@ async fn file(
     if let Some(url) = elsewhere {
         return Ok(found(&url, said).body(Body::empty())?);
     }
-    match &blob.lfs {
-        Some(lfs) => redirect(hub.cdn_url(&id, commit, &target.path), blob.size, lfs, said),
+    let mut response = match &blob.lfs {
+        Some(lfs) => redirect(hub.cdn_url(&id, commit, &target.path), blob.size, lfs, said)?,
         None => {
             let etag = (header::ETAG, format!("\"{}\"", blob.oid));
             let answer = body(hub, blob, &target.path, method, headers).await?;
-            answer.with([etag, (X_REPO_COMMIT, said)])
+            answer.with([etag, (X_REPO_COMMIT, said)])?
         }
+    };
+    name_xet_hash(hub, &target.path, &mut response);
+    Ok(response)
+}
+
+fn name_xet_hash(hub: &Hub, path: &str, response: &mut Response) {
+    let named = hub.faults.find(|fault| match fault {
+        Fault::XetHash { path: named } if named == path => Some(()),
+        _ => None,
+    });
+    if named.is_some() {
+        response.headers_mut().insert(X_XET_HASH, XET_HASH);
     }
 }
 
@@ -128,7 +144,9 @@ async fn cdn_file(
         .as_ref()
         .map_or_else(String::new, |lfs| lfs.sha256.clone());
     let answer = body(&hub, blob, &target.path, &method, &headers).await?;
-    answer.with([(header::ETAG, format!("\"{digest}\""))])
+    let mut response = answer.with([(header::ETAG, format!("\"{digest}\""))])?;
+    name_xet_hash(&hub, &target.path, &mut response);
+    Ok(response)
 }
 
 impl Hub {

@@ -81,6 +81,29 @@ impl TestHub {
         self.hub.faults.add(fault, Lasts::Once);
     }
 
+    /// Refuses a fault that would never show: what is served has no such file, or not so long a
+    /// one.
+    ///
+    /// # Errors
+    /// [`Error::FaultNowhere`].
+    pub fn require_effect(&self, fault: &Fault) -> Result<(), Error> {
+        let Some((path, at)) = fault.spot() else {
+            return Ok(());
+        };
+        let repositories = self
+            .hub
+            .repositories
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        match repositories.values().any(|served| served.has(path, at)) {
+            true => Ok(()),
+            false => Err(Error::FaultNowhere {
+                path: path.to_owned(),
+                at,
+            }),
+        }
+    }
+
     /// Makes the hub honest again.
     pub fn clear_faults(&self) {
         self.hub.faults.clear();

@@ -81,6 +81,14 @@ fn wrong_usage_is_exit_2_and_names_the_argument() {
             vec![repo(dir.path()), "--fault=melt:x".into()],
             "\"melt:x\"",
         ),
+        (
+            vec![repo(dir.path()), "--fault=flip:none.bin".into()],
+            "\"none.bin\"",
+        ),
+        (
+            vec![repo(dir.path()), "--fault=flip:model.bin@3".into()],
+            "byte 3",
+        ),
     ] {
         let (status, message) = refused(&arguments);
         assert_eq!(status, Some(2), "{arguments:?}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{ID, file};
 use serde_json::Value;
-use tensorgate_testhub::{CDN_SIGNATURE, Fault, Place, TestHub};
+use tensorgate_testhub::{CDN_SIGNATURE, Error, Fault, Place, Repository, TestHub};
 
 const PLAIN: &str = "vocab.txt";
 const LFS: &str = "model.safetensors";
@@ -286,6 +286,57 @@ fn another_commit_is_named_for_plain_and_lfs_files() {
             "{path}"
         );
     }
+}
+
+#[test]
+fn a_xet_hash_is_named_by_both_ports_and_for_one_file() {
+    let (hub, _) = common::hub();
+    hub.inject(Fault::XetHash { path: LFS.into() });
+    let hash = "ab".repeat(32);
+    for answer in [get(&hub, &resolve(LFS)), fetch(&hub, LFS, None)] {
+        assert_eq!(answer.header("x-xet-hash"), Some(&*hash));
+    }
+    assert_eq!(fetch(&hub, PLAIN, None).header("x-xet-hash"), None);
+}
+
+#[test]
+fn a_fault_that_would_never_show_is_refused() {
+    let (hub, _) = common::hub();
+    let size = file(PLAIN).len() as u64;
+    let flip = |path: &str, at| Fault::ByteFlipped {
+        path: path.into(),
+        at,
+    };
+    let cut = |after| Fault::ConnectionCut {
+        path: PLAIN.into(),
+        after,
+    };
+    for shows in [flip(PLAIN, size - 1), flip(LFS, 0), cut(0), cut(size)] {
+        hub.require_effect(&shows).unwrap();
+    }
+    for never in [flip("none.txt", 0), flip(PLAIN, size), cut(size + 1)] {
+        let error = hub.require_effect(&never).unwrap_err();
+        assert!(matches!(error, Error::FaultNowhere { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_was_changed_after_its_commit_is_not_served_as_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    std::fs::write(&path, "{}").unwrap();
+    let repository = Repository::new(ID).unwrap();
+    let hub = TestHub::start().unwrap();
+    hub.serve(repository.commit_dir(dir.path()).unwrap());
+    assert_eq!(get(&hub, &resolve("config.json")).body, b"{}");
+    std::fs::write(&path, "[]").unwrap();
+    let answer = get(&hub, &resolve("config.json"));
+    assert_eq!(answer.status(), 500);
+    let said = String::from_utf8(answer.body).unwrap();
+    assert!(
+        said.contains("was changed after it was committed"),
+        "{said}"
+    );
 }
 
 #[test]

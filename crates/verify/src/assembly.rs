@@ -1,13 +1,14 @@
 //! A policy that arrives in fragments.
 
+use std::collections::BTreeMap;
+
 use crate::claim::Claim;
 use crate::cut::tensor_of;
 use crate::error::{Error, Result};
-use crate::header::Header;
 use crate::memory::{Filling, Hold};
 use crate::{
-    Blake3, Cut, File, FilePath, FragmentSize, Limits, Manifest, Policy, Proof, Rejection, Span,
-    Verified,
+    Blake3, Cut, File, FileEntry, FilePath, FragmentSize, Limits, Manifest, Policy, Proof,
+    Rejection, Span, Verified,
 };
 
 /// A policy that arrives in fragments, of which every accepted one is proven.
@@ -24,8 +25,8 @@ pub struct Assembly {
 
 #[derive(Debug)]
 enum Part {
-    Small(Box<[u8]>),
-    Tensors { filling: Filling, header: Header },
+    Small(Verified<File>),
+    Tensors { filling: Filling, header_len: u64 },
 }
 
 impl Assembly {
@@ -45,19 +46,17 @@ impl Assembly {
         digests: Vec<Blake3>,
         limits: &Limits,
     ) -> Result<Self> {
-        let cut = Cut::new(&manifest, size);
-        if cut.spans().len() != digests.len() {
-            let detail = format!(
-                "{} fragment digests for {} fragments",
-                digests.len(),
-                cut.spans().len()
-            );
+        // Counted before a table of that length is made.
+        let count = Cut::count(&manifest, size);
+        if u64::try_from(digests.len()).ok() != Some(count) {
+            let detail = format!("{} fragment digests for {count} fragments", digests.len());
             return Err(Error::rejected(
                 Rejection::SizeMismatch,
                 "fragments",
                 detail,
             ));
         }
+        let cut = Cut::new(&manifest, size);
         cut.refuse_foreign(&manifest, &digests)?;
         let files = parts(&manifest, small, limits)?;
         let (arrived, missing) = (vec![false; digests.len()], digests.len());
@@ -159,13 +158,17 @@ impl Assembly {
     }
 
     fn store(&self, span: Span, bytes: &[u8]) -> Result<()> {
-        let (Some(Part::Tensors { filling, header }), Some(tensor)) =
-            (self.files.get(span.file), tensor_of(&self.manifest, &span))
+        let (
+            Some(Part::Tensors {
+                filling,
+                header_len,
+            }),
+            Some(tensor),
+        ) = (self.files.get(span.file), tensor_of(&self.manifest, &span))
         else {
             return Ok(());
         };
-        let at = header
-            .len
+        let at = header_len
             .saturating_add(tensor.begin)
             .saturating_add(span.offset);
         filling
@@ -175,13 +178,14 @@ impl Assembly {
 }
 
 impl Part {
+    /// Seals what arrived and only then proves it, like any other file: until the seal, whoever may
+    /// open `/proc/PID/fd` could still write to the memfd.
     fn finish(self, claim: &Claim<'_>, path: &FilePath) -> Result<Verified<File>> {
         match self {
-            Self::Small(bytes) => claim.check_hold(Hold::Owned(bytes), Proof::Whole),
-            // Header and fragments were proven when they arrived, and nobody else has the memfd.
-            Self::Tensors { filling, header } => {
+            Self::Small(file) => Ok(file),
+            Self::Tensors { filling, .. } => {
                 let hold = filling.seal().map_err(|error| Error::io(path, error))?;
-                Ok(claim.verified(hold, Some(header)))
+                claim.check_hold(hold, Proof::Tensors)
             }
         }
     }
@@ -190,9 +194,22 @@ impl Part {
 /// Checks the small files and headers; takes no memory for tensors but address space.
 fn parts(
     manifest: &Verified<Manifest>,
-    mut small: Vec<(FilePath, Vec<u8>)>,
+    small: Vec<(FilePath, Vec<u8>)>,
     limits: &Limits,
 ) -> Result<Vec<Part>> {
+    let mut announced = BTreeMap::new();
+    for (path, bytes) in small {
+        if let Some((path, _)) = announced
+            .insert(path.clone(), bytes)
+            .map(|again| (path, again))
+        {
+            return Err(Error::rejected(
+                Rejection::FileUnexpected,
+                path,
+                "announced twice",
+            ));
+        }
+    }
     let mut parts = Vec::new();
     for entry in &manifest.files {
         let missing = || {
@@ -202,26 +219,11 @@ fn parts(
                 "not in the announcement",
             )
         };
-        let at = small
-            .iter()
-            .position(|(path, _)| *path == entry.path)
-            .ok_or_else(missing)?;
-        let (path, bytes) = small.swap_remove(at);
-        let claim = manifest.claim(&path, limits).ok_or_else(missing)?;
-        parts.push(if entry.tensors.is_some() {
-            let header = claim.check_header(&bytes)?;
-            let filling = Filling::new(entry.size).map_err(|error| Error::io(&path, error))?;
-            filling
-                .write_at(&bytes, 0)
-                .map_err(|error| Error::io(&path, error))?;
-            Part::Tensors { filling, header }
-        } else {
-            let bytes = bytes.into_boxed_slice();
-            drop(claim.check_hold(Hold::Owned(bytes.clone()), Proof::Whole)?);
-            Part::Small(bytes)
-        });
+        let bytes = announced.remove(&entry.path).ok_or_else(missing)?;
+        let claim = manifest.claim(&entry.path, limits).ok_or_else(missing)?;
+        parts.push(part(&claim, entry, bytes)?);
     }
-    match small.first() {
+    match announced.first_key_value() {
         None => Ok(parts),
         Some((path, _)) => Err(Error::rejected(
             Rejection::FileUnexpected,
@@ -229,4 +231,32 @@ fn parts(
             "not in the manifest",
         )),
     }
+}
+
+fn part(claim: &Claim<'_>, entry: &FileEntry, bytes: Vec<u8>) -> Result<Part> {
+    if entry.tensors.is_none() {
+        let file = claim.check_hold(Hold::Owned(bytes.into_boxed_slice()), Proof::Whole)?;
+        return Ok(Part::Small(file));
+    }
+    if u64::try_from(bytes.len()).ok() != Some(entry.header_len()) {
+        let detail = format!(
+            "{} bytes of header, {} were signed",
+            bytes.len(),
+            entry.header_len()
+        );
+        return Err(Error::rejected(
+            Rejection::SizeMismatch,
+            &entry.path,
+            detail,
+        ));
+    }
+    let header = claim.check_header(&bytes)?;
+    let filling = Filling::new(entry.size).map_err(|error| Error::io(&entry.path, error))?;
+    filling
+        .write_at(&bytes, 0)
+        .map_err(|error| Error::io(&entry.path, error))?;
+    Ok(Part::Tensors {
+        filling,
+        header_len: header.len,
+    })
 }

@@ -1,6 +1,7 @@
 //! From *untrusted* to *verified*, one file at a time.
 
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -8,7 +9,7 @@ use safetensors::tensor::TensorView;
 
 use crate::content::{check_small, name_refusal};
 use crate::error::{Error, Findings, Result};
-use crate::header::Header;
+use crate::header::{Header, Tensor};
 use crate::manifest::{FileEntry, TensorEntry};
 use crate::{
     Blake3, Evidence, FilePath, Hold, Kind, Limits, Manifest, Rejection, Sha256, Verified,
@@ -49,6 +50,8 @@ pub struct File {
     kind: Kind,
     hold: Hold,
     header: Option<Header>,
+    /// Indices of the header's tensors, in the order of their names.
+    by_name: Vec<usize>,
 }
 
 impl Untrusted {
@@ -83,9 +86,22 @@ impl Untrusted {
 
     /// Up to `limit` first bytes.
     pub(crate) fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; limit];
-        let read = rustix::io::pread(&self.file, &mut bytes, 0)?;
-        bytes.truncate(read);
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX).min(self.len);
+        // Reads at offsets of its own, wherever the handle stands.
+        while u64::try_from(bytes.len()).is_ok_and(|read| read < limit) {
+            let mut piece = [0; 64 << 10];
+            let at = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let wanted = usize::try_from(limit.saturating_sub(at)).unwrap_or(usize::MAX);
+            let piece_len = piece.len().min(wanted);
+            match self
+                .file
+                .read_at(piece.get_mut(..piece_len).unwrap_or_default(), at)?
+            {
+                0 => break,
+                read => bytes.extend_from_slice(piece.get(..read).unwrap_or_default()),
+            }
+        }
         Ok(bytes)
     }
 
@@ -94,8 +110,8 @@ impl Untrusted {
         if kind.is_tensors() {
             return Hold::copy_of(&self.file, self.len);
         }
-        let mut bytes = Vec::new();
-        self.file.take(self.len).read_to_end(&mut bytes)?;
+        let len = usize::try_from(self.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let bytes = self.first_bytes(len)?;
         Ok(Hold::Owned(bytes.into()))
     }
 }
@@ -148,13 +164,12 @@ impl Claim<'_> {
         }
         let header = Header::parse(prefix, self.entry.size, self.limits)
             .map_err(|error| name_refusal(&self.entry.path, prefix, error))?;
-        let signed = self
-            .entry
-            .tensors
+        let signed = self.entry.tensors.as_deref().unwrap_or_default();
+        if !signed
             .iter()
-            .flatten()
-            .map(TensorEntry::to_tensor);
-        if !signed.eq(header.tensors.iter().cloned()) {
+            .map(TensorEntry::row)
+            .eq(header.tensors.iter().map(Tensor::row))
+        {
             return Err(Error::rejected(
                 Rejection::ManifestMalformed,
                 &self.entry.path,
@@ -166,11 +181,16 @@ impl Claim<'_> {
 
     /// Says that `hold`, of which every part was proven, is the file.
     pub(crate) fn verified(&self, hold: Hold, header: Option<Header>) -> Verified<File> {
+        let tensors = header.as_ref().map_or(&[][..], |header| &header.tensors);
+        let mut by_name: Vec<usize> = (0..tensors.len()).collect();
+        by_name.sort_unstable_by_key(|index| tensors.get(*index).map(|tensor| &tensor.name));
+        let (path, kind) = (self.entry.path.clone(), self.entry.kind);
         let file = File {
-            path: self.entry.path.clone(),
-            kind: self.entry.kind,
+            path,
+            kind,
             hold,
             header,
+            by_name,
         };
         Verified::assertion(file, Arc::clone(self.evidence))
     }
@@ -267,23 +287,25 @@ impl File {
 
     /// For safetensors: the tensors, in the order of their bytes.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
-        let header = self.header.as_ref();
-        header
-            .into_iter()
-            .flat_map(|header| &header.tensors)
-            .filter_map(|tensor| {
-                let begin = self.header.as_ref()?.len.checked_add(tensor.begin)?;
-                let bytes = range(&self.hold, begin, tensor.byte_len())?;
-                let view = TensorView::new(tensor.dtype, tensor.shape.clone(), bytes).ok()?;
-                Some((tensor.name.as_str(), view))
-            })
+        let tensors = self.header.iter().flat_map(|header| &header.tensors);
+        tensors.filter_map(|tensor| Some((tensor.name.as_str(), self.view(tensor)?)))
     }
 
     /// For safetensors: one tensor.
     pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
-        self.tensors()
-            .find(|(found, _)| *found == name)
-            .map(|(_, view)| view)
+        let tensors = &self.header.as_ref()?.tensors;
+        let named = |index: &usize| tensors.get(*index).map(|tensor| tensor.name.as_str());
+        let at = self
+            .by_name
+            .binary_search_by(|index| named(index).cmp(&Some(name)))
+            .ok()?;
+        self.view(tensors.get(*self.by_name.get(at)?)?)
+    }
+
+    fn view(&self, tensor: &Tensor) -> Option<TensorView<'_>> {
+        let begin = self.header.as_ref()?.len.checked_add(tensor.begin)?;
+        let bytes = range(&self.hold, begin, tensor.byte_len())?;
+        TensorView::new(tensor.dtype, tensor.shape.clone(), bytes).ok()
     }
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn kind_of(path: &FilePath, first_bytes: &[u8]) -> Result<Kind> {
 /// Checks a small file's bytes for what its kind demands.
 ///
 /// # Errors
-/// `json-malformed`, `json-duplicate-key`, or the `format-*` code that names the content.
+/// `json-malformed`, `json-duplicate-key`, `format-unknown`, or the `format-*` code that names the content.
 pub(crate) fn check_small(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<()> {
     if let Some(format) = Format::of(bytes) {
         return Err(Error::rejected(
@@ -135,8 +135,19 @@ pub(crate) fn check_small(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
             format!("this is {format}"),
         ));
     }
+    if !is_text(bytes) {
+        let detail = "neither text in UTF-8 nor any other allowed format";
+        return Err(Error::rejected(Rejection::FormatUnknown, path, detail));
+    }
     if !kind.is_json(path) {
         return Ok(());
+    }
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::rejected(
+            Rejection::JsonMalformed,
+            path,
+            "not a JSON object",
+        ));
     }
     json::refuse_ambiguity(bytes).map_err(|error| {
         let rejection = match error {
@@ -145,6 +156,13 @@ pub(crate) fn check_small(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
         };
         Error::rejected(rejection, path, error)
     })
+}
+
+/// UTF-8 without control characters but tabs and line ends: what a card, a vocabulary or JSON is,
+/// and an archive, a program or a compressed stream is not.
+fn is_text(bytes: &[u8]) -> bool {
+    let plain = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    str::from_utf8(bytes).is_ok_and(|text| text.chars().all(plain))
 }
 
 /// Puts the file's name before what is wrong inside it, and names a foreign format.

@@ -87,6 +87,17 @@ impl Cut {
         Self { size, spans }
     }
 
+    /// How many fragments there will be.
+    pub fn count(manifest: &Manifest, size: FragmentSize) -> u64 {
+        let tensors = manifest
+            .files
+            .iter()
+            .flat_map(|file| file.tensors.iter().flatten());
+        tensors
+            .map(|tensor| tensor.byte_len().div_ceil(u64::from(size.0)))
+            .fold(0, u64::saturating_add)
+    }
+
     /// The size asked for.
     pub const fn size(&self) -> FragmentSize {
         self.size

@@ -9,6 +9,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 use crate::error::{Error, Findings, Result};
+use crate::names::DEPTH;
 use crate::{FilePath, Limits, Rejection, Untrusted};
 
 /// An open directory of files that nobody vouches for yet.
@@ -88,7 +89,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn directory(&mut self, handle: BorrowedFd<'_>, prefix: &str, depth: usize) -> Result<()> {
-        if depth >= self.limits.path_depth {
+        if depth >= DEPTH {
             self.findings.reject(
                 Rejection::FileNameUnsafe,
                 prefix,

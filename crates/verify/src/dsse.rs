@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::json::{self, present};
+use crate::json;
 use crate::{Limits, Manifest, PublicKey, Rejection, Sha256, SigningKey};
 
 /// The payload type of in-toto statements.
@@ -18,6 +18,8 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// An envelope, parsed and *not* verified: nobody vouches yet for what is inside.
 #[derive(Clone, Debug)]
 pub struct SignedManifest {
+    /// The envelope as it came.
+    bytes: Vec<u8>,
     payload: Vec<u8>,
     signatures: Vec<EnvelopeSignature>,
 }
@@ -39,11 +41,7 @@ struct Envelope {
 
 #[derive(Serialize, Deserialize)]
 struct WireSignature {
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     keyid: Option<String>,
     sig: String,
 }
@@ -89,6 +87,7 @@ impl SignedManifest {
             .into_iter()
             .map(EnvelopeSignature::decode);
         Ok(Self {
+            bytes: bytes.to_vec(),
             payload,
             signatures: signatures.collect::<Result<_>>()?,
         })
@@ -97,28 +96,36 @@ impl SignedManifest {
     /// Signs a new manifest.
     ///
     /// # Errors
-    /// `manifest-malformed` where the manifest would be refused when it is verified.
+    /// What the manifest or the envelope would be refused for when they are verified.
     pub fn sign(manifest: &Manifest, key: &SigningKey, limits: &Limits) -> Result<Self> {
+        let payload = manifest.to_payload(limits)?;
         let mut signed = Self {
-            payload: manifest.to_payload(limits)?,
+            bytes: Vec::new(),
+            payload,
             signatures: Vec::new(),
         };
-        signed.add_signature(key);
+        signed.add_signature(key, limits)?;
         Ok(signed)
     }
 
     /// Adds a signature over the payload that is there, byte for byte; a key's older signature
     /// gives way.
-    pub fn add_signature(&mut self, key: &SigningKey) {
+    ///
+    /// # Errors
+    /// `manifest-too-large`, `manifest-malformed` (too many signatures); nothing is changed then.
+    pub fn add_signature(&mut self, key: &SigningKey, limits: &Limits) -> Result<()> {
         let public = key.public();
         let message = pae(&self.payload);
-        self.signatures
-            .retain(|signature| !public.verifies(&message, &signature.bytes));
-        let bytes = key.sign(&message);
-        self.signatures.push(EnvelopeSignature {
-            key_hint: Some(public.id().to_string()),
-            bytes,
+        let mut signatures = self.signatures.clone();
+        signatures.retain(|signature| !public.verifies(&message, &signature.bytes));
+        let key_hint = Some(public.id().to_string());
+        signatures.push(EnvelopeSignature {
+            key_hint,
+            bytes: key.sign(&message),
         });
+        // Nobody is given an envelope that its readers would refuse.
+        *self = Self::parse(&encode(&self.payload, &signatures)?, limits)?;
+        Ok(())
     }
 
     /// What the payload says, *unverified*: for showing, and for comparing with what one would sign.
@@ -134,20 +141,9 @@ impl SignedManifest {
         Sha256::of(&self.payload)
     }
 
-    /// The envelope as it is stored and sent.
+    /// The envelope, as it came or was made.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let wire = |signature: &EnvelopeSignature| WireSignature {
-            keyid: signature.key_hint.clone(),
-            sig: STANDARD.encode(signature.bytes),
-        };
-        let envelope = Envelope {
-            payload_type: PAYLOAD_TYPE.to_owned(),
-            payload: STANDARD.encode(&self.payload),
-            signatures: self.signatures.iter().map(wire).collect(),
-        };
-        let mut bytes = serde_json::to_vec_pretty(&envelope).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+        self.bytes.clone()
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
@@ -186,6 +182,22 @@ impl EnvelopeSignature {
             bytes,
         })
     }
+}
+
+fn encode(payload: &[u8], signatures: &[EnvelopeSignature]) -> Result<Vec<u8>> {
+    let wire = |signature: &EnvelopeSignature| WireSignature {
+        keyid: signature.key_hint.clone(),
+        sig: STANDARD.encode(signature.bytes),
+    };
+    let envelope = Envelope {
+        payload_type: PAYLOAD_TYPE.to_owned(),
+        payload: STANDARD.encode(payload),
+        signatures: signatures.iter().map(wire).collect(),
+    };
+    let mut bytes =
+        serde_json::to_vec_pretty(&envelope).map_err(|error| malformed("envelope", error))?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// DSSE's pre-authentication encoding, which binds the payload's type and length.

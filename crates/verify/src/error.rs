@@ -73,11 +73,33 @@ impl Error {
         subject: impl fmt::Display,
         detail: impl fmt::Display,
     ) -> Self {
-        Self::from(Rejected {
+        Self::from(Rejected::new(rejection, subject, detail))
+    }
+}
+
+impl Rejected {
+    /// A refusal in words short enough for a log, whatever an attacker put into them.
+    pub(crate) fn new(
+        rejection: Rejection,
+        subject: impl fmt::Display,
+        detail: impl fmt::Display,
+    ) -> Self {
+        let (subject, detail) = (short(&subject), short(&detail));
+        Self {
             rejection,
-            subject: subject.to_string().into(),
-            detail: detail.to_string().into(),
-        })
+            subject,
+            detail,
+        }
+    }
+}
+
+/// At most 512 bytes and an ellipsis.
+fn short(text: &impl fmt::Display) -> Box<str> {
+    let text = text.to_string();
+    // `str::floor_char_boundary` is newer than our oldest compiler.
+    match (0..=512).rev().find_map(|end| text.get(..end)) {
+        Some(start) if start.len() < text.len() => format!("{start}…").into(),
+        _ => text.into(),
     }
 }
 
@@ -117,11 +139,7 @@ impl Findings {
         subject: impl fmt::Display,
         detail: impl fmt::Display,
     ) {
-        self.0.push(Rejected {
-            rejection,
-            subject: subject.to_string().into(),
-            detail: detail.to_string().into(),
-        });
+        self.0.push(Rejected::new(rejection, subject, detail));
     }
 
     /// `Ok` only if nothing was refused.

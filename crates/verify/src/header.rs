@@ -101,8 +101,18 @@ impl Header {
         file_len: u64,
         limits: &Limits,
     ) -> Result<Self> {
-        if len < LENGTH_BYTES || len.saturating_sub(LENGTH_BYTES) > limits.header_bytes {
-            let detail = format!("{len} bytes before the tensors");
+        let Some(n) = len.checked_sub(LENGTH_BYTES) else {
+            return Err(Error::rejected(
+                Rejection::HeaderTooShort,
+                "header",
+                "fewer than 8 bytes",
+            ));
+        };
+        if n > limits.header_bytes {
+            let detail = format!(
+                "{n} bytes of header, at most {} are read",
+                limits.header_bytes
+            );
             return Err(Error::rejected(Rejection::HeaderTooLarge, "header", detail));
         }
         if tensors.len() > limits.tensors {
@@ -197,6 +207,11 @@ impl Tensor {
     /// Bytes of the data.
     pub fn byte_len(&self) -> u64 {
         self.end.saturating_sub(self.begin)
+    }
+
+    /// What a signed table and a parsed one must agree on.
+    pub(crate) fn row(&self) -> (&str, Dtype, &[usize], u64, u64) {
+        (&self.name, self.dtype, &self.shape, self.begin, self.end)
     }
 
     fn refused(&self, rejection: Rejection, detail: impl fmt::Display) -> Error {

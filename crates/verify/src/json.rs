@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess};
+use serde::Serialize;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess};
 
 use crate::Rejection;
 use crate::error::Error;
@@ -46,8 +47,12 @@ impl fmt::Display for JsonError {
     }
 }
 
-/// Reads one value of type `T` and nothing beside it.
-pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+/// Reads one value of type `T` and nothing beside it, in the one spelling that `T` is written in.
+///
+/// serde also reads an array where an object is documented, `null` where nothing is, an enum's
+/// name as a key, and instants in many forms; another reader might not. So the value is written
+/// again and must be what was read.
+pub(crate) fn from_slice<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
     refuse_ambiguity(bytes)?;
     let mut unknown = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -55,9 +60,16 @@ pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonErr
         unknown.get_or_insert_with(|| path.to_string());
     })
     .map_err(JsonError::Malformed)?;
-    match unknown {
-        Some(path) => Err(JsonError::UnknownField(path)),
-        None => Ok(value),
+    if let Some(path) = unknown {
+        return Err(JsonError::UnknownField(path));
+    }
+    let written = serde_json::to_value(&value).map_err(JsonError::Malformed)?;
+    match serde_json::from_slice::<serde_json::Value>(bytes) {
+        Ok(read) if read == written => Ok(value),
+        Ok(_) => Err(JsonError::Malformed(de::Error::custom(
+            "a value that is not spelled as documented (an array for an object, a `null`, another form of an instant)",
+        ))),
+        Err(error) => Err(JsonError::Malformed(error)),
     }
 }
 
@@ -140,24 +152,14 @@ impl<'de> de::Visitor<'de> for Unambiguous<'_> {
     }
 }
 
-/// Fields that must be present even where their value may be absent are plain `Option`s with
-/// `default`; this helper refuses an explicit `null` there, so that one meaning has one spelling.
-pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: de::Deserializer<'de>,
-{
-    T::deserialize(deserializer).map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[derive(Debug, serde::Deserialize)]
+    #[derive(Debug, serde::Deserialize, serde::Serialize)]
     struct Point {
         x: u8,
-        #[serde(default, deserialize_with = "present")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         y: Option<u8>,
     }
 
@@ -199,6 +201,7 @@ mod tests {
             r#"{"x":1,"y":null}"#,
             "\u{feff}{\"x\":1}",
             "{\"x\":1}\0",
+            "[1]",
         ] {
             let error = from_slice::<Point>(text.as_bytes()).unwrap_err();
             assert!(

@@ -8,14 +8,12 @@
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of an envelope: 16 MiB, room for `tensors` entries of about 250 bytes each.
+    /// Bytes of an envelope: 32 MiB, room for 65,536 tensors of about 250 bytes each, in base64.
     pub manifest_bytes: u64,
-    /// Signatures in one envelope: 64. Each costs a verification per trusted key.
+    /// Signatures in one envelope: 16. Each costs a verification per trusted key.
     pub signatures: usize,
     /// Files of a policy: 10,000.
     pub files: usize,
-    /// Depth of a file's path: 16 components.
-    pub path_depth: usize,
     /// Bytes of a JSON or text file: 16 MiB. Tokenizers reach a few MiB, configurations a few kB.
     pub small_file_bytes: u64,
     /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
@@ -35,10 +33,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            manifest_bytes: 16 << 20,
-            signatures: 64,
+            manifest_bytes: 32 << 20,
+            signatures: 16,
             files: 10_000,
-            path_depth: 16,
             small_file_bytes: 16 << 20,
             weights_bytes: 64 << 30,
             header_bytes: 4 << 20,

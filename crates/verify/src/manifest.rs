@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::header::{Header, Tensor};
-use crate::json::present;
 use crate::{Blake3, FilePath, Kind, Limits, Rejection, RepoId, RepoType, Revision, Sha256};
 
 /// What a signer says about a policy: which files, of which commit, until when.
@@ -52,18 +51,10 @@ pub struct About {
     #[serde(rename = "type")]
     pub policy_type: String,
     /// The robot that it was made for.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub robot: Option<String>,
     /// A name for people.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
@@ -82,18 +73,10 @@ pub struct FileEntry {
     /// What it is for.
     pub kind: Kind,
     /// For safetensors: BLAKE3 of the first 8 + n bytes, length and header.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_blake3: Option<Blake3>,
     /// For safetensors: the tensors, ordered by `begin`, then `end`, then name.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Vec<TensorEntry>>,
 }
 
@@ -126,32 +109,16 @@ pub struct External {
     /// What the signer decided.
     pub decision: Decision,
     /// For `absent`: why it is not needed.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// For `pinned`: the repository.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<RepoId>,
     /// For `pinned`: the commit.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
     /// For `pinned`: its files.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<ExternalFile>>,
 }
 
@@ -229,6 +196,9 @@ impl Manifest {
         if self.expires <= self.issued {
             return Err(malformed("expires", "not after `issued`"));
         }
+        if self.files.is_empty() {
+            return Err(malformed("files", "an empty list is no policy"));
+        }
         if self.files.len() > limits.files {
             return Err(malformed(
                 "files",
@@ -239,9 +209,14 @@ impl Manifest {
         if !self.files.is_sorted_by(|a, b| a.path < b.path) {
             return Err(malformed("files", "not in path order"));
         }
+        self.policy.refuse_unprintable()?;
         self.files
             .iter()
             .try_for_each(|file| file.refuse_disorder(limits))?;
+        for code in &self.reviewed_code {
+            printable("reviewed_code", &code.reviewer)?;
+            printable("reviewed_code", &code.note)?;
+        }
         self.externals
             .iter()
             .try_for_each(External::refuse_disorder)
@@ -270,10 +245,32 @@ impl About {
     }
 }
 
+impl About {
+    fn refuse_unprintable(&self) -> Result<()> {
+        let texts = [
+            Some(&self.policy_type),
+            self.robot.as_ref(),
+            self.name.as_ref(),
+        ];
+        texts
+            .into_iter()
+            .flatten()
+            .try_for_each(|text| printable("policy", text))
+    }
+}
+
 impl FileEntry {
     fn refuse_disorder(&self, limits: &Limits) -> Result<()> {
-        if self.path.as_str() == crate::content::MANIFEST_FILE {
+        if self.path.as_str().split('/').next() == Some(crate::content::MANIFEST_FILE) {
             return Err(malformed(&self.path, "a manifest does not list itself"));
+        }
+        if self.kind == Kind::ReviewedCode {
+            let detail = "code that the trust policy does not let through";
+            return Err(Error::rejected(
+                Rejection::CodeUnreviewed,
+                &self.path,
+                detail,
+            ));
         }
         if Kind::of(&self.path) != Some(self.kind) {
             let detail = format!("listed as {}, which the name does not stand for", self.kind);
@@ -358,6 +355,10 @@ impl TensorEntry {
         }
     }
 
+    pub(crate) fn row(&self) -> (&str, Dtype, &[usize], u64, u64) {
+        (&self.name, self.dtype, &self.shape, self.begin, self.end)
+    }
+
     pub(crate) fn to_tensor(&self) -> Tensor {
         let Self {
             name,
@@ -379,6 +380,11 @@ impl TensorEntry {
 
 impl External {
     fn refuse_disorder(&self) -> Result<()> {
+        printable("externals", &self.field)?;
+        printable("externals", &self.name)?;
+        self.reason
+            .iter()
+            .try_for_each(|reason| printable("externals", reason))?;
         let pin = (&self.repo, &self.revision, &self.files);
         match (self.decision, &self.reason, pin) {
             (Decision::Absent, Some(_), (None, None, None)) => Ok(()),
@@ -421,6 +427,19 @@ pub(crate) fn refuse_collisions<'a>(paths: impl Iterator<Item = &'a FilePath>) -
                 "a file is also its directory",
             ));
         }
+    }
+    Ok(())
+}
+
+/// Text of a signer that ends in logs and on screens: bounded, nothing that a terminal obeys or
+/// that turns the order of what follows (Unicode's bidirectional controls).
+fn printable(field: &str, text: &str) -> Result<()> {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if text.len() > 1024 || text.chars().any(|c| c.is_control() || turns(c)) {
+        return Err(malformed(
+            field,
+            "text of more than 1,024 bytes, or with control characters",
+        ));
     }
     Ok(())
 }

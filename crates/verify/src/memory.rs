@@ -17,6 +17,7 @@ use std::os::unix::fs::FileExt;
 
 use memmap2::{Mmap, MmapOptions};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use rustix::io::Errno;
 
 /// Bytes held so that nobody can change them: dereferences to `[u8]`.
 #[derive(Debug)]
@@ -100,10 +101,12 @@ impl Sealed {
 impl Filling {
     /// An empty memfd of `len` zero bytes; pages are taken as they are filled.
     pub(crate) fn new(len: u64) -> io::Result<Self> {
-        let memfd = memfd_create(
-            "tensorgate",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-        )?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        // Never a program. Kernels before 6.3 do not know the flag.
+        let memfd = match memfd_create("tensorgate", flags | MemfdFlags::NOEXEC_SEAL) {
+            Err(Errno::INVAL) => memfd_create("tensorgate", flags),
+            made => made,
+        }?;
         let memfd = File::from(memfd);
         memfd.set_len(len)?;
         Ok(Self { memfd, len })
@@ -130,7 +133,7 @@ impl Filling {
             let rest = usize::try_from(self.len.saturating_sub(done)).unwrap_or(usize::MAX);
             match rustix::fs::sendfile(&self.memfd, file, Some(&mut done), rest) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -166,7 +169,7 @@ mod tests {
         let denied = |result: io::Result<()>| {
             assert_eq!(
                 result.unwrap_err().raw_os_error(),
-                Some(rustix::io::Errno::PERM.raw_os_error())
+                Some(Errno::PERM.raw_os_error())
             );
         };
         denied(memfd.write_all_at(b"W", 0));

@@ -49,7 +49,7 @@ pub enum RepoType {
 }
 
 /// Components of a path at the most; the deepest seen in published policies is 2.
-const DEPTH: usize = 16;
+pub(crate) const DEPTH: usize = 16;
 /// Bytes of a component at the most: what Linux file systems take (`NAME_MAX`).
 const COMPONENT_BYTES: usize = 255;
 

@@ -7,7 +7,7 @@ use crate::content::{MANIFEST_FILE, check_small, kind_of, name_refusal};
 use crate::error::{Error, Findings, Result};
 use crate::header::{Header, Tensor};
 use crate::manifest::{FileEntry, TensorEntry, refuse_collisions};
-use crate::{Blake3, Directory, FilePath, Hold, Kind, Limits, Rejection, Sha256};
+use crate::{Blake3, Directory, FilePath, Hold, Kind, Limits, Rejection, Sha256, Untrusted};
 
 /// Checks the content of every file and computes what a manifest says of it.
 ///
@@ -21,13 +21,10 @@ pub fn survey(directory: &Directory, limits: &Limits) -> Result<Vec<FileEntry>> 
     let mut paths = directory.list(limits, &mut findings)?;
     paths.retain(|path| path.as_str() != MANIFEST_FILE);
     findings.note(refuse_collisions(paths.iter()))?;
-    let surveyed: Vec<_> = paths
-        .par_iter()
-        .map(|path| describe(directory, path, limits))
-        .collect();
+    // One after another: each file uses all cores by itself, and only one is held in memory.
     let mut files = Vec::new();
-    for result in surveyed {
-        files.extend(findings.note(result)?);
+    for path in &paths {
+        files.extend(findings.note(describe(directory, path, limits))?);
     }
     if paths.is_empty() {
         findings.reject(
@@ -47,6 +44,9 @@ fn describe(directory: &Directory, path: &FilePath, limits: &Limits) -> Result<F
         .map_err(|error| Error::io(path, error))?;
     let kind = kind_of(path, &first_bytes)?;
     refuse_large(path, kind, untrusted.len(), limits)?;
+    if kind.is_tensors() {
+        refuse_bad_header(path, &untrusted, limits)?;
+    }
     let hold = untrusted
         .hold(kind)
         .map_err(|error| Error::io(path, error))?;
@@ -65,6 +65,23 @@ fn describe(directory: &Directory, path: &FilePath, limits: &Limits) -> Result<F
         check_small(path, kind, &hold)?;
     }
     Ok(entry)
+}
+
+/// Judges the header before gigabytes are copied for its sake.
+fn refuse_bad_header(path: &FilePath, untrusted: &Untrusted, limits: &Limits) -> Result<()> {
+    let read = |len| {
+        untrusted
+            .first_bytes(len)
+            .map_err(|error| Error::io(path, error))
+    };
+    let name = |bytes: &[u8], error| name_refusal(path, bytes, error);
+    let first_bytes = read(32)?;
+    let len =
+        Header::prefix_len(&first_bytes, limits).map_err(|error| name(&first_bytes, error))?;
+    let prefix = read(usize::try_from(len).unwrap_or(usize::MAX))?;
+    Header::parse(&prefix, untrusted.len(), limits)
+        .map(drop)
+        .map_err(|error| name(&prefix, error))
 }
 
 fn describe_tensors(entry: &mut FileEntry, hold: &Hold, limits: &Limits) -> Result<()> {

@@ -50,6 +50,8 @@ pub struct Context<'a> {
     pub history: Option<&'a dyn History>,
     /// The repository that is asked for, if one is.
     pub repo: Option<&'a RepoId>,
+    /// What kind of repository `repo` is: the id alone does not say.
+    pub repo_type: RepoType,
     /// The commit that is asked for, if one is.
     pub revision: Option<&'a Revision>,
 }
@@ -207,6 +209,7 @@ impl Context<'_> {
             now,
             history: None,
             repo: None,
+            repo_type: RepoType::Model,
             revision: None,
         }
     }
@@ -270,10 +273,13 @@ impl Context<'_> {
     }
 
     fn refuse_unexpected(&self, manifest: &Manifest) -> Result<()> {
-        if let Some(repo) = self.repo.filter(|repo| **repo != manifest.repo.id) {
+        let signed = (manifest.repo.repo_type, &manifest.repo.id);
+        if let Some(repo) = self.repo.filter(|repo| (self.repo_type, *repo) != signed) {
             let detail = format!(
-                "signed for {:?}, expected {:?}",
-                manifest.repo.id.as_str(),
+                "signed for the {} {:?}, expected the {} {:?}",
+                signed.0,
+                signed.1.as_str(),
+                self.repo_type,
                 repo.as_str()
             );
             return Err(Error::rejected(Rejection::RepoMismatch, "repo", detail));

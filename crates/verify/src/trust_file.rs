@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::io::Errno;
+use rustix::process::{Uid, geteuid};
 
 use crate::{TrustPolicy, TrustPolicyError};
 
@@ -17,8 +19,8 @@ impl TrustPolicy {
     /// `public_key_file` is relative to the trust policy's own directory.
     ///
     /// # Errors
-    /// Besides those of [`parse`](Self::parse): the file, or a key's, is unreadable or can be
-    /// written by its group or by everybody, who would then decide whom this robot trusts.
+    /// Besides those of [`parse`](Self::parse): the file, or a key's, is unreadable, a link, or
+    /// others could write it or its directory, and so decide whom this robot trusts.
     pub fn open(directory: impl AsFd, path: &Path) -> Result<Self, TrustPolicyError> {
         let directory = directory.as_fd();
         let text = read(directory, path).map_err(TrustPolicyError::File)?;
@@ -27,21 +29,29 @@ impl TrustPolicy {
     }
 }
 
+/// Opens the file's own directory first, so that both are judged and neither can be exchanged.
 fn read(directory: impl AsFd, path: &Path) -> io::Result<String> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = File::from(openat(directory, path, flags, Mode::empty())?);
-    let mode = Mode::from_raw_mode(fstat(&file)?.st_mode);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
+    let home = path.parent().filter(|home| !home.as_os_str().is_empty());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let home = openat(
+        directory,
+        home.unwrap_or_else(|| Path::new(".")),
+        flags,
+        Mode::empty(),
+    )?;
+    refuse_foreign(&fstat(&home)?, "the directory that it lies in")?;
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    // A link could lead to a place where others write.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let file = match openat(&home, name, flags, Mode::empty()) {
+        Err(Errno::LOOP) => return Err(refusal("it is a link: name the file itself")),
+        opened => File::from(opened?),
+    };
+    let stat = fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(refusal("it is not a regular file"));
     }
-    if mode.intersects(Mode::WGRP | Mode::WOTH) {
-        let why =
-            "its group or everybody may write it, and so decide whom to trust; try `chmod go-w`";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    }
+    refuse_foreign(&stat, "it")?;
     let mut text = String::new();
     file.take(MAX_BYTES.saturating_add(1))
         .read_to_string(&mut text)?;
@@ -52,4 +62,29 @@ fn read(directory: impl AsFd, path: &Path) -> io::Result<String> {
         ));
     }
     Ok(text)
+}
+
+/// Whoever can write the file, or put another in its place, decides whom this robot trusts. In a
+/// directory with the sticky bit, others cannot do the latter (unlink(2)).
+fn refuse_foreign(stat: &Stat, what: &str) -> io::Result<()> {
+    let owner = Uid::from_raw(stat.st_uid);
+    if !owner.is_root() && owner != geteuid() {
+        return Err(refusal(&format!(
+            "{what} belongs to another user, {}",
+            stat.st_uid
+        )));
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    let sticky =
+        FileType::from_raw_mode(stat.st_mode) == FileType::Directory && mode.contains(Mode::SVTX);
+    if mode.intersects(Mode::WGRP | Mode::WOTH) && !sticky {
+        return Err(refusal(&format!(
+            "{what} may be written by its group or by everybody; try `chmod go-w`"
+        )));
+    }
+    Ok(())
+}
+
+fn refusal(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }

@@ -93,8 +93,8 @@ impl Gate {
             index: message.fragment_index,
             data: &message.data,
         };
-        let at = Instant::now();
-        match self.receiver.fragment(&fragment, at) {
+        let (now, at) = (jiff::Timestamp::now(), Instant::now());
+        match self.receiver.fragment(&fragment, now, at) {
             Err(error) => say(&error.to_string()),
             Ok(Some(policy)) => report(&policy, at - self.announced),
             Ok(None) => {}

@@ -1,59 +1,13 @@
-//! From a Hub on loopback into quarantine, and with a signature out of it.
+//! From a Hub on loopback into quarantine.
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
-use tensorgate_testhub::{Fault, Place, Port, Repository, TestHub};
+use tensorgate_testhub::{Fault, Place, Repository};
 
+use crate::fixture::Fixture;
 use crate::support::{REVISION, Run, Workshop, weights};
-
-/// A Hub with `acme/walk`: the files at the first commit, the manifest of them at the second.
-struct Fixture {
-    workshop: Workshop,
-    hub: TestHub,
-    files: String,
-    signed: String,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let workshop = Workshop::new();
-        workshop.keygen("release");
-        workshop.trust(1, &["release"]);
-        workshop.policy("walk");
-        workshop.write("walk/run.exe", "MZ");
-        let walk = Repository::new("acme/walk").unwrap();
-        let walk = walk.commit_dir(workshop.path("walk")).unwrap();
-        let files = walk.commits()[0].clone();
-        workshop.remove("walk/run.exe");
-        workshop.sign(&["--revision", &files]).expect(0);
-        let walk = walk.commit_dir(workshop.path("walk")).unwrap();
-        let signed = walk.commits()[1].clone();
-        let hub = TestHub::start().unwrap();
-        hub.serve(walk);
-        Self {
-            workshop,
-            hub,
-            files,
-            signed,
-        }
-    }
-
-    fn fetch(&self, revision: &str, options: &[&str]) -> Run {
-        let target = format!("acme/walk@{revision}");
-        let usual = ["fetch", &target, "--endpoint", self.hub.endpoint()];
-        self.workshop.run(usual.iter().chain(options))
-    }
-
-    /// With the manifest from the Hub.
-    fn fetch_signed(&self, options: &[&str]) -> Run {
-        let manifest = format!("acme/walk@{}", self.signed);
-        let usual = ["--manifest", &manifest, "--trust", "trust.toml"];
-        self.fetch(&self.files, &[&usual, options].concat())
-    }
-}
 
 #[test]
 fn without_a_manifest_files_stay_in_quarantine() {
@@ -136,56 +90,6 @@ fn a_second_fetch_reads_again_and_asks_nobody() {
 }
 
 #[test]
-fn what_was_signed_is_verified_and_kept() {
-    let fixture = Fixture::new();
-    let run = fixture.fetch_signed(&[]);
-    run.expect(0)
-        .says("verified: ")
-        .says("signed by  \"release\", key ");
-    run.says("left out   run.exe: not in the manifest");
-    let path = Path::new(run.stdout.trim_end());
-    assert!(
-        path.starts_with(fixture.workshop.path("store/policies")),
-        "{path:?}"
-    );
-    fixture
-        .workshop
-        .run([
-            "verify".as_ref(),
-            path.as_os_str(),
-            "--trust".as_ref(),
-            "trust.toml".as_ref(),
-        ])
-        .expect(0);
-    let object = fixture.fetch_signed(&["--json"]).json();
-    assert_eq!(object["verdict"], "verified");
-    assert_eq!(object["path"], path.to_str().unwrap());
-    let manifest = object["evidence"]["manifest"].as_str().unwrap();
-    assert_eq!(path.file_name().unwrap(), manifest);
-    assert_eq!(object["evidence"]["signers"][0]["name"], "release");
-    assert_eq!(object["evidence"]["revision"], Value::Null);
-    assert_eq!(object["evidence"]["repo"]["revision"], fixture.files);
-}
-
-#[test]
-fn the_manifest_may_lie_on_this_machine() {
-    let fixture = Fixture::new();
-    let options = [
-        "--manifest",
-        "walk/policy.dsse.json",
-        "--trust",
-        "trust.toml",
-    ];
-    fixture
-        .fetch(&fixture.files, &options)
-        .expect(0)
-        .says("verified: ");
-    fixture
-        .fetch(&fixture.files, &[&options[..], &["--offline"]].concat())
-        .expect(0);
-}
-
-#[test]
 fn bytes_that_are_not_the_listed_ones_are_refused() {
     let fixture = Fixture::new();
     let path = || "model.safetensors".to_owned();
@@ -225,49 +129,6 @@ fn an_unsafe_name_refuses_the_whole_listing() {
     fixture
         .fetch(&fixture.files, &[])
         .rejected("file-name-unsafe", "../../x");
-}
-
-#[test]
-fn only_what_was_asked_for_is_signed_for() {
-    let fixture = Fixture::new();
-    let options = [
-        "--manifest",
-        "walk/policy.dsse.json",
-        "--trust",
-        "trust.toml",
-    ];
-    // The manifest is of the first commit.
-    fixture
-        .fetch(&fixture.signed, &options)
-        .rejected("revision-mismatch", "revision");
-    fixture.workshop.keygen("other");
-    fixture.workshop.trust(1, &["other"]);
-    fixture
-        .fetch(&fixture.files, &options)
-        .rejected("signature-invalid", "signatures");
-    assert_eq!(fixture.hub.requests().len(), 0);
-}
-
-#[test]
-fn an_older_release_is_not_fetched_again() {
-    let fixture = Fixture::new();
-    fixture.fetch_signed(&[]).expect(0);
-    let older = ["--sequence", "4", "--revision", &fixture.files, "--replace"];
-    fixture.workshop.sign(&older).expect(0);
-    let options = [
-        "--manifest",
-        "walk/policy.dsse.json",
-        "--trust",
-        "trust.toml",
-    ];
-    fixture
-        .fetch(&fixture.files, &options)
-        .rejected("manifest-rollback", "sequence");
-    // `verify` has the same memory.
-    fixture
-        .workshop
-        .verify(&[])
-        .rejected("manifest-rollback", "sequence");
 }
 
 #[test]
@@ -335,9 +196,31 @@ fn a_hub_that_is_down_is_no_verdict() {
     workshop
         .run(["fetch", &target, "--endpoint", "localhost:1"])
         .could_not_check("is not the address of a Hub");
+    let run = workshop.run(["fetch", &target, "--endpoint", "huggingface.co"]);
+    run.could_not_check("is not the address of a Hub");
+    run.says("https://huggingface.co");
     workshop
         .run(["fetch", &target, "--offline"])
         .could_not_check("the network is not to be used");
+}
+
+#[test]
+fn a_token_of_the_environment_goes_to_its_endpoint_only() {
+    let fixture = Fixture::new();
+    let private = Repository::new("acme/private").unwrap().gated("hf_right");
+    let private = private.commit_dir(fixture.workshop.path("walk")).unwrap();
+    let target = format!("acme/private@{}", private.commits()[0]);
+    fixture.hub.serve(private);
+    let command = || {
+        let mut command = fixture.workshop.command();
+        command.env("HF_TOKEN", "hf_right").args(["fetch", &target]);
+        command
+    };
+    let endpoint = fixture.hub.endpoint();
+    Run::of(command().args(["--endpoint", endpoint]))
+        .expect(2)
+        .says("gated");
+    Run::of(command().env("HF_ENDPOINT", endpoint)).expect(0);
 }
 
 #[test]
@@ -347,16 +230,23 @@ fn a_token_is_sent_and_never_shown() {
     let private = private.commit_dir(fixture.workshop.path("walk")).unwrap();
     let target = format!("acme/private@{}", private.commits()[0]);
     fixture.hub.serve(private);
-    fixture.workshop.write("right", "hf_right\n");
-    fixture.workshop.write("wrong", "hf_wrong\n");
+    fixture.workshop.secret("right", "hf_right\n");
+    fixture.workshop.secret("wrong", "hf_wrong\n");
     let usual = ["fetch", &target, "--endpoint", fixture.hub.endpoint()];
     let fetch = |options: &[&str]| fixture.workshop.run(usual.iter().chain(options));
     fetch(&[]).expect(2).says("gated");
     let run = fetch(&["--token-file", "wrong"]);
     run.expect(2).says("gated");
     assert!(!format!("{run:?}").contains("hf_"), "{run:?}");
-    fetch(&["--token-file", "missing"]).could_not_check("the token file missing cannot be read");
+    fetch(&["--token-file", "missing"])
+        .could_not_check("could not read the token \"missing\": No such file");
     fetch(&["--token-file", "right"]).expect(0);
+    fixture.workshop.chmod("right", 0o644);
+    fetch(&["--token-file", "right"]).could_not_check("others than its owner may open \"right\"");
+    fixture
+        .workshop
+        .secret("large", &"x".repeat((64 << 10) + 1));
+    fetch(&["--token-file", "large"]).could_not_check("\"large\" has more than 65536 bytes");
 }
 
 #[test]
@@ -372,44 +262,7 @@ fn the_store_can_be_elsewhere_and_must_be_private() {
     fixture
         .fetch(&fixture.files, &["--store", "/proc/store"])
         .could_not_check("could not make /proc/store");
-}
-
-#[test]
-fn a_manifest_needs_somebody_to_trust() {
-    let fixture = Fixture::new();
-    fixture
-        .fetch(&fixture.files, &["--manifest", "walk/policy.dsse.json"])
-        .could_not_check("--trust <FILE>");
-    fixture
-        .fetch(&fixture.files, &["--trust", "trust.toml"])
-        .could_not_check("--manifest <FILE|REPO@REV>");
-}
-
-#[test]
-fn the_transport_is_told_to_report_nothing() {
-    let fixture = Fixture::new();
-    let path = "model.safetensors".to_owned();
-    fixture.hub.inject(Fault::BodyStalled { path, after: 100 });
-    let target = format!("acme/walk@{}", fixture.files);
-    let mut child = fixture
-        .workshop
-        .command()
-        .args([
-            "fetch",
-            &target,
-            "--json",
-            "--endpoint",
-            fixture.hub.endpoint(),
-        ])
-        .spawn()
-        .unwrap();
-    // It has asked for the body by then, and waits for it.
-    while fixture.hub.requests_at(Port::Cdn).is_empty() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let environment = std::fs::read(format!("/proc/{}/environ", child.id())).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let mut variables = environment.split(|byte| *byte == 0);
-    assert!(variables.any(|variable| variable == b"HF_XET_TELEMETRY_ENABLED=0"));
+    let run = fixture.fetch(&fixture.files, &["--store", "/dev/null"]);
+    run.could_not_check("/dev/null");
+    run.says("hint: something that is no directory has this name");
 }

@@ -93,6 +93,13 @@ fn what_cannot_be_read_strictly_is_rejected() {
     inspect("short.safetensors").rejected("header-too-short", "short.safetensors");
     inspect("twice.safetensors").rejected("json-duplicate-key", "a");
     inspect("missing").could_not_check("No such file");
+    workshop.keygen("release");
+    workshop.trust(1, &["release"]);
+    for file in ["trust.toml", "release.key.pem", "release.pub.pem"] {
+        let run = inspect(file);
+        run.could_not_check("is neither a safetensors file nor a manifest");
+        run.says("hint: `inspect` shows safetensors files, manifests and directories");
+    }
     inspect("/dev/null").could_not_check("not a regular file");
 }
 
@@ -107,4 +114,32 @@ fn text_from_a_file_cannot_move_the_cursor() {
         let all = format!("{}{}", run.expect(0).stdout, run.stderr);
         assert!(!all.contains(['\u{1b}', '\u{202e}']), "{all:?}");
     }
+}
+
+#[test]
+fn json_is_plain_ascii() {
+    let workshop = Workshop::new();
+    let header = r#"{"__metadata__":{"note":"\u007f\u202e\u009b\u00e9\ud83d\ude00"},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+    workshop.write("model.safetensors", safetensors_of(header, &[0]));
+    let run = workshop.run(["inspect", "model.safetensors", "--json"]);
+    assert_eq!(run.json()["metadata"]["note"], "\u{7f}\u{202e}\u{9b}é😀");
+    let line = run.stdout.trim_end();
+    assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{line}");
+    let run = workshop.run(["inspect", "mi\u{202e}ssing", "--json"]);
+    assert!(run.expect(2).stdout.is_ascii(), "{run:?}");
+}
+
+#[test]
+fn sizes_that_do_not_add_up_are_no_trouble() {
+    // tmpfs has files as large as the system can count.
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    for name in ["a.json", "b.json", "c.json"] {
+        let file = std::fs::File::create(folder.path().join(name)).unwrap();
+        file.set_len(7 << 60).unwrap();
+    }
+    let workshop = Workshop::new();
+    let path = folder.path().to_str().unwrap();
+    let object = workshop.run(["inspect", path, "--json"]);
+    assert_eq!(object.expect(0).json()["bytes"], u64::MAX);
+    workshop.run(["inspect", path]).expect(0);
 }

@@ -66,11 +66,11 @@ fn an_encrypted_key_signs_with_its_passphrase_only() {
     workshop.policy("walk");
     workshop.trust(1, &["release"]);
     workshop.sign(&[]).could_not_check("it is encrypted");
-    secret(&workshop, "wrong", "battery staple\n");
+    workshop.secret("wrong", "battery staple\n");
     workshop
         .sign(&["--passphrase-file", "wrong"])
         .could_not_check("wrong passphrase");
-    secret(&workshop, "empty", "\ncorrect horse\n");
+    workshop.secret("empty", "\ncorrect horse\n");
     workshop
         .sign(&["--passphrase-file", "empty"])
         .could_not_check("is empty");
@@ -106,7 +106,7 @@ fn keys_made_by_openssl_are_taken() {
         "-out",
         "scrypt.key.pem",
     ]);
-    secret(&workshop, "passphrase", "correct horse");
+    workshop.secret("passphrase", "correct horse");
     for key in ["plain", "pbkdf2", "scrypt"] {
         let file = format!("{key}.key.pem");
         workshop.chmod(&file, 0o600);
@@ -217,7 +217,7 @@ fn json_names_the_files_and_no_secret() {
 #[test]
 fn a_name_is_needed() {
     let workshop = Workshop::new();
-    for name in ["", "keys/"] {
+    for name in ["", "keys/", ".", "..", "keys/.."] {
         workshop
             .run(["keygen", "--out", name])
             .could_not_check("names no file");
@@ -234,7 +234,7 @@ fn two_keys_differ() {
 
 fn encrypted() -> Workshop {
     let workshop = Workshop::new();
-    secret(&workshop, "passphrase", "correct horse\nnot this line\n");
+    workshop.secret("passphrase", "correct horse\nnot this line\n");
     workshop
         .run([
             "keygen",
@@ -245,9 +245,4 @@ fn encrypted() -> Workshop {
         ])
         .expect(0);
     workshop
-}
-
-fn secret(workshop: &Workshop, name: &str, text: &str) {
-    workshop.write(name, text);
-    workshop.chmod(name, 0o600);
 }

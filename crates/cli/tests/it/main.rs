@@ -3,9 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod fetch;
+mod fetch_signed;
+mod fixture;
 mod help;
 mod inspect;
 mod keygen;
+mod memory;
+mod place;
 mod sign;
 mod support;
+mod trust;
 mod verify;

@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,6 +59,12 @@ impl Workshop {
 
     pub(crate) fn remove(&self, name: &str) {
         fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// A file that its owner alone may open.
+    pub(crate) fn secret(&self, name: &str, text: &str) {
+        self.write(name, text);
+        self.chmod(name, 0o600);
     }
 
     pub(crate) fn chmod(&self, name: &str, mode: u32) {
@@ -132,6 +139,36 @@ impl Workshop {
             .env("HOME", self.folder.path())
             .env("TENSORGATE_STORE", self.path("store"));
         command
+    }
+
+    /// Runs `command`, and once it waits to remember the release that it has found good, remembers a
+    /// newer one.
+    pub(crate) fn overtaken(&self, command: &mut Command) -> Run {
+        let lock = fs::File::create(self.path("store/state/lock")).unwrap();
+        lock.lock().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = String::new();
+        while !stderr.contains("; waiting for it") {
+            assert_ne!(told.read_line(&mut stderr).unwrap(), 0, "{stderr}");
+        }
+        let newer = format!(
+            r#"{{"type":"model","repo":"acme/walk","sequence":9,"manifest":"{}"}}"#,
+            "0".repeat(64)
+        );
+        self.write("store/state/rollback/model--acme--walk.json", newer);
+        lock.unlock().unwrap();
+        told.read_to_string(&mut stderr).unwrap();
+        let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+        Run {
+            status: status.code().unwrap(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr,
+        }
     }
 
     /// `openssl`, here; it must succeed.

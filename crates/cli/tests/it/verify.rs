@@ -210,16 +210,6 @@ fn every_rejection_is_listed_and_the_hint_once() {
 }
 
 #[test]
-fn another_key_is_not_trusted() {
-    let workshop = Workshop::signed();
-    workshop.keygen("other");
-    workshop.trust(1, &["other"]);
-    workshop
-        .verify(&[])
-        .rejected("signature-invalid", "signatures");
-}
-
-#[test]
 fn a_changed_manifest_has_no_good_signature() {
     let workshop = Workshop::signed();
     let text = String::from_utf8(workshop.read("walk/policy.dsse.json")).unwrap();
@@ -248,37 +238,10 @@ fn a_changed_manifest_has_no_good_signature() {
         let run = workshop.verify(&[]);
         run.expect(1).says(&format!("rejected: {code}: "));
     }
-    workshop.write("walk/policy.dsse.json", vec![b' '; (16 << 20) + 1]);
+    workshop.write("walk/policy.dsse.json", vec![b' '; (32 << 20) + 1]);
     workshop
         .verify(&[])
         .rejected("manifest-too-large", "envelope");
-}
-
-#[test]
-fn two_keys_must_have_signed() {
-    let workshop = Workshop::signed();
-    workshop.keygen("second");
-    workshop.trust(2, &["release", "second"]);
-    workshop
-        .verify(&[])
-        .rejected("threshold-not-met", "signatures");
-    workshop.sign_as("second", &[]).expect(0);
-    let signers = workshop.verify(&["--json"]).json()["evidence"]["signers"].clone();
-    assert_eq!(signers.as_array().unwrap().len(), 2);
-}
-
-#[test]
-fn signatures_that_do_not_count_are_told() {
-    let workshop = Workshop::signed();
-    workshop.keygen("stranger");
-    workshop.sign_as("stranger", &[]).expect(0);
-    let run = workshop.verify(&[]);
-    run.expect(0)
-        .says("note: 1 more signature, by no trusted key or wrong, did not count");
-    assert_eq!(
-        workshop.verify(&["--json"]).json()["evidence"]["ignored_signatures"],
-        1
-    );
 }
 
 #[test]
@@ -319,154 +282,6 @@ fn time_decides() {
     workshop
         .verify(&["--now", "tomorrow"])
         .could_not_check("an instant has date, time and zone");
-}
-
-#[test]
-fn an_older_release_does_not_come_back() {
-    let workshop = Workshop::signed();
-    workshop.verify(&[]).expect(0);
-    workshop.verify(&[]).expect(0);
-    workshop.sign(&["--sequence", "4", "--replace"]).expect(0);
-    workshop
-        .verify(&[])
-        .rejected("manifest-rollback", "sequence");
-    // The same number with other content is no better.
-    workshop.write("walk/README.md", "# other\n");
-    workshop.sign(&["--replace"]).expect(0);
-    workshop
-        .verify(&[])
-        .rejected("manifest-rollback", "sequence");
-    workshop.sign(&["--sequence", "6", "--replace"]).expect(0);
-    workshop.verify(&[]).expect(0);
-    // Another place remembers for itself.
-    workshop.sign(&["--sequence", "2", "--replace"]).expect(0);
-    workshop
-        .verify(&[])
-        .rejected("manifest-rollback", "sequence");
-    workshop.verify(&["--state", "other"]).expect(0);
-}
-
-#[test]
-fn only_what_was_verified_in_full_is_remembered() {
-    let workshop = Workshop::signed();
-    workshop.sign(&["--sequence", "9", "--replace"]).expect(0);
-    workshop.flip("walk/README.md", 0);
-    workshop
-        .verify(&[])
-        .rejected("digest-mismatch", "README.md");
-    workshop.flip("walk/README.md", 0);
-    // Nor what only counts at another time.
-    workshop
-        .verify(&["--now", "2098-01-01T00:00:00Z"])
-        .expect(0);
-    workshop.sign(&["--sequence", "5", "--replace"]).expect(0);
-    workshop.verify(&[]).expect(0);
-}
-
-#[test]
-fn a_damaged_or_lost_memory_is_no_verdict() {
-    let workshop = Workshop::signed();
-    workshop.verify(&["--state", "state"]).expect(0);
-    let record = "state/rollback/model--acme--walk.json";
-    let before = workshop.read(record);
-    for bytes in ["", "{}", "{\"sequence\":1}"] {
-        workshop.write(record, bytes);
-        let run = workshop.verify(&["--state", "state"]);
-        run.could_not_check("is damaged");
-        run.says("hint: ");
-    }
-    workshop.remove(record);
-    workshop
-        .verify(&["--state", "state"])
-        .could_not_check("is lost");
-    let object = workshop.verify(&["--state", "state", "--json"]);
-    assert_eq!(object.expect(2).json()["subject"], record);
-    workshop.write(record, before);
-    workshop.verify(&["--state", "state"]).expect(0);
-    workshop.chmod("state", 0o777);
-    workshop
-        .verify(&["--state", "state"])
-        .could_not_check("could be changed by others");
-}
-
-#[test]
-fn where_nothing_may_be_remembered_the_verdict_stands() {
-    let workshop = Workshop::signed();
-    // sysfs takes no directories from anybody, root included.
-    let run = workshop.verify(&["--state", "/sys/tensorgate"]);
-    run.expect(0)
-        .says("note: not remembered, so a later rollback will not be noticed here");
-    let object = workshop
-        .verify(&["--state", "/sys/tensorgate", "--json"])
-        .json();
-    assert_eq!(object["verdict"], "verified");
-    assert_eq!(object["notices"].as_array().unwrap().len(), 1);
-    // Where something is, or it fails for another reason, there may be a memory.
-    for place in ["/sys/kernel", "/proc/tensorgate"] {
-        workshop
-            .verify(&["--state", place])
-            .could_not_check("could not make");
-    }
-}
-
-#[test]
-fn a_trust_policy_that_others_can_write_is_not_used() {
-    let workshop = Workshop::signed();
-    for mode in [0o666, 0o664, 0o646] {
-        workshop.chmod("trust.toml", mode);
-        let run = workshop.verify(&[]);
-        run.could_not_check("the trust policy \"trust.toml\" cannot be used");
-        run.says("chmod go-w");
-    }
-    workshop.chmod("trust.toml", 0o644);
-    workshop.chmod("release.pub.pem", 0o666);
-    workshop
-        .verify(&[])
-        .could_not_check("the key file \"release.pub.pem\"");
-}
-
-#[test]
-fn a_malformed_trust_policy_is_shown_with_its_line() {
-    let workshop = Workshop::signed();
-    let cases = [
-        ("threshold = 1\ntreshold = 2\n", "line 2"),
-        ("threshold = 1\n[[keys]\n", "line 2"),
-        (
-            "threshold = 1\n[[keys]]\nname = \"a\"\nrepos = [\"x\"]\n",
-            "line 4",
-        ),
-        ("", "missing field `threshold`"),
-        ("threshold = 0\n", "a threshold of 0 would trust everybody"),
-        (
-            "threshold = 1\n",
-            "a threshold of 1 cannot be met by 0 keys",
-        ),
-        (
-            "threshold = 1\n[[keys]]\nname = \"a\"\n",
-            "give one of `public_key` and `public_key_file`",
-        ),
-        (
-            "threshold = 1\n[[keys]]\nname = \"a\"\npublic_key = \"x\"\n",
-            "not an ed25519 public key in PEM",
-        ),
-        (
-            "threshold = 1\n[[keys]]\nname = \"a\"\npublic_key_file = \"x\"\n",
-            "the key file \"x\": No such file",
-        ),
-    ];
-    for (text, why) in cases {
-        workshop.write("trust.toml", text);
-        let run = workshop.verify(&[]);
-        run.could_not_check(why);
-        run.says("\nhint: ");
-        let object = workshop.verify(&["--json"]);
-        let object = object.expect(2).json();
-        assert_eq!(
-            (&object["verdict"], &object["code"]),
-            (&"error".into(), &"could-not-check".into())
-        );
-        assert!(object["detail"].as_str().unwrap().contains(why));
-    }
 }
 
 #[test]

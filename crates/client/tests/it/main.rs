@@ -4,5 +4,6 @@
 mod props;
 mod receive;
 mod refusals;
+mod replays;
 mod states;
 mod support;

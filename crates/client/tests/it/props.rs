@@ -26,7 +26,7 @@ proptest! {
     fn any_order_and_repetition_gives_the_identical_policy(arrivals in arrivals()) {
         let (mut receiver, at) = (receiver(), Instant::now());
         receiver.announce(GATE.announcement(), now(), at).unwrap();
-        let mut arrived = |index: &usize| receiver.fragment(&GATE.fragment(*index), at).unwrap();
+        let mut arrived = |index: &usize| receiver.fragment(&GATE.fragment(*index), now(), at).unwrap();
         let policies: Vec<_> = arrivals.iter().filter_map(&mut arrived).collect();
         prop_assert_eq!(policies.len(), 1);
         prop_assert_eq!(bytes(&policies[0]), bytes(&GATE.policy));
@@ -40,7 +40,7 @@ proptest! {
         let mut data = genuine.data.to_vec();
         data[byte.index(genuine.data.len())] ^= 1_u8 << bit;
         let flipped = Fragment { data: &data, ..genuine };
-        prop_assert_eq!(refusal(receiver.fragment(&flipped, at)), Rejection::DigestMismatch);
+        prop_assert_eq!(refusal(receiver.fragment(&flipped, now(), at)), Rejection::DigestMismatch);
         prop_assert_eq!(receiver.missing().count(), GATE.count());
         prop_assert_eq!(receiver.state(at), State::Receiving);
     }

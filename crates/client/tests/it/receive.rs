@@ -23,7 +23,12 @@ fn a_policy_arrives_whole_and_sealed() {
 #[test]
 fn fragments_before_the_announcement_are_ignored() {
     let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
-    assert!(receiver.fragment(&gate.fragment(0), at).unwrap().is_none());
+    assert!(
+        receiver
+            .fragment(&gate.fragment(0), now(), at)
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(receiver.state(at), State::NoPolicy);
     gate.send(&mut receiver, at);
 }
@@ -32,7 +37,12 @@ fn fragments_before_the_announcement_are_ignored() {
 fn fragments_after_completion_are_ignored() {
     let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
     gate.send(&mut receiver, at);
-    assert!(receiver.fragment(&gate.fragment(0), at).unwrap().is_none());
+    assert!(
+        receiver
+            .fragment(&gate.fragment(0), now(), at)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -44,7 +54,7 @@ fn reordered_and_repeated_fragments_complete_it_once() {
         for _ in 0..2 {
             assert!(
                 receiver
-                    .fragment(&gate.fragment(index), at)
+                    .fragment(&gate.fragment(index), now(), at)
                     .unwrap()
                     .is_none()
             );
@@ -52,7 +62,10 @@ fn reordered_and_repeated_fragments_complete_it_once() {
     }
     assert_eq!(receiver.missing().collect::<Vec<_>>(), [0]);
     assert_eq!(receiver.state(at), State::Receiving);
-    let policy = receiver.fragment(&gate.fragment(0), at).unwrap().unwrap();
+    let policy = receiver
+        .fragment(&gate.fragment(0), now(), at)
+        .unwrap()
+        .unwrap();
     assert_eq!(bytes(&policy), bytes(&gate.policy));
     assert_eq!(receiver.missing().count(), 0);
 }
@@ -69,7 +82,7 @@ fn corrupted_fragments_are_refused_and_the_genuine_ones_still_count() {
         ..genuine
     };
     assert_eq!(
-        refusal(receiver.fragment(&corrupted, at)),
+        refusal(receiver.fragment(&corrupted, now(), at)),
         Rejection::DigestMismatch
     );
     let short = Fragment {
@@ -77,7 +90,7 @@ fn corrupted_fragments_are_refused_and_the_genuine_ones_still_count() {
         ..genuine
     };
     assert_eq!(
-        refusal(receiver.fragment(&short, at)),
+        refusal(receiver.fragment(&short, now(), at)),
         Rejection::SizeMismatch
     );
     let swapped = Fragment {
@@ -85,7 +98,7 @@ fn corrupted_fragments_are_refused_and_the_genuine_ones_still_count() {
         ..genuine
     };
     assert_eq!(
-        refusal(receiver.fragment(&swapped, at)),
+        refusal(receiver.fragment(&swapped, now(), at)),
         Rejection::DigestMismatch
     );
     let beyond = Fragment {
@@ -93,34 +106,34 @@ fn corrupted_fragments_are_refused_and_the_genuine_ones_still_count() {
         ..genuine
     };
     assert_eq!(
-        refusal(receiver.fragment(&beyond, at)),
+        refusal(receiver.fragment(&beyond, now(), at)),
         Rejection::FileUnexpected
     );
     assert_eq!(receiver.missing().count(), gate.count());
     for index in 0..gate.count() {
-        receiver.fragment(&gate.fragment(index), at).unwrap();
+        receiver.fragment(&gate.fragment(index), now(), at).unwrap();
     }
     assert_eq!(bytes(receiver.policy().unwrap()), bytes(&gate.policy));
 }
 
 #[test]
-fn fragments_of_other_sessions_and_epochs_are_ignored() {
+fn fragments_of_another_announcement_are_ignored() {
     let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
     receiver.announce(gate.announcement(), now(), at).unwrap();
-    for index in 0..gate.count() {
-        let fragment = gate.fragment(index);
-        let foreign = Fragment {
-            session: [9; 16],
-            ..fragment
-        };
-        assert!(receiver.fragment(&foreign, at).unwrap().is_none());
-        let later = Fragment {
-            epoch: 2,
-            ..fragment
-        };
-        assert!(receiver.fragment(&later, at).unwrap().is_none());
+    let other = Gate::new(6).at(1, 2);
+    for index in 0..other.count() {
+        let fragment = other.fragment(index);
+        assert!(receiver.fragment(&fragment, now(), at).unwrap().is_none());
     }
     assert_eq!(receiver.missing().count(), gate.count());
+}
+
+#[test]
+fn fragments_prove_themselves_under_whatever_announcement() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    let policy = gate.at(9, 9).complete(&mut receiver, at);
+    assert_eq!(policy.evidence().sequence, 5);
 }
 
 #[test]
@@ -130,10 +143,13 @@ fn the_running_policy_stays_until_the_next_is_proven() {
     let held = old.send(&mut receiver, at);
     receiver.announce(new.announcement(), now(), at).unwrap();
     for index in 1..new.count() {
-        receiver.fragment(&new.fragment(index), at).unwrap();
+        receiver.fragment(&new.fragment(index), now(), at).unwrap();
         assert_eq!(receiver.policy().unwrap().evidence().sequence, 5);
     }
-    let swapped = receiver.fragment(&new.fragment(0), at).unwrap().unwrap();
+    let swapped = receiver
+        .fragment(&new.fragment(0), now(), at)
+        .unwrap()
+        .unwrap();
     assert_eq!(receiver.policy().unwrap().evidence().sequence, 6);
     assert_eq!(bytes(&swapped), bytes(&new.policy));
     assert_eq!(
@@ -150,14 +166,19 @@ fn a_later_announcement_takes_the_place_of_one_that_is_incomplete() {
     receiver.announce(first.announcement(), now(), at).unwrap();
     let policy = second.send(&mut receiver, at);
     assert_eq!(policy.evidence().sequence, 6);
-    assert!(receiver.fragment(&first.fragment(0), at).unwrap().is_none());
+    assert!(
+        receiver
+            .fragment(&first.fragment(0), now(), at)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
 fn a_known_announcement_changes_nothing() {
     let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
     receiver.announce(gate.announcement(), now(), at).unwrap();
-    receiver.fragment(&gate.fragment(0), at).unwrap();
+    receiver.fragment(&gate.fragment(0), now(), at).unwrap();
     receiver.announce(gate.announcement(), now(), at).unwrap();
     assert_eq!(
         receiver.missing().count(),
@@ -187,6 +208,20 @@ fn a_restarted_gate_with_the_same_manifest_needs_no_transfer() {
     );
     receiver.status(&restarted.heartbeat(1), late);
     assert_eq!(receiver.state(late), State::Active);
+}
+
+#[test]
+fn what_expires_during_the_transfer_is_given_up() {
+    let (mut receiver, at) = (receiver(), Instant::now());
+    let (old, new) = (Gate::new(5), Gate::new(6).at(1, 2));
+    old.send(&mut receiver, at);
+    receiver.announce(new.announcement(), now(), at).unwrap();
+    let expired = instant("2027-11-01T00:00:00Z");
+    let results = (0..new.count()).map(|i| receiver.fragment(&new.fragment(i), expired, at));
+    let last = results.last().unwrap();
+    assert_eq!(refusal(last), Rejection::ManifestExpired);
+    assert_eq!(receiver.receiving(), None);
+    assert_eq!(receiver.active(at).unwrap().evidence().sequence, 5);
 }
 
 #[test]

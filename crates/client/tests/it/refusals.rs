@@ -1,10 +1,11 @@
 //! Announcements that are refused, each for its own reason, and change nothing.
 
+use std::io;
 use std::time::Instant;
 
 use crate::support::*;
 use tensorgate_client::*;
-use tensorgate_verify::Rejection;
+use tensorgate_verify::{Accepted, History, Limits, Rejection, RepoId, RepoType};
 
 /// What `announcement` is refused for, by a receiver that runs release 5 of the gate's session 1.
 #[track_caller]
@@ -67,9 +68,38 @@ fn an_older_release_of_each_repository_that_ran() {
 }
 
 #[test]
-fn an_older_epoch_of_the_session() {
-    let old = Gate::new(6).at(1, 1);
-    assert_eq!(refused(old.announcement()), Rejection::ManifestRollback);
+fn an_older_release_than_an_earlier_run_recorded() {
+    let (recorded, at) = (Gate::new(5), Instant::now());
+    let evidence = recorded.policy.evidence();
+    let record = Recorded(Some(Accepted::new(evidence.sequence, evidence.manifest)));
+    let mut receiver = receiver().with_history(Box::new(record));
+    let older = receiver.announce(Gate::new(4).announcement(), now(), at);
+    assert_eq!(refusal(older), Rejection::ManifestRollback);
+    recorded.send(&mut receiver, at);
+
+    Gate::new(7).at(1, 2).send(&mut receiver, at);
+    let between = receiver.announce(Gate::new(6).at(1, 3).announcement(), now(), at);
+    assert_eq!(refusal(between), Rejection::ManifestRollback);
+}
+
+#[test]
+fn anything_while_the_record_cannot_be_read() {
+    let mut receiver = receiver().with_history(Box::new(Recorded(None)));
+    let result = receiver.announce(Gate::new(5).announcement(), now(), Instant::now());
+    let error = result.unwrap_err();
+    assert_eq!(error.rejection(), None, "it is no verdict on the manifest");
+    assert_eq!(error.detail(), "the record is lost");
+}
+
+/// The release that an earlier run accepted, or `None` where the record of it is damaged.
+#[derive(Debug)]
+struct Recorded(Option<Accepted>);
+
+impl History for Recorded {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        let lost = || io::Error::other("the record is lost");
+        self.0.map(Some).ok_or_else(lost)
+    }
 }
 
 #[test]
@@ -108,8 +138,9 @@ fn a_policy_beyond_the_bound() {
 
 #[test]
 fn an_envelope_beyond_the_bound() {
+    let bound = Limits::default().manifest_bytes as usize;
     let huge = Announcement {
-        envelope: vec![b' '; (16 << 20) + 1],
+        envelope: vec![b' '; bound + 1],
         ..Gate::new(6).at(2, 1).announcement()
     };
     assert_eq!(refused(huge), Rejection::ManifestTooLarge);

@@ -40,7 +40,7 @@ fn heartbeats_that_arrive_during_the_transfer_count() {
     receiver.announce(gate.announcement(), now(), at).unwrap();
     receiver.status(&gate.heartbeat(1), at);
     for index in 0..gate.count() {
-        receiver.fragment(&gate.fragment(index), at).unwrap();
+        receiver.fragment(&gate.fragment(index), now(), at).unwrap();
     }
     assert_eq!(receiver.state(at + LEASE - MOMENT), State::Active);
     assert_eq!(receiver.state(at + LEASE), State::Stale);
@@ -105,13 +105,18 @@ fn withdrawal_is_immediate_and_can_be_taken_back() {
         State::Stale,
         "a stop counts though it comes late"
     );
-    receiver.status(&gate.heartbeat(2), at);
+    receiver.status(&gate.heartbeat(4), at);
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    receiver.status(&gate.heartbeat(5), at);
     assert_eq!(
         receiver.state(at),
         State::Stale,
-        "an older heartbeat does not undo it"
+        "no heartbeat of this announcement undoes it"
     );
-    receiver.status(&gate.heartbeat(4), at);
+    let again = gate.at(1, 2);
+    receiver.announce(again.announcement(), now(), at).unwrap();
+    assert_eq!(receiver.state(at), State::Stale);
+    receiver.status(&again.heartbeat(6), at);
     assert_eq!(receiver.state(at), State::Active);
 }
 
@@ -119,12 +124,45 @@ fn withdrawal_is_immediate_and_can_be_taken_back() {
 fn every_state_but_ready_stops() {
     let (gate, mut receiver, at) = running();
     let others = (0..=u8::MAX).filter(|state| ![Status::READY, Status::REVOKED].contains(state));
-    for (sequence, state) in (1..).step_by(2).zip(others) {
-        receiver.status(&gate.status(sequence, state), at);
-        assert_eq!(receiver.state(at), State::Stale, "state {state}");
-        receiver.status(&gate.heartbeat(sequence + 1), at);
+    for (epoch, state) in (2..).zip(others) {
+        receiver.announce(gate.replay(1, epoch), now(), at).unwrap();
+        let (ready, other) = (gate.heartbeat(1), gate.status(2, state));
+        receiver.status(&Status { epoch, ..ready }, at);
         assert_eq!(receiver.state(at), State::Active);
+        receiver.status(&Status { epoch, ..other }, at);
+        assert_eq!(receiver.state(at), State::Stale, "state {state}");
     }
+}
+
+/// A gate says `STATE_LOADING`, of no announcement, until all fragments are published.
+fn loading(gate: &Gate, sequence: u64) -> Status {
+    Status {
+        epoch: 0,
+        manifest_digest: [0; 32],
+        ..gate.status(sequence, 2)
+    }
+}
+
+#[test]
+fn a_gate_that_is_still_loading_stops_it_for_as_long() {
+    let (gate, mut receiver, at) = running();
+    receiver.status(&loading(&gate, 2), at);
+    assert_eq!(receiver.state(at), State::Stale);
+    receiver.status(&gate.heartbeat(1), at);
+    assert_eq!(receiver.state(at), State::Stale, "an older heartbeat");
+    receiver.status(&gate.heartbeat(3), at);
+    assert_eq!(receiver.state(at), State::Active);
+}
+
+#[test]
+fn a_gate_that_is_still_publishing_has_withdrawn_nothing() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    receiver.status(&loading(&gate, 1), at);
+    gate.complete(&mut receiver, at);
+    assert_eq!(receiver.state(at), State::Stale);
+    receiver.status(&gate.heartbeat(2), at);
+    assert_eq!(receiver.state(at), State::Active);
 }
 
 #[test]
@@ -133,7 +171,7 @@ fn withdrawn_while_it_was_received_it_does_not_start() {
     receiver.announce(gate.announcement(), now(), at).unwrap();
     receiver.status(&gate.status(1, Status::WITHDRAWN), at);
     for index in 0..gate.count() {
-        receiver.fragment(&gate.fragment(index), at).unwrap();
+        receiver.fragment(&gate.fragment(index), now(), at).unwrap();
     }
     assert_eq!(receiver.state(at), State::Stale);
 }
@@ -175,28 +213,72 @@ fn a_revocation_before_and_during_the_transfer_counts() {
     meanwhile.announce(gate.announcement(), now(), at).unwrap();
     meanwhile.status(&gate.status(1, Status::REVOKED), at);
     assert_eq!(meanwhile.state(at), State::NoPolicy);
-    assert!(meanwhile.fragment(&gate.fragment(0), at).unwrap().is_none());
+    assert!(
+        meanwhile
+            .fragment(&gate.fragment(0), now(), at)
+            .unwrap()
+            .is_none()
+    );
+}
+
+/// Revokes manifests that nobody has seen, more than are remembered.
+fn flood(receiver: &mut Receiver, at: Instant) {
+    for forged in 0..5000_u32 {
+        let mut status = Status {
+            state: Status::REVOKED,
+            ..Status::default()
+        };
+        status.manifest_digest[..4].copy_from_slice(&forged.to_le_bytes());
+        receiver.status(&status, at);
+    }
 }
 
 #[test]
-fn a_flood_of_revocations_takes_no_memory_and_hides_no_genuine_one() {
+fn a_flood_of_revocations_hides_none_of_what_is_in_hand() {
     let (gate, mut receiver, at) = running();
-    for forged in 0..5000_u32 {
-        let mut manifest_digest = [0; 32];
-        manifest_digest[..4].copy_from_slice(&forged.to_le_bytes());
-        let session = [9; 16];
-        receiver.status(
-            &Status {
-                session,
-                manifest_digest,
-                ..gate.status(1, Status::REVOKED)
-            },
-            at,
-        );
-    }
+    flood(&mut receiver, at);
     assert_eq!(receiver.state(at), State::Active);
     receiver.status(&gate.status(1, Status::REVOKED), at);
+    flood(&mut receiver, at);
     assert_eq!(receiver.state(at), State::Revoked);
+}
+
+#[test]
+fn a_flood_of_revocations_does_not_crowd_out_the_next() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    flood(&mut receiver, at);
+    receiver.status(&gate.status(1, Status::REVOKED), at);
+    let result = receiver.announce(gate.announcement(), now(), at);
+    assert_eq!(refusal(result), Rejection::ManifestRevoked);
+}
+
+#[test]
+fn a_revocation_that_is_repeated_outlasts_a_flood() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    for sequence in 1..5 {
+        receiver.status(&gate.status(sequence, Status::REVOKED), at);
+        for forged in 0..1000_u16 {
+            let mut status = gate.status(sequence, Status::REVOKED);
+            status.manifest_digest = [sequence as u8; 32];
+            status.manifest_digest[..2].copy_from_slice(&forged.to_le_bytes());
+            receiver.status(&status, at);
+        }
+    }
+    let result = receiver.announce(gate.announcement(), now(), at);
+    assert_eq!(refusal(result), Rejection::ManifestRevoked);
+}
+
+#[test]
+fn a_snapshot_runs_out_like_the_receiver_that_it_was_taken_of() {
+    assert_eq!(receiver().snapshot().state(Instant::now()), State::NoPolicy);
+    let (gate, mut receiver, at) = running();
+    let snapshot = receiver.snapshot();
+    receiver.status(&gate.status(1, Status::WITHDRAWN), at);
+    assert_eq!(snapshot.state(at), State::Active);
+    assert!(snapshot.active(at).is_some());
+    assert_eq!(snapshot.state(at + DEFAULT_LEASE), State::Stale);
+    assert!(snapshot.active(at + DEFAULT_LEASE).is_none());
+    assert_eq!(receiver.snapshot().state(at), State::Stale);
 }
 
 #[test]

@@ -78,6 +78,12 @@ impl Gate {
         }
     }
 
+    pub(crate) fn cut_into(self, fragment_size: u32) -> Self {
+        let size = FragmentSize::new(fragment_size).unwrap();
+        let cut = Cut::new(self.policy.manifest(), size);
+        Self { cut, ..self }
+    }
+
     pub(crate) fn announcement(&self) -> Announcement {
         let head = |file: &tensorgate_verify::File| {
             let len = file
@@ -97,6 +103,15 @@ impl Gate {
                 .iter()
                 .flat_map(|digest| *digest.as_bytes())
                 .collect(),
+        }
+    }
+
+    /// Its announcement, as anybody can send it again: session and epoch are not signed.
+    pub(crate) fn replay(&self, session: u8, epoch: u64) -> Announcement {
+        Announcement {
+            session: [session; 16],
+            epoch,
+            ..self.announcement()
         }
     }
 
@@ -140,7 +155,12 @@ impl Gate {
                 .unwrap()
                 .is_none()
         );
-        let arrived = |index| receiver.fragment(&self.fragment(index), at).unwrap();
+        self.complete(receiver, at)
+    }
+
+    /// Sends every fragment in order.
+    pub(crate) fn complete(&self, receiver: &mut Receiver, at: Instant) -> Arc<Verified<Policy>> {
+        let arrived = |index| receiver.fragment(&self.fragment(index), now(), at).unwrap();
         let policies: Vec<_> = (0..self.count()).filter_map(arrived).collect();
         let [policy] = policies.try_into().unwrap();
         policy

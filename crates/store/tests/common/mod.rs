@@ -13,7 +13,11 @@ pub(crate) const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 pub(crate) fn policy(folder: &Path, repo: &str, sequence: u64) -> Verified<Policy> {
     fs::create_dir_all(folder.join("tokenizer")).unwrap();
     fs::write(folder.join("config.json"), br#"{"type": "mlp"}"#).unwrap();
-    fs::write(folder.join("tokenizer/vocab.json"), format!("[{sequence}]")).unwrap();
+    fs::write(
+        folder.join("tokenizer/vocab.json"),
+        format!("{{\"step\": {sequence}}}"),
+    )
+    .unwrap();
     fs::write(folder.join("model.safetensors"), tensors(sequence)).unwrap();
     let limits = Limits::default();
     let directory = Directory::new(OwnedFd::from(fs::File::open(folder).unwrap()));

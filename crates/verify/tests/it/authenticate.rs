@@ -69,7 +69,7 @@ fn wrong_signatures_beside_good_ones_are_ignored_and_told() {
 #[test]
 fn signing_again_replaces_the_older_signature() {
     let mut signed = sign(&Fixture::new().manifest, &[1]);
-    signed.add_signature(&key(1));
+    signed.add_signature(&key(1), &Limits::default()).unwrap();
     assert_eq!(
         authenticate(&trust(1, &[1]), &signed)
             .unwrap()
@@ -84,18 +84,17 @@ fn every_changed_byte_of_the_payload_is_noticed() {
     let fixture = Fixture::new();
     let envelope = String::from_utf8(fixture.signed().to_bytes()).unwrap();
     let at = envelope.find("\"payload\": \"").unwrap() + "\"payload\": \"".len();
-    for offset in [0, 1, 40, 400] {
+    let end = at + envelope[at..].find('"').unwrap();
+    for offset in at..end {
         let mut bytes = envelope.clone().into_bytes();
-        bytes[at + offset] = if bytes[at + offset] == b'A' {
-            b'B'
-        } else {
-            b'A'
+        bytes[offset] = if bytes[offset] == b'A' { b'B' } else { b'A' };
+        // The last digit before padding has bits that must be zero.
+        let Ok(signed) = SignedManifest::parse(&bytes, &Limits::default()) else {
+            assert!(offset + 4 >= end);
+            continue;
         };
-        let signed = SignedManifest::parse(&bytes, &Limits::default()).unwrap();
-        assert_eq!(
-            refusal(authenticate(&trust(1, &[1]), &signed)),
-            Rejection::SignatureInvalid
-        );
+        let refused = refusal(authenticate(&trust(1, &[1]), &signed));
+        assert_eq!(refused, Rejection::SignatureInvalid, "digit {offset}");
     }
 }
 
@@ -124,17 +123,51 @@ fn envelopes_are_read_strictly() {
             Rejection::ManifestMalformed,
         ),
         (
-            good.replacen("\"keyid\": \"", "\"keyid\": null, \"a\": \"", 1),
+            good.replacen(&format!("\"{}\"", key(1).public().id()), "null", 1),
             Rejection::ManifestMalformed,
         ),
         (format!("{good}{{}}"), Rejection::ManifestMalformed),
+        (as_array(&good), Rejection::ManifestMalformed),
         (String::new(), Rejection::ManifestMalformed),
-        (" ".repeat((16 << 20) + 1), Rejection::ManifestTooLarge),
+        (" ".repeat((32 << 20) + 1), Rejection::ManifestTooLarge),
     ];
     for (text, expected) in cases {
         let found = refusal(SignedManifest::parse(text.as_bytes(), &Limits::default()));
         assert_eq!(found, expected, "{}", &text[..text.len().min(90)]);
     }
+}
+
+/// serde reads a struct from an array as well; a reader in another language does not.
+fn as_array(envelope: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(envelope).unwrap();
+    serde_json::json!([value["payloadType"], value["payload"], value["signatures"]]).to_string()
+}
+
+#[test]
+fn an_envelope_has_few_signatures() {
+    let mut signed = sign(&Fixture::new().manifest, &[1]);
+    for seed in 2..=16 {
+        signed
+            .add_signature(&key(seed), &Limits::default())
+            .unwrap();
+    }
+    let before = signed.to_bytes();
+    assert_eq!(
+        refusal(signed.add_signature(&key(17), &Limits::default())),
+        Rejection::ManifestMalformed
+    );
+    assert_eq!(signed.to_bytes(), before);
+}
+
+#[test]
+fn what_an_attacker_writes_does_not_flood_the_log() {
+    let text = format!("{{\"{}\": 1}}", "x".repeat(1 << 20));
+    let error = SignedManifest::parse(text.as_bytes(), &Limits::default()).unwrap_err();
+    assert!(
+        error.to_string().len() < 2_000,
+        "{} bytes",
+        error.to_string().len()
+    );
 }
 
 #[test]
@@ -183,6 +216,10 @@ fn time_and_sequence_decide_whether_it_still_counts() {
         refusal(expecting("acme/walk", &"f".repeat(40))),
         Rejection::RevisionMismatch
     );
+    let repo = "acme/walk".parse().unwrap();
+    let mut dataset = context();
+    (dataset.repo, dataset.repo_type) = (Some(&repo), RepoType::Dataset);
+    assert_eq!(refusal(judge(dataset)), Rejection::RepoMismatch);
 }
 
 #[derive(Debug)]
@@ -283,6 +320,22 @@ fn statements_of_other_types_are_not_manifests() {
     let payload = String::from_utf8(manifest.to_payload(&Limits::default()).unwrap()).unwrap();
     let cases = [
         (
+            payload.replacen("T00:00:00Z", "T00:00:00+00:00", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (
+            payload.replacen("\"kind\":\"config\"", "\"kind\":{\"config\":null}", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (
+            payload.replacen("\"dtype\":\"F32\"", "\"dtype\":{\"F32\":null}", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (
+            payload.replacen("\"type\":\"mlp\"", "\"type\":\"\\u001b[2J\"", 1),
+            Rejection::ManifestMalformed,
+        ),
+        (
             payload.replacen(
                 "urn:tensorgate:policy:v1",
                 "https://model_signing/signature/v1.0",
@@ -349,6 +402,26 @@ fn sign_payload(payload: &[u8]) -> SignedManifest {
         "signatures": [{"sig": base64.encode(signature)}],
     });
     SignedManifest::parse(envelope.to_string().as_bytes(), &Limits::default()).unwrap()
+}
+
+#[test]
+fn a_signature_does_not_excuse_code() {
+    let fixture = Fixture::new();
+    let mut manifest = fixture.manifest.clone();
+    let mut code = manifest.files[0].clone();
+    (code.path, code.kind) = ("modeling.py".parse().unwrap(), Kind::ReviewedCode);
+    manifest.files.push(code);
+    manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
+    let refused = refusal(SignedManifest::sign(&manifest, &key(1), &Limits::default()));
+    assert_eq!(refused, Rejection::CodeUnreviewed);
+    // The same, signed by a hostile holder of a trusted key.
+    let payload = fixture.manifest.to_payload(&Limits::default()).unwrap();
+    let payload = String::from_utf8(payload).unwrap();
+    let payload = payload
+        .replace("config.json", "config.py")
+        .replace("\"config\"", "\"reviewed-code\"");
+    let found = trust(1, &[1]).authenticate(&sign_payload(payload.as_bytes()), &context());
+    assert_eq!(refusal(found), Rejection::CodeUnreviewed);
 }
 
 #[test]
@@ -426,18 +499,52 @@ fn a_trust_policy_that_others_can_write_is_not_read() {
     write("a.pub.pem", &key(1).public_pem().unwrap(), 0o644);
     write("trust.toml", text, 0o644);
     assert_eq!(open().unwrap().keys()[0].id(), key(1).public().id());
-    for (name, mode) in [
-        ("trust.toml", 0o664),
-        ("trust.toml", 0o646),
-        ("a.pub.pem", 0o666),
+    let chmod = |name: &str, mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.path().join(name), mode).unwrap();
+    };
+    for (name, mode, good) in [
+        ("trust.toml", 0o664, 0o644),
+        ("trust.toml", 0o646, 0o644),
+        ("a.pub.pem", 0o666, 0o644),
+        (".", 0o777, 0o755),
     ] {
-        write("trust.toml", text, 0o644);
-        std::fs::set_permissions(
-            folder.path().join(name),
-            std::fs::Permissions::from_mode(mode),
-        )
-        .unwrap();
+        chmod(name, mode);
         let message = open().unwrap_err().to_string();
-        assert!(message.contains("chmod go-w"), "{message}");
+        assert!(message.contains("chmod go-w"), "{name} {mode:o}: {message}");
+        chmod(name, good);
+        assert!(open().is_ok());
+    }
+    chmod(".", 0o1777);
+    assert!(
+        open().is_ok(),
+        "nobody else can replace a file in a sticky directory"
+    );
+    std::fs::rename(
+        folder.path().join("a.pub.pem"),
+        folder.path().join("b.pub.pem"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("b.pub.pem", folder.path().join("a.pub.pem")).unwrap();
+    let message = open().unwrap_err().to_string();
+    assert!(message.contains("it is a link"), "{message}");
+}
+
+#[test]
+fn a_trust_policy_of_another_user_is_not_read() {
+    if !rustix::process::geteuid().is_root() {
+        println!("NOT RUN: only root can give a file away");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("trust.toml"), trust_text(1, &[1])).unwrap();
+    let handle = std::fs::File::open(folder.path()).unwrap();
+    let open = || TrustPolicy::open(&handle, std::path::Path::new("trust.toml"));
+    assert!(open().is_ok());
+    for stranger in ["trust.toml", "."] {
+        std::os::unix::fs::chown(folder.path().join(stranger), Some(65_534), None).unwrap();
+        let message = open().unwrap_err().to_string();
+        assert!(message.contains("another user, 65534"), "{message}");
+        std::os::unix::fs::chown(folder.path().join(stranger), Some(0), None).unwrap();
     }
 }

@@ -227,6 +227,9 @@ fn what_a_signer_would_vouch_for_is_checked_first() {
         ),
         ("config.json", b"{\"type\": NaN}", Rejection::JsonMalformed),
         ("README.md", b"\x7fELF\x02\x01", Rejection::FormatExecutable),
+        ("README.md", b"a\0b", Rejection::FormatUnknown),
+        ("merges.txt", b"\xff\xfe", Rejection::FormatUnknown),
+        ("config.json", b"[1]", Rejection::JsonMalformed),
         ("a b\n.md", b"# Card", Rejection::FileNameUnsafe),
     ];
     for (name, bytes, expected) in cases {
@@ -235,6 +238,33 @@ fn what_a_signer_would_vouch_for_is_checked_first() {
         let found = refusal(survey(&directory(folder.path()), &Limits::default()));
         assert_eq!(found, *expected, "{name}");
     }
+}
+
+#[test]
+fn a_bad_header_costs_no_memory() {
+    // 60 GiB, of which nothing is on the disk: copied, they would be more than this machine has.
+    let folder = tempfile::tempdir().unwrap();
+    let file = fs::File::create(folder.path().join("model.safetensors")).unwrap();
+    file.write_all_at(&[0xff; 8], 0).unwrap();
+    file.set_len(60 << 30).unwrap();
+    let found = refusal(survey(&directory(folder.path()), &Limits::default()));
+    assert_eq!(found, Rejection::HeaderTooLarge);
+}
+
+#[test]
+fn tensors_are_found_by_name() {
+    let fixture = Fixture::new();
+    let policy = fixture.open().unwrap();
+    let file = policy.file("model.safetensors").unwrap();
+    for (name, view) in file.tensors() {
+        assert_eq!(
+            file.tensor(name).unwrap().data().as_ptr(),
+            view.data().as_ptr()
+        );
+    }
+    assert!(
+        file.tensor("actor").is_none() && file.tensor("").is_none() && file.tensor("z").is_none()
+    );
 }
 
 #[test]

@@ -14,7 +14,30 @@ struct Sender {
 
 impl Sender {
     fn new() -> Self {
-        let policy = Fixture::new().open().unwrap();
+        Self::from(Fixture::new().open().unwrap())
+    }
+
+    /// A sender of one weights file alone.
+    fn of(tensors: &[(&str, usize)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.safetensors"), weights(tensors)).unwrap();
+        let files = survey(&directory(folder.path()), &Limits::default()).unwrap();
+        let manifest = Manifest::new(repo(), 1, validity(), About::of_type("t"), files);
+        let verified = trust(1, &[1])
+            .authenticate(&sign(&manifest, &[1]), &context())
+            .unwrap();
+        Self::from(
+            verified
+                .open(
+                    &directory(folder.path()),
+                    Proof::Tensors,
+                    &Limits::default(),
+                )
+                .unwrap(),
+        )
+    }
+
+    fn from(policy: Verified<Policy>) -> Self {
         let cut = Cut::new(policy.manifest(), SIZE);
         let digests = cut.digests(&policy);
         Self {
@@ -153,8 +176,13 @@ fn announcements_that_do_not_add_up_are_refused() {
     assert_eq!(changed(&|s| s[0].1[9] ^= 1), Rejection::DigestMismatch);
     assert_eq!(changed(&|s| s[0].1.push(b' ')), Rejection::SizeMismatch);
     assert_eq!(changed(&|s| s[1].1[9] ^= 1), Rejection::DigestMismatch);
-    assert_eq!(changed(&|s| s[1].1.truncate(10)), Rejection::DigestMismatch);
-    assert_eq!(changed(&|s| s[1].1.clear()), Rejection::DigestMismatch);
+    assert_eq!(changed(&|s| s[1].1.truncate(10)), Rejection::SizeMismatch);
+    assert_eq!(changed(&|s| s[1].1.clear()), Rejection::SizeMismatch);
+
+    assert_eq!(
+        changed(&|s| s[1].1.extend([0; 100_000])),
+        Rejection::SizeMismatch
+    );
 
     let digests = |change: &dyn Fn(&mut Vec<Blake3>)| {
         let mut digests = sender.digests.clone();
@@ -196,6 +224,37 @@ fn fragments_that_are_not_the_signed_ones_change_nothing() {
     );
     assert_eq!(assembly.missing().count(), sender.digests.len());
     assert_eq!(refusal(assembly.finish()), Rejection::FileMissing);
+}
+
+/// Another process of this user can open the memfd through /proc while it is being filled. What it
+/// writes there is found when the memfd is sealed.
+#[test]
+fn a_write_behind_the_receiver_is_found() {
+    // A length of its own, by which the memfd is known among those of other tests.
+    let sender = Sender::of(&[("only", 54_321)]);
+    let mut assembly = sender.assembly();
+    (0..sender.digests.len()).for_each(|i| assembly.accept(i, sender.fragment(i)).unwrap());
+    let len = sender.policy.files()[0].bytes().len() as u64;
+    let memfd = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| {
+            let name = std::fs::read_link(path).unwrap_or_default();
+            // The sender's own is sealed and refuses to be opened for writing.
+            name.to_string_lossy().contains("memfd:tensorgate")
+                && std::fs::metadata(path).is_ok_and(|stat| stat.len() == len)
+                && std::fs::OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .is_ok_and(|file| write(&file, len))
+        });
+    assert!(memfd.is_some(), "the attack itself must work");
+    assert_eq!(refusal(assembly.finish()), Rejection::DigestMismatch);
+}
+
+fn write(file: &std::fs::File, len: u64) -> bool {
+    use std::os::unix::fs::FileExt;
+    file.write_all_at(&[0xff; 4], len - 4).is_ok()
 }
 
 #[test]

@@ -76,8 +76,11 @@ pub(crate) fn key(seed: u8) -> SigningKey {
 pub(crate) fn sign(manifest: &Manifest, seeds: &[u8]) -> SignedManifest {
     let (first, more) = seeds.split_first().unwrap();
     let mut signed = SignedManifest::sign(manifest, &key(*first), &Limits::default()).unwrap();
-    more.iter()
-        .for_each(|seed| signed.add_signature(&key(*seed)));
+    for seed in more {
+        signed
+            .add_signature(&key(*seed), &Limits::default())
+            .unwrap();
+    }
     signed
 }
 

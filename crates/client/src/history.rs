@@ -1,0 +1,99 @@
+//! What must not come back: older releases, and revoked ones.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+
+use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
+
+/// Revoked manifests that are remembered without having been in hand. Their names are not signed:
+/// the bound stops memory exhaustion. Those heard last stay, and the gate repeats the genuine ones.
+const MAX_HEARSAY: usize = 1024;
+
+/// The newest release of each repository: nothing older comes back.
+#[derive(Debug)]
+pub(crate) struct Floors {
+    /// What the controller remembers from earlier runs.
+    pub(crate) recorded: Option<Box<dyn History + Send>>,
+    activated: BTreeMap<(RepoType, RepoId), Accepted>,
+}
+
+/// The floors while a release is being received, which counts as well.
+#[derive(Debug)]
+pub(crate) struct Past<'a> {
+    pub(crate) floors: &'a Floors,
+    pub(crate) incoming: Option<&'a Evidence>,
+}
+
+/// The manifests that were declared bad.
+#[derive(Debug)]
+pub(crate) struct Revoked {
+    in_hand: BTreeSet<[u8; 32]>,
+    hearsay: VecDeque<[u8; 32]>,
+}
+
+impl Floors {
+    pub(crate) const fn new() -> Self {
+        Self {
+            recorded: None,
+            activated: BTreeMap::new(),
+        }
+    }
+
+    /// Remembers a release that was activated.
+    pub(crate) fn raise(&mut self, release: &Evidence) {
+        let repo = (release.repo_type, release.repo.clone());
+        self.activated.insert(repo, accepted(release));
+    }
+}
+
+impl History for Past<'_> {
+    fn last_accepted(&self, repo_type: RepoType, repo: &RepoId) -> io::Result<Option<Accepted>> {
+        let Floors {
+            recorded,
+            activated,
+        } = self.floors;
+        let recorded = match recorded {
+            Some(recorded) => recorded.last_accepted(repo_type, repo)?,
+            None => None,
+        };
+        let activated = activated.get(&(repo_type, repo.clone())).copied();
+        let incoming = self
+            .incoming
+            .filter(|release| (release.repo_type, &release.repo) == (repo_type, repo))
+            .map(accepted);
+        let all = [recorded, activated, incoming].into_iter().flatten();
+        Ok(all.max_by_key(|release| release.sequence))
+    }
+}
+
+impl Revoked {
+    pub(crate) const fn new() -> Self {
+        Self {
+            in_hand: BTreeSet::new(),
+            hearsay: VecDeque::new(),
+        }
+    }
+
+    /// Latches the revocation of a manifest whose signatures were found good.
+    pub(crate) fn insert(&mut self, manifest: Sha256) {
+        self.in_hand.insert(*manifest.as_bytes());
+    }
+
+    /// Remembers the revocation of a manifest that nobody announced yet.
+    pub(crate) fn hear(&mut self, manifest: [u8; 32]) {
+        self.hearsay.retain(|heard| *heard != manifest);
+        if self.hearsay.len() >= MAX_HEARSAY {
+            self.hearsay.pop_front();
+        }
+        self.hearsay.push_back(manifest);
+    }
+
+    pub(crate) fn contains(&self, manifest: Sha256) -> bool {
+        let manifest = manifest.as_bytes();
+        self.in_hand.contains(manifest) || self.hearsay.contains(manifest)
+    }
+}
+
+const fn accepted(release: &Evidence) -> Accepted {
+    Accepted::new(release.sequence, release.manifest)
+}

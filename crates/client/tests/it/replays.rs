@@ -1,0 +1,153 @@
+//! Session and epoch are not signed: whoever saw an announcement can send it again under others.
+//! What is signed decides.
+
+use std::time::Instant;
+
+use crate::support::*;
+use tensorgate_client::*;
+use tensorgate_verify::Rejection;
+
+const NEVER_SEEN: u8 = 66;
+
+#[test]
+fn a_withdrawal_counts_though_a_replay_took_the_policy_to_another_session() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    gate.send(&mut receiver, at);
+    receiver
+        .announce(gate.replay(NEVER_SEEN, 1), now(), at)
+        .unwrap();
+    assert_eq!(receiver.state(at), State::Active);
+    receiver.status(&gate.status(9, Status::WITHDRAWN), at);
+    assert_eq!(receiver.state(at), State::Stale);
+}
+
+#[test]
+fn a_withdrawal_counts_though_a_replay_came_during_the_transfer() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    receiver
+        .announce(gate.replay(NEVER_SEEN, 1), now(), at)
+        .unwrap();
+    receiver.status(&gate.status(9, Status::WITHDRAWN), at);
+    gate.complete(&mut receiver, at);
+    assert_eq!(receiver.state(at), State::Stale);
+}
+
+#[test]
+fn a_replay_after_a_withdrawal_is_no_licence() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    receiver.status(&gate.status(9, Status::WITHDRAWN), at);
+    receiver
+        .announce(gate.replay(NEVER_SEEN, 1), now(), at)
+        .unwrap();
+    gate.complete(&mut receiver, at);
+    assert_eq!(receiver.state(at), State::Stale);
+}
+
+#[test]
+fn a_replay_under_the_last_epoch_keeps_no_later_release_away() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    gate.send(&mut receiver, at);
+    receiver
+        .announce(gate.replay(1, u64::MAX), now(), at)
+        .unwrap();
+    Gate::new(6).at(1, 2).send(&mut receiver, at);
+    assert_eq!(receiver.policy().unwrap().evidence().sequence, 6);
+}
+
+#[test]
+fn a_replay_under_the_last_epoch_keeps_the_gates_heartbeats_away_until_it_announces_again() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    gate.send(&mut receiver, at);
+    receiver
+        .announce(gate.replay(1, u64::MAX), now(), at)
+        .unwrap();
+    let late = at + DEFAULT_LEASE;
+    receiver.status(&gate.heartbeat(1), late);
+    assert_eq!(receiver.state(late), State::Stale);
+    let again = gate.at(1, 2);
+    receiver.announce(again.announcement(), now(), at).unwrap();
+    receiver.status(&again.heartbeat(2), late);
+    assert_eq!(receiver.state(late), State::Active);
+}
+
+#[test]
+fn a_replay_of_the_running_release_does_not_cancel_an_update() {
+    let (old, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    let new = Gate::new(6).at(1, 2);
+    old.send(&mut receiver, at);
+    receiver.announce(new.announcement(), now(), at).unwrap();
+    for replay in [old.replay(NEVER_SEEN, 1), old.replay(1, 3)] {
+        let refused = refusal(receiver.announce(replay, now(), at));
+        assert_eq!(refused, Rejection::ManifestRollback);
+        assert_eq!(receiver.receiving(), Some((new.session, new.epoch)));
+    }
+    assert_eq!(new.complete(&mut receiver, at).evidence().sequence, 6);
+}
+
+#[test]
+fn an_older_release_does_not_take_the_place_of_one_that_is_being_received() {
+    let (new, mut receiver, at) = (Gate::new(6), receiver(), Instant::now());
+    receiver.announce(new.announcement(), now(), at).unwrap();
+    let replay = Gate::new(5).replay(NEVER_SEEN, 1);
+    let refused = refusal(receiver.announce(replay, now(), at));
+    assert_eq!(refused, Rejection::ManifestRollback);
+    new.complete(&mut receiver, at);
+}
+
+#[test]
+fn an_old_release_under_the_gates_own_name_does_not_hide_the_genuine_one() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    let old = Gate::new(3);
+    receiver.announce(old.replay(1, 1), now(), at).unwrap();
+    gate.send(&mut receiver, at);
+    assert_eq!(receiver.policy().unwrap().evidence().sequence, 5);
+
+    let mut receiver = crate::support::receiver();
+    old.send(&mut receiver, at);
+    gate.send(&mut receiver, at);
+    assert_eq!(receiver.policy().unwrap().evidence().sequence, 5);
+}
+
+#[test]
+fn another_cut_under_the_gates_own_name_does_not_hide_the_genuine_one() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    let coarse = Gate::new(5).cut_into(1 << 20);
+    receiver.announce(coarse.announcement(), now(), at).unwrap();
+    gate.send(&mut receiver, at);
+}
+
+#[test]
+fn a_replay_under_another_session_keeps_what_arrived() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    for index in [0, 1] {
+        receiver.fragment(&gate.fragment(index), now(), at).unwrap();
+    }
+    let missing = gate.count() - 2;
+    receiver
+        .announce(gate.replay(NEVER_SEEN, 1), now(), at)
+        .unwrap();
+    assert_eq!(receiver.missing().count(), missing);
+    gate.complete(&mut receiver, at);
+    assert_eq!(bytes(receiver.policy().unwrap()), bytes(&gate.policy));
+}
+
+#[test]
+fn a_replay_with_an_altered_table_is_refused_and_keeps_what_arrived() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    receiver.fragment(&gate.fragment(0), now(), at).unwrap();
+    let mut short = gate.replay(NEVER_SEEN, 1);
+    short.fragment_count -= 1;
+    short.fragment_digests.truncate(32 * (gate.count() - 1));
+    let refused = refusal(receiver.announce(short, now(), at));
+    assert_eq!(refused, Rejection::SizeMismatch);
+    let mut altered = gate.replay(NEVER_SEEN, 1);
+    altered.fragment_digests[0] ^= 1;
+    let refused = refusal(receiver.announce(altered, now(), at));
+    assert_eq!(refused, Rejection::DigestMismatch);
+    assert_eq!(receiver.receiving(), Some((gate.session, gate.epoch)));
+    assert_eq!(receiver.missing().count(), gate.count() - 1);
+}

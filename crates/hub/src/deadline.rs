@@ -1,0 +1,44 @@
+//! Times by which something must be over, each with what is said if it is not.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::FetchError;
+
+/// A time by which something must be over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    end: Instant,
+    waited: Duration,
+    what: &'static str,
+}
+
+impl Deadline {
+    /// That time from now; `what` says what did not happen by then.
+    pub(crate) fn within(waited: Duration, what: &'static str) -> Self {
+        Self {
+            end: Instant::now() + waited,
+            waited,
+            what,
+        }
+    }
+
+    /// Whichever comes first.
+    pub(crate) fn sooner(self, other: Self) -> Self {
+        match other.end < self.end {
+            true => other,
+            false => self,
+        }
+    }
+
+    /// Waits no longer than that. `url` may be shown.
+    pub(crate) async fn bound<T>(
+        self,
+        url: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, FetchError> {
+        let done = tokio::time::timeout_at(self.end, work).await;
+        done.map_err(|_| FetchError::timed_out(url, self.what, self.waited))
+    }
+}

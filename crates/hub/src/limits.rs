@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+/// How long to wait for, and how much to take from, somebody who is not trusted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FetchLimits {
+    /// Time for a connection: 10 s, as `huggingface_hub` has it.
+    pub connect: Duration,
+    /// Time without a single byte: 30 s. Stops bodies that never end because they never go on.
+    pub stall: Duration,
+    /// Bytes per second below which a body is given up: 10 KiB.
+    /// Stops bodies that trickle (slow retrieval).
+    pub slowest: u64,
+    /// Time over which that rate is taken: 60 s.
+    pub window: Duration,
+    /// Time that any request may take besides its size at the slowest rate: 60 s.
+    pub grace: Duration,
+    /// Time for a whole listing, whatever its pages and retries: 5 min.
+    pub listing: Duration,
+    /// Time for all files besides their size at the slowest rate, whatever the retries: 1 h.
+    pub files: Duration,
+    /// Attempts after the first failed: 3.
+    pub retries: u32,
+    /// Before the first retry: 500 ms; it doubles each time.
+    pub retry_delay: Duration,
+    /// The longest `Retry-After` that is waited for: 60 s.
+    pub retry_after: Duration,
+    /// Redirects of one request: 5. The Hub needs one or two.
+    pub redirects: usize,
+    /// Files at a time: 4.
+    pub concurrent: usize,
+    /// Entries of a listing: 10,000, as many files as a manifest may have.
+    pub entries: usize,
+    /// Pages of a listing: 100. The Hub puts 1,000 entries on one.
+    pub pages: usize,
+    /// Bytes of a listing: 16 MiB, about 250 bytes for each of 64,000 entries.
+    pub listing_bytes: u64,
+    /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
+    pub file_bytes: u64,
+    /// Bytes of any other file: 16 MiB, what the checks read.
+    pub small_file_bytes: u64,
+}
+
+impl FetchLimits {
+    /// How long `bytes` may take at the slowest rate.
+    pub(crate) fn slowest_time(&self, bytes: u64) -> Duration {
+        // Tokio's clock takes thirty years and not much more.
+        Duration::from_secs((bytes / self.slowest.max(1)).min(1 << 29))
+    }
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            slowest: 10 << 10,
+            window: Duration::from_secs(60),
+            grace: Duration::from_secs(60),
+            listing: Duration::from_secs(5 * 60),
+            files: Duration::from_secs(60 * 60),
+            retries: 3,
+            retry_delay: Duration::from_millis(500),
+            retry_after: Duration::from_secs(60),
+            redirects: 5,
+            concurrent: 4,
+            entries: 10_000,
+            pages: 100,
+            listing_bytes: 16 << 20,
+            file_bytes: 64 << 30,
+            small_file_bytes: 16 << 20,
+        }
+    }
+}

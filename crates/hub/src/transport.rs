@@ -1,0 +1,264 @@
+//! Requests and answers: one client, one rule for redirects and for the token, and an end to all
+//! that is waited for or read.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION};
+use reqwest::{Response, StatusCode, Url};
+use tensorgate_verify::{Rejection, Revision};
+use tokio::time::Instant;
+
+use crate::deadline::Deadline;
+use crate::error::{FetchError, without_query};
+use crate::hub::{Hub, too_large};
+use crate::limits::FetchLimits;
+use crate::progress::Progress;
+use crate::refused::{Refused, short};
+
+/// How far a redirect may lead.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reach {
+    /// To another place of the endpoint's origin: a renamed repository, a trailing slash.
+    Endpoint,
+    /// To a CDN, anywhere that is no less private.
+    Anywhere,
+}
+
+/// A body that is being received.
+pub(crate) struct Body {
+    response: Response,
+    shown: Box<str>,
+    stall: Duration,
+    deadline: Deadline,
+    rate: Rate,
+}
+
+/// A complete answer of the API, its body apart.
+pub(crate) struct Answer {
+    response: Response,
+    pub(crate) body: Vec<u8>,
+}
+
+/// How much came since when.
+struct Rate {
+    since: Instant,
+    bytes: u64,
+    slowest: u64,
+    window: Duration,
+}
+
+impl Hub {
+    /// A request to the API, tried again while that may help.
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        commit: Option<&Revision>,
+        limit: u64,
+        progress: &dyn Progress,
+    ) -> Result<Answer, FetchError> {
+        let mut retries = self.retries(progress);
+        loop {
+            match self.ask(url, commit, limit).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => retries.wait_after(self.hide(error)).await?,
+            }
+        }
+    }
+
+    /// One request to the API, of which at most `limit` bytes of an answer are read.
+    async fn ask(
+        &self,
+        url: &Url,
+        commit: Option<&Revision>,
+        limit: u64,
+    ) -> Result<Answer, FetchError> {
+        let deadline = Deadline::within(self.limits.grace, "the answer is not complete");
+        let mut body = self.open(url, Reach::Endpoint, commit, deadline).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await? {
+            bytes.extend_from_slice(&chunk);
+            too_large(&format!("the answer of {}", body.shown), bytes.len(), limit)?;
+        }
+        let response = body.response;
+        Ok(Answer {
+            response,
+            body: bytes,
+        })
+    }
+
+    /// Asks for the whole of `url` and follows redirects as far as they may lead.
+    ///
+    /// Where the endpoint says which commit its answer is of, that must be `commit`. Of an answer
+    /// that is not the wanted one, the headers are read and no body.
+    pub(crate) async fn open(
+        &self,
+        url: &Url,
+        reach: Reach,
+        commit: Option<&Revision>,
+        deadline: Deadline,
+    ) -> Result<Body, FetchError> {
+        let mut at = url.clone();
+        for _request in 0..=self.limits.redirects {
+            let answer = self.send(&at, deadline).await?;
+            let next = self.redirect(&answer, reach)?;
+            if next.is_none() {
+                self.refuse_failure(&answer)?;
+            }
+            self.refuse_other_commit(&answer, commit)?;
+            match next {
+                Some(next) => at = next,
+                None => return Ok(Body::new(answer, &self.limits, deadline)),
+            }
+        }
+        let shown = without_query(url.as_str());
+        Err(FetchError::malformed(&shown, "redirected too often"))
+    }
+
+    async fn send(&self, url: &Url, deadline: Deadline) -> Result<Response, FetchError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let shown = without_query(url.as_str());
+        // The bytes are counted and hashed as the Hub lists them.
+        let mut request = self.client.get(url.clone());
+        request = request.header(ACCEPT_ENCODING, "identity");
+        if let Some(token) = &self.token
+            && self.endpoint.is_origin_of(url)
+        {
+            request = request.bearer_auth(token.secret());
+        }
+        let wait = self.limits.connect.saturating_add(self.limits.stall);
+        let answered = Deadline::within(wait, "no answer came");
+        let answer = deadline.sooner(answered).bound(&shown, request.send());
+        let failed = |error| FetchError::of_request(&shown, error, self.limits.connect);
+        answer.await?.map_err(failed)
+    }
+
+    /// Where an answer sends its reader, or `None` if it is no redirect.
+    fn redirect(&self, answer: &Response, reach: Reach) -> Result<Option<Url>, FetchError> {
+        if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok(None);
+        }
+        let at = answer.url();
+        let refuse = |what| Err(FetchError::malformed(&without_query(at.as_str()), what));
+        let location = answer.headers().get(LOCATION);
+        let location = location.and_then(|value| value.to_str().ok());
+        let Some(next) = location.and_then(|text| at.join(text).ok()) else {
+            return refuse("redirected to nowhere");
+        };
+        if !next.username().is_empty() || next.password().is_some() {
+            return refuse("redirected to an address with a name or password");
+        }
+        if reach == Reach::Endpoint && !self.endpoint.is_origin_of(&next) {
+            return refuse("redirected to another origin, where no listing belongs");
+        }
+        match (at.scheme(), next.scheme()) {
+            (_, "https") | ("http", "http") => Ok(Some(next)),
+            ("https", "http") => refuse("redirected from https to http"),
+            _ => refuse("redirected to neither http nor https"),
+        }
+    }
+
+    /// Anything but the whole, and as it is.
+    fn refuse_failure(&self, answer: &Response) -> Result<(), FetchError> {
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(Refused::of_answer(answer, self.token.as_ref()).into());
+        }
+        let refuse =
+            |what: String| FetchError::malformed(&without_query(answer.url().as_str()), what);
+        if status != StatusCode::OK {
+            let what = format!("status {}, and the whole was asked for", status.as_u16());
+            return Err(refuse(what));
+        }
+        match answer.headers().get(CONTENT_ENCODING) {
+            Some(encoding) if encoding.as_bytes() != b"identity" => Err(refuse(format!(
+                "encoded as {encoding:?}, which was not asked for"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_other_commit(
+        &self,
+        answer: &Response,
+        commit: Option<&Revision>,
+    ) -> Result<(), FetchError> {
+        let (Some(commit), true) = (commit, self.endpoint.is_origin_of(answer.url())) else {
+            return Ok(());
+        };
+        match answer.headers().get("x-repo-commit") {
+            Some(said) if said.as_bytes() != commit.as_str().as_bytes() => {
+                let said = short(&String::from_utf8_lossy(said.as_bytes()));
+                let detail = format!("the answer is of this commit, {commit} was asked for");
+                let rejection = Rejection::RevisionMismatch;
+                Err(FetchError::rejected(rejection, said, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Body {
+    fn new(response: Response, limits: &FetchLimits, deadline: Deadline) -> Self {
+        Self {
+            shown: without_query(response.url().as_str()),
+            response,
+            stall: limits.stall,
+            deadline,
+            rate: Rate {
+                since: Instant::now(),
+                bytes: 0,
+                slowest: limits.slowest,
+                window: limits.window,
+            },
+        }
+    }
+
+    /// The next bytes, or `None` at the end that the server made.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        let stalled = Deadline::within(self.stall, "no more bytes came");
+        let soonest = self.deadline.sooner(stalled);
+        let chunk = soonest.bound(&self.shown, self.response.chunk()).await?;
+        // The connection stands, so its timeout plays no part.
+        let failed = |error| FetchError::of_request(&self.shown, error, Duration::ZERO);
+        let chunk = chunk.map_err(failed)?;
+        if let Some(chunk) = &chunk
+            && self.rate.is_too_slow_with(chunk.len())
+        {
+            let (what, window) = ("it comes too slowly", self.rate.window);
+            return Err(FetchError::timed_out(&self.shown, what, window));
+        }
+        Ok(chunk)
+    }
+}
+
+impl Rate {
+    /// Counts what came; at the end of each window, whether that was too little.
+    fn is_too_slow_with(&mut self, len: usize) -> bool {
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(len);
+        if self.since.elapsed() < self.window {
+            return false;
+        }
+        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let enough = self.slowest.saturating_mul(millis) / 1000;
+        let slow = self.bytes < enough;
+        (self.since, self.bytes) = (Instant::now(), 0);
+        slow
+    }
+}
+
+impl Answer {
+    /// All `Link` headers as one (RFC 9110, section 5.3), or `None` if one is not text.
+    pub(crate) fn links(&self) -> Option<String> {
+        let values = self.response.headers().get_all("link");
+        let texts: Option<Vec<_>> = values.iter().map(|value| value.to_str().ok()).collect();
+        Some(texts?.join(","))
+    }
+
+    /// Where the answer came from in the end.
+    pub(crate) fn url(&self) -> &Url {
+        self.response.url()
+    }
+}

@@ -1,0 +1,72 @@
+//! Files come into the store by steps that a crash cannot tear apart: write, flush, rename, flush
+//! the directory.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use crate::error::{Result, StoreError};
+use crate::folder::{Folder, RESOLVE};
+
+/// A file that is being written and has no place yet. Dropped, it is gone.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    folder: Folder,
+    name: String,
+    file: File,
+}
+
+/// Names of drafts differ within a process; between processes, a lock keeps them apart.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
+impl Draft {
+    pub(crate) fn new(folder: &Folder) -> Result<Self> {
+        let name = format!(
+            "{}-{}",
+            std::process::id(),
+            DRAFTS.fetch_add(1, Ordering::Relaxed)
+        );
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let handle = rustix::fs::openat2(folder, &*name, flags, mode, RESOLVE)
+            .map_err(|error| StoreError::io("create", &folder.path_of(&name), error))?;
+        Ok(Self {
+            folder: folder.again()?,
+            name,
+            file: File::from(handle),
+        })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| self.failed("write", error))
+    }
+
+    /// Nobody, the owner included, may write to the file from now on.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        rustix::fs::fchmod(&self.file, Mode::RUSR | Mode::RGRP | Mode::ROTH)
+            .map_err(|error| self.failed("freeze", error.into()))
+    }
+
+    /// Gives the file its place, where it replaces what was there, be it a directory.
+    pub(crate) fn publish(self, folder: &Folder, name: &str) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| self.failed("flush", error))?;
+        self.folder.rename(&self.name, folder, name)
+    }
+
+    fn failed(&self, step: &'static str, error: io::Error) -> StoreError {
+        StoreError::io(step, &self.folder.path_of(&self.name), error)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After `publish`, the name is gone; otherwise whoever takes the lock next clears it.
+        let _removed = rustix::fs::unlinkat(&self.folder, &*self.name, AtFlags::empty());
+    }
+}
