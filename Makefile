@@ -33,4 +33,4 @@ lint:
 	$(ROS)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps

@@ -1,5 +1,4 @@
 //! Opening weights: verified, hashed as usual, and not checked at all; page cache warm.
-#![expect(missing_docs, reason = "criterion's macros write the functions")]
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends")]
 
 use std::hint::black_box;

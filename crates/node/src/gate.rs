@@ -45,13 +45,13 @@ enum Progress {
     /// Another process has this lock.
     Waiting(PathBuf),
     /// A policy, and how long proving it took.
-    Loaded(Announcement, Duration),
+    Loaded(Box<Announcement>, Duration),
     Failed(LoadError),
 }
 
 /// How publishing ended.
 enum Published {
-    All(Announcement),
+    All(Box<Announcement>),
     /// The node was told to stop meanwhile: nothing was announced.
     Stopped,
 }
@@ -188,7 +188,7 @@ impl Gate {
     /// there, and what fails on the way is not announced.
     fn start_publishing(
         &mut self,
-        announcement: Announcement,
+        announcement: Box<Announcement>,
     ) -> r2r::Result<JoinHandle<Result<Published, String>>> {
         let depth = announcement.fragment_count().max(1);
         let latched = QosProfile::default()
@@ -266,7 +266,7 @@ fn start_loading(params: Params) -> Receiver<Progress> {
                 let policy = load(&settings, tell)?;
                 let took = begun.elapsed();
                 Ok(Progress::Loaded(
-                    Announcement::new(policy, settings.fragment_size),
+                    Box::new(Announcement::new(policy, settings.fragment_size)),
                     took,
                 ))
             });

@@ -20,9 +20,9 @@ pub(crate) struct Params {
     pub(crate) repo: String,
     /// Commit that the manifest must speak of (40 hex digits); empty = any
     pub(crate) revision: String,
-    /// Payload of one fragment [KiB]: a power of two from 64 to 8192
+    /// Payload of one fragment (KiB): a power of two from 64 to 8192
     pub(crate) fragment_size_kib: u32,
-    /// How long controllers may rely on one status [ms]: 200 to 5000; one is sent each 100 ms
+    /// How long controllers may rely on one status (ms): 200 to 5000; one is sent each 100 ms
     pub(crate) lease_ms: u32,
 }
 

@@ -160,7 +160,7 @@ pub struct ReviewedCode {
 }
 
 impl Manifest {
-    /// A manifest to be signed; `files` as [`survey`](crate::survey) lists them.
+    /// A manifest to be signed; `files` as [`survey`](crate::survey()) lists them.
     pub fn new(
         repo: Repo,
         sequence: u64,

@@ -48,7 +48,7 @@ impl Manifest {
     /// The statement as bytes to sign.
     ///
     /// # Errors
-    /// `manifest-malformed` where [`from_payload`](Self::from_payload) would refuse the result.
+    /// `manifest-malformed` and the like where a verifier would refuse the result.
     pub fn to_payload(&self, limits: &Limits) -> Result<Vec<u8>> {
         let subject = |file: &FileEntry| Subject {
             name: file.path.clone(),
