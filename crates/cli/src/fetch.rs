@@ -129,6 +129,7 @@ impl Session<'_> {
         let fetched = self.download(Request::signed(target, &manifest)).await?;
         let policy = manifest.open(&fetched.directory()?, Proof::Tensors, &limits)?;
         let kept = self.store.admit(&policy)?;
+        fetched.share(&self.store)?;
         let first = memory::record(self.store.state(), policy.evidence())?;
         let mut report = Report {
             verdict: Some("verified"),

@@ -1,5 +1,6 @@
 //! What was signed comes from a Hub into the store, and nothing else does.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -28,6 +29,14 @@ fn what_was_signed_is_verified_and_kept() {
             "trust.toml".as_ref(),
         ])
         .expect(0);
+    let quarantine = format!("store/quarantine/model/acme/walk/{}", fixture.files);
+    let download = fixture.workshop.path(&quarantine).join("model.safetensors");
+    let inode = |path: &Path| std::fs::metadata(path).unwrap().ino();
+    assert_eq!(
+        inode(&download),
+        inode(&path.join("model.safetensors")),
+        "on the disk once"
+    );
     let object = fixture.fetch_signed(&["--json"]).json();
     assert_eq!(object["verdict"], "verified");
     assert_eq!(object["path"], path.to_str().unwrap());
