@@ -91,6 +91,9 @@ def main() -> int:
         return run(Controller(receiver), args)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
+    except (KeyError, ValueError) as error:
+        say(f"the policy does not fit this controller: {error}")
+        return 2
 
 
 def run(controller: Controller, args: argparse.Namespace) -> int:
@@ -117,8 +120,8 @@ def network(policy: Policy) -> Mlp:
     """The network on the verified weights themselves: its arrays are views of sealed memory."""
     views, tensors = {}, {}
     for file, name, dtype, shape, offset, _ in policy.tensors():
-        if dtype != "F32":
-            raise ValueError(f"tensor {name!r} is {dtype}, expected F32")
+        if name in tensors or dtype != "F32":
+            raise ValueError(f"tensor {name!r} in {file!r} is {dtype} or there twice")
         if file not in views:
             views[file] = map_file(policy, file)
         array = np.frombuffer(views[file], "<f4", math.prod(shape), offset)

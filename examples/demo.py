@@ -28,6 +28,8 @@ seconds = {}
 
 
 def main() -> int:
+    # A trust policy that a group may write is refused, with reason.
+    os.umask(0o022)
     # Hardly anybody else's domain, and heard on this machine only.
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

@@ -272,13 +272,14 @@ impl Receiver {
             mut lease,
             ..
         } = incoming;
-        refuse_expired(assembly.manifest(), now)?;
+        let left = time_left(assembly.manifest(), now)?;
         let policy = Arc::new(assembly.finish()?);
         self.floors.raise(policy.evidence());
         lease.begin(at);
         self.running = Some(Running {
             policy: Arc::clone(&policy),
             lease,
+            expires: at.checked_add(left),
         });
         Ok(Some(policy))
     }
@@ -317,11 +318,16 @@ impl Receiver {
 }
 
 /// It was in force when it was announced; a transfer takes its time.
-fn refuse_expired(manifest: &Manifest, now: Timestamp) -> Result<()> {
-    if now < manifest.expires {
-        return Ok(());
+fn time_left(manifest: &Manifest, now: Timestamp) -> Result<Duration> {
+    match Duration::try_from(manifest.expires.duration_since(now)) {
+        Ok(left) if !left.is_zero() => Ok(left),
+        _ => {
+            let detail = format!("expired at {}, it is {now}", manifest.expires);
+            Err(Error::refused(
+                Rejection::ManifestExpired,
+                "expires",
+                detail,
+            ))
+        }
     }
-    let detail = format!("expired at {}, it is {now}", manifest.expires);
-    let expired = Rejection::ManifestExpired;
-    Err(Error::refused(expired, "expires", detail))
 }

@@ -18,7 +18,8 @@ pub enum State {
     Receiving,
     /// There is a policy, and the gate stands by it: act on it.
     Active,
-    /// There is a policy, but the gate is silent, or took it back: stop in an orderly way.
+    /// There is a policy, but the gate is silent, or took it back, or it expired: stop in an
+    /// orderly way.
     Stale,
     /// The policy was declared bad: stop at once. Only another policy ends this state.
     Revoked,
@@ -37,6 +38,14 @@ pub struct Snapshot {
 pub(crate) struct Running {
     pub(crate) policy: Arc<Verified<Policy>>,
     pub(crate) lease: Lease,
+    /// When the manifest expires, by the steady clock; `None` beyond what that can tell.
+    pub(crate) expires: Option<Instant>,
+}
+
+impl Running {
+    fn may_be_acted_on(&self, at: Instant) -> bool {
+        self.lease.holds(at) && self.expires.is_none_or(|expires| at < expires)
+    }
 }
 
 impl Snapshot {
@@ -46,7 +55,7 @@ impl Snapshot {
             None if self.receiving => State::Receiving,
             None => State::NoPolicy,
             Some(_) if self.revoked => State::Revoked,
-            Some(running) if running.lease.holds(at) => State::Active,
+            Some(running) if running.may_be_acted_on(at) => State::Active,
             Some(_) => State::Stale,
         }
     }

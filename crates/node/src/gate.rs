@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
+use jiff::Timestamp;
 use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Context, Node, Publisher, QosProfile};
 
@@ -30,6 +31,8 @@ struct Gate {
     session: Session,
     stop: Arc<AtomicBool>,
     work: Work,
+    /// When the announced policy stops to count.
+    expires: Timestamp,
 }
 
 /// What goes on beside the spinning: ROS waits for neither disk nor middleware.
@@ -138,6 +141,7 @@ impl Gate {
             session,
             stop,
             work,
+            expires: Timestamp::MAX,
         })
     }
 
@@ -147,7 +151,19 @@ impl Gate {
             Work::Publishing(thread) if thread.is_finished() => self.settle(thread),
             still => still,
         };
+        self.refuse_expired();
         self.heartbeat.beat();
+    }
+
+    /// What was genuine when it was announced is not for ever.
+    fn refuse_expired(&mut self) {
+        if let State::Ready(manifest) = self.heartbeat.state()
+            && self.expires <= Timestamp::now()
+        {
+            self.logger
+                .error(&format!("withdrawn: manifest-expired: at {}", self.expires));
+            self.heartbeat.set(State::Expired(manifest));
+        }
     }
 
     fn look_at(&mut self, progress: Receiver<Progress>) -> Work {
@@ -235,6 +251,7 @@ impl Gate {
             announcement.weights_size(),
             self.session.epoch
         ));
+        self.expires = announcement.policy().manifest().expires;
         self.heartbeat.set(State::Ready(evidence.manifest));
     }
 

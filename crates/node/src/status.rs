@@ -21,6 +21,7 @@ pub(crate) enum State {
     Rejected(Rejection),
     Failed,
     Withdrawn(Sha256),
+    Expired(Sha256),
 }
 
 /// Publishes the state at a steady 10 Hz, and at once when it changes.
@@ -87,7 +88,9 @@ impl Heartbeat {
             State::Ready(digest) => (PolicyStatus::STATE_READY as u8, Some(digest)),
             State::Rejected(_) => (PolicyStatus::STATE_REJECTED as u8, None),
             State::Failed => (PolicyStatus::STATE_FAILED as u8, None),
-            State::Withdrawn(digest) => (PolicyStatus::STATE_WITHDRAWN as u8, Some(digest)),
+            State::Withdrawn(digest) | State::Expired(digest) => {
+                (PolicyStatus::STATE_WITHDRAWN as u8, Some(digest))
+            }
         };
         PolicyStatus {
             stamp: self.logger.now(),
@@ -117,6 +120,7 @@ impl State {
             Self::Rejected(rejection) => rejection.number(),
             Self::Failed => PolicyStatus::REASON_COULD_NOT_CHECK as u8,
             Self::Withdrawn(_) => PolicyStatus::REASON_WITHDRAWN as u8,
+            Self::Expired(_) => Rejection::ManifestExpired.number(),
         }
     }
 }

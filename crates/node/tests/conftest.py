@@ -25,6 +25,10 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
+# A trust policy that a group may write is refused, with reason.
+os.umask(0o022)
+
+
 def tensorgate(*args):
     """Runs the command; returns the JSON it prints."""
     command = [PROGRAMS / "tensorgate", *map(str, args), "--json"]
@@ -49,11 +53,10 @@ class Signed:
             'threshold = 1\n[[keys]]\nname = "release"\npublic_key_file = "release.pub.pem"\n'
         )
 
-    def sign(self, *more, sequence=1):
+    def sign(self, *more, sequence=1, expires="2099-01-01T00:00:00Z"):
         key = self.home / "release.key.pem"
         what = ["--repo", REPO, "--revision", REVISION, "--sequence", sequence]
-        until = ["--expires", "2099-01-01T00:00:00Z"]
-        tensorgate("sign", self.directory, "--key", key, *what, *until, *more)
+        tensorgate("sign", self.directory, "--key", key, *what, "--expires", expires, *more)
 
 
 class Node:

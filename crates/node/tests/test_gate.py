@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import subprocess
+from datetime import datetime, timedelta, timezone
 
 import conftest
 import numpy as np
@@ -170,6 +171,19 @@ def test_an_older_release_is_refused_after_a_newer_one(tmp_path, gate, ros):
     ros.wait_for(state_is(subscriber, Status.STATE_REJECTED), "the refusal")
     assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_ROLLBACK
     assert "manifest-rollback" in older.text()
+
+
+def test_an_expired_policy_is_withdrawn(tmp_path, gate, ros):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    soon = datetime.now(timezone.utc) + timedelta(seconds=6)
+    expires = soon.isoformat(timespec="seconds").replace("+00:00", "Z")
+    signed.sign("--replace", sequence=2, expires=expires)
+    node = gate(policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
+    ros.wait_for(state_is(subscriber, Status.STATE_WITHDRAWN), "the withdrawal")
+    assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_EXPIRED
+    assert "manifest-expired" in node.text()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

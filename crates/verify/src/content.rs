@@ -135,12 +135,12 @@ pub(crate) fn check_small(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
             format!("this is {format}"),
         ));
     }
-    if !is_text(bytes) {
+    if !kind.is_json(path) {
+        if is_text(bytes) {
+            return Ok(());
+        }
         let detail = "neither text in UTF-8 nor any other allowed format";
         return Err(Error::rejected(Rejection::FormatUnknown, path, detail));
-    }
-    if !kind.is_json(path) {
-        return Ok(());
     }
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::rejected(
@@ -158,10 +158,12 @@ pub(crate) fn check_small(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
     })
 }
 
-/// UTF-8 without control characters but tabs and line ends: what a card, a vocabulary or JSON is,
-/// and an archive, a program or a compressed stream is not.
+/// UTF-8 without the control characters that no text has (tabs, line and page ends are none of
+/// them): what a card, a licence or a vocabulary is, and an archive, a program or a compressed
+/// stream is not. JSON has its own, stricter rule.
 fn is_text(bytes: &[u8]) -> bool {
-    let plain = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    let plain =
+        |c: char| !c.is_ascii_control() || matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x7f');
     str::from_utf8(bytes).is_ok_and(|text| text.chars().all(plain))
 }
 

@@ -104,8 +104,10 @@ impl Walk<'_> {
                 continue;
             }
             self.seen = self.seen.saturating_add(1);
-            if self.seen > self.limits.files {
-                let detail = format!("more than {} entries", self.limits.files);
+            // Room for the manifest, and for as many directories as there are files.
+            let most = self.limits.files.saturating_mul(2).saturating_add(1);
+            if self.seen > most {
+                let detail = format!("more than {most} entries");
                 return Err(Error::rejected(
                     Rejection::FileUnexpected,
                     Shown(prefix),

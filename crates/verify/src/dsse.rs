@@ -4,8 +4,11 @@
 //! received bytes of the payload and its type; the payload is not parsed here, and nowhere before
 //! a signature was found good.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -36,7 +39,37 @@ struct Envelope {
     #[serde(rename = "payloadType")]
     payload_type: String,
     payload: String,
+    #[serde(deserialize_with = "few")]
     signatures: Vec<WireSignature>,
+}
+
+/// Signatures that are read at the most, before any limit of the caller's: memory is taken for no
+/// more, whatever the list claims.
+const MOST: usize = 1024;
+
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WireSignature>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<WireSignature>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of signatures")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut signatures = Vec::new();
+            while let Some(signature) = seq.next_element()? {
+                if signatures.len() == MOST {
+                    return Err(de::Error::custom("too many signatures"));
+                }
+                signatures.push(signature);
+            }
+            Ok(signatures)
+        }
+    }
+
+    deserializer.deserialize_seq(Few)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -210,7 +243,7 @@ fn pae(payload: &[u8]) -> Vec<u8> {
     [head.as_bytes(), payload].concat()
 }
 
-fn malformed(subject: &str, detail: impl std::fmt::Display) -> Error {
+fn malformed(subject: &str, detail: impl fmt::Display) -> Error {
     Error::rejected(Rejection::ManifestMalformed, subject, detail)
 }
 

@@ -1,5 +1,7 @@
 //! The signed list of a policy's files.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
@@ -213,6 +215,7 @@ impl Manifest {
         self.files
             .iter()
             .try_for_each(|file| file.refuse_disorder(limits))?;
+        self.refuse_shared_names()?;
         for code in &self.reviewed_code {
             printable("reviewed_code", &code.reviewer)?;
             printable("reviewed_code", &code.note)?;
@@ -220,6 +223,22 @@ impl Manifest {
         self.externals
             .iter()
             .try_for_each(External::refuse_disorder)
+    }
+
+    /// A tensor is in one file of the weights: of two, one controller would take the first and
+    /// another the last.
+    fn refuse_shared_names(&self) -> Result<()> {
+        let mut seen = HashSet::new();
+        let weights = self.files.iter().filter(|file| file.kind == Kind::Weights);
+        for tensor in weights.flat_map(|file| file.tensors.iter().flatten()) {
+            if !seen.insert(tensor.name.as_str()) {
+                return Err(malformed(
+                    &tensor.name,
+                    "two files of weights have this tensor",
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -404,8 +423,7 @@ impl External {
 pub(crate) fn refuse_collisions<'a>(paths: impl Iterator<Item = &'a FilePath>) -> Result<()> {
     let mut folded: Vec<(String, &FilePath)> = paths.map(|path| (path.folded(), path)).collect();
     folded.sort_unstable();
-    let set: std::collections::HashSet<&str> =
-        folded.iter().map(|(fold, _)| fold.as_str()).collect();
+    let set: HashSet<&str> = folded.iter().map(|(fold, _)| fold.as_str()).collect();
     if let Some((_, path)) = folded.windows(2).find_map(|pair| match pair {
         [(a, _), (b, path)] if a == b => Some((b, path)),
         _ => None,

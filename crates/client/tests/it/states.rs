@@ -25,6 +25,30 @@ fn an_announcement_alone_is_no_licence_for_ever() {
 }
 
 #[test]
+fn what_expires_while_it_runs_may_not_be_acted_on() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    let shortly_before = instant("2027-10-31T23:59:59.9Z");
+    receiver
+        .announce(gate.announcement(), shortly_before, at)
+        .unwrap();
+    for index in 0..gate.count() {
+        receiver
+            .fragment(&gate.fragment(index), shortly_before, at)
+            .unwrap();
+    }
+    receiver.status(&gate.heartbeat(1), at);
+    assert_eq!(
+        receiver.state(at + Duration::from_millis(99)),
+        State::Active
+    );
+    receiver.status(&gate.heartbeat(2), at + Duration::from_millis(99));
+    assert_eq!(
+        receiver.state(at + Duration::from_millis(100)),
+        State::Stale
+    );
+}
+
+#[test]
 fn heartbeats_keep_it_active_and_wake_it_again() {
     let (gate, mut receiver, at) = running();
     receiver.status(&gate.heartbeat(1), at);

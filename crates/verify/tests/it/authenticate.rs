@@ -160,6 +160,38 @@ fn an_envelope_has_few_signatures() {
 }
 
 #[test]
+fn a_list_of_signatures_takes_no_memory_for_its_length() {
+    let list = vec!["{\"sig\":\"\"}"; 2_000_000].join(",");
+    let text =
+        format!("{{\"payloadType\":\"{PAYLOAD_TYPE}\",\"payload\":\"\",\"signatures\":[{list}]}}");
+    let before = peak_memory();
+    assert_eq!(
+        refusal(SignedManifest::parse(text.as_bytes(), &Limits::default())),
+        Rejection::ManifestMalformed
+    );
+    assert!(
+        peak_memory() - before < 256 << 20,
+        "{} bytes more",
+        peak_memory() - before
+    );
+}
+
+/// VmHWM of this process in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
+    1024 * line
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+}
+
+#[test]
 fn what_an_attacker_writes_does_not_flood_the_log() {
     let text = format!("{{\"{}\": 1}}", "x".repeat(1 << 20));
     let error = SignedManifest::parse(text.as_bytes(), &Limits::default()).unwrap_err();

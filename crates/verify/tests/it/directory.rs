@@ -228,6 +228,12 @@ fn what_a_signer_would_vouch_for_is_checked_first() {
         ("config.json", b"{\"type\": NaN}", Rejection::JsonMalformed),
         ("README.md", b"\x7fELF\x02\x01", Rejection::FormatExecutable),
         ("README.md", b"a\0b", Rejection::FormatUnknown),
+        ("LICENSE", b"\x1b[2J", Rejection::FormatUnknown),
+        (
+            "tokenizer.json",
+            b"{\"a\": \"\x1b\"}",
+            Rejection::JsonMalformed,
+        ),
         ("merges.txt", b"\xff\xfe", Rejection::FormatUnknown),
         ("config.json", b"[1]", Rejection::JsonMalformed),
         ("a b\n.md", b"# Card", Rejection::FileNameUnsafe),
@@ -238,6 +244,38 @@ fn what_a_signer_would_vouch_for_is_checked_first() {
         let found = refusal(survey(&directory(folder.path()), &Limits::default()));
         assert_eq!(found, *expected, "{name}");
     }
+}
+
+#[test]
+fn text_has_page_ends_and_vocabularies_have_odd_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("LICENSE"), "Terms\n\x0cMore\n").unwrap();
+    fs::write(
+        folder.path().join("tokenizer.json"),
+        "{\"\u{92}\": \"\u{7f}\"}",
+    )
+    .unwrap();
+    assert_eq!(
+        survey(&directory(folder.path()), &Limits::default())
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_tensor_is_in_one_file_of_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.safetensors"), weights(&[("same", 3)])).unwrap();
+    fs::write(
+        folder.path().join("b.safetensors"),
+        weights(&[("other", 3), ("same", 4)]),
+    )
+    .unwrap();
+    let files = survey(&directory(folder.path()), &Limits::default()).unwrap();
+    let manifest = Manifest::new(repo(), 1, validity(), About::of_type("t"), files);
+    let refused = refusal(SignedManifest::sign(&manifest, &key(1), &Limits::default()));
+    assert_eq!(refused, Rejection::ManifestMalformed);
 }
 
 #[test]
