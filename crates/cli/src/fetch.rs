@@ -26,10 +26,7 @@ use crate::verify::{evidence_json, evidence_lines};
 pub(crate) fn run(args: &Fetch, json: bool) -> Result<Report, Failure> {
     let target: Target = args.target.parse()?;
     let config = config(args)?;
-    let hub = match config.offline {
-        true => None,
-        false => Some(Hub::new(&config)?),
-    };
+    let hub = Hub::unless_offline(&config)?;
     let place = match &args.store {
         Some(place) => place.clone(),
         None => Store::default_location()?,
@@ -129,14 +126,18 @@ impl Session<'_> {
         let fetched = self.download(Request::signed(target, &manifest)).await?;
         let policy = manifest.open(&fetched.directory()?, Proof::Tensors, &limits)?;
         let kept = self.store.admit(&policy)?;
-        fetched.share(&self.store)?;
         let first = memory::record(self.store.state(), policy.evidence())?;
+        // The policy is kept and accepted by now; this only saves room.
+        let shared = fetched.share(&self.store);
+        let twice = shared
+            .err()
+            .map(|error| format!("it lies on the disk twice: {error}"));
         let mut report = Report {
             verdict: Some("verified"),
             prose: vec![format!("verified: {:?}", target.to_string())],
             data: format!("{}\n", kept.path().display()),
             evidence: evidence_json(policy.evidence()),
-            notices: first.into_iter().collect(),
+            notices: first.into_iter().chain(twice).collect(),
             ..Report::default()
         };
         report.prose.extend(evidence_lines(policy.evidence()));

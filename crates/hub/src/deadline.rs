@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use crate::error::FetchError;
 
+/// A hundred years, for times that the clock cannot hold.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// A time by which something must be over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
@@ -17,11 +20,9 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// That time from now; `what` says what did not happen by then.
     pub(crate) fn within(waited: Duration, what: &'static str) -> Self {
-        Self {
-            end: Instant::now() + waited,
-            waited,
-            what,
-        }
+        let now = Instant::now();
+        let end = now.checked_add(waited).unwrap_or(now + FAR);
+        Self { end, waited, what }
     }
 
     /// Whichever comes first.
@@ -40,5 +41,17 @@ impl Deadline {
     ) -> Result<T, FetchError> {
         let done = tokio::time::timeout_at(self.end, work).await;
         done.map_err(|_| FetchError::timed_out(url, self.what, self.waited))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_longest_time_is_no_panic_and_bounds_nothing() {
+        let deadline = Deadline::within(Duration::MAX, "never");
+        assert!(Deadline::within(Duration::ZERO, "now").end < deadline.end);
+        assert_eq!(deadline.bound("", async { 1 }).await.unwrap(), 1);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tensorgate_store::{Quarantine, Record, Recorded, Store};
 use tensorgate_verify::{
-    Directory, FilePath, Kind, MANIFEST_FILE, Manifest, Rejection, Revision, Verified,
+    Directory, FilePath, Kind, Limits, MANIFEST_FILE, Manifest, Rejection, Revision, Verified,
 };
 
 use crate::deadline::Deadline;
@@ -234,8 +234,9 @@ impl Request<'_> {
         };
         let (files, others): (Vec<_>, Vec<_>) = record.files.into_iter().partition(|file| {
             let signed = manifest.file(&file.path);
-            signed
-                .is_some_and(|signed| (signed.sha256, signed.blake3) == (file.sha256, file.blake3))
+            signed.is_some_and(|signed| {
+                (signed.size, signed.sha256, signed.blake3) == (file.size, file.sha256, file.blake3)
+            })
         });
         let mut left_out = record.left_out;
         left_out.extend(others.into_iter().map(|file| file.path));
@@ -362,12 +363,13 @@ fn refuse_disagreement(manifest: &Manifest, listing: &Listing) -> Result<(), Fet
     Ok(())
 }
 
-/// The bytes of all files; none of them is begun if one is larger than is taken.
+/// The bytes of all files; none of them is begun if one, or all together, are more than is taken.
 fn refuse_too_large(wanted: &[Wanted], limits: &FetchLimits) -> Result<u64, FetchError> {
     let mut total = 0_u64;
     for Wanted { listed, .. } in wanted {
         let limit = match Kind::of(&listed.path) {
             Some(kind) if kind.is_tensors() => limits.file_bytes,
+            None if listed.path.as_str() == MANIFEST_FILE => Limits::default().manifest_bytes,
             _ => limits.small_file_bytes,
         };
         if listed.size > limit {
@@ -378,6 +380,13 @@ fn refuse_too_large(wanted: &[Wanted], limits: &FetchLimits) -> Result<u64, Fetc
             });
         }
         total = total.saturating_add(listed.size);
+    }
+    if total > limits.total_bytes {
+        return Err(FetchError::TooLarge {
+            what: "bytes of all files".into(),
+            value: total,
+            limit: limits.total_bytes,
+        });
     }
     Ok(total)
 }
@@ -400,20 +409,49 @@ mod tests {
     use super::*;
     use crate::listing::ListedFile;
 
+    fn wanted(path: &str, size: u64) -> Wanted {
+        let listed = ListedFile {
+            path: path.parse().unwrap(),
+            size,
+            content: Content::Lfs(Sha256::of(b"")),
+        };
+        let signed = None;
+        Wanted { listed, signed }
+    }
+
+    #[test]
+    fn a_file_may_be_as_large_as_its_kind_and_all_as_large_as_the_total() {
+        let limits = FetchLimits::default();
+        let manifest = Limits::default().manifest_bytes;
+        let weights = |size| wanted("model.safetensors", size);
+        let refused = |wanted: &[Wanted]| match refuse_too_large(wanted, &limits) {
+            Err(FetchError::TooLarge { what, limit, .. }) => Some((what.into_string(), limit)),
+            Ok(_) => None,
+            Err(error) => panic!("{error}"),
+        };
+        let whole = [
+            weights((64 << 30) - manifest),
+            wanted(MANIFEST_FILE, manifest),
+        ];
+        assert_eq!(refused(&whole), None);
+        let more = [weights(64 << 30), wanted("config.json", 1)];
+        assert_eq!(
+            refused(&more),
+            Some(("bytes of all files".into(), 64 << 30))
+        );
+        for (path, limit) in [(MANIFEST_FILE, manifest), ("config.json", 16 << 20)] {
+            let expected = (format!("bytes of {path:?}"), limit);
+            assert_eq!(refused(&[wanted(path, limit + 1)]), Some(expected));
+        }
+    }
+
     #[test]
     fn what_lies_there_in_full_needs_no_room() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store")).unwrap();
         let (repo, revision) = ("a/b".parse().unwrap(), "a".repeat(40).parse().unwrap());
         let quarantine = store.quarantine(RepoType::Model, &repo, &revision).unwrap();
-        let wanted = ["whole.json", "half.json", "missing.json"].map(|path| Wanted {
-            listed: ListedFile {
-                path: path.parse().unwrap(),
-                size: 10,
-                content: Content::Lfs(Sha256::of(b"")),
-            },
-            signed: None,
-        });
+        let wanted = ["whole.json", "half.json", "missing.json"].map(|path| wanted(path, 10));
         std::fs::write(quarantine.path().join("whole.json"), [0; 10]).unwrap();
         std::fs::write(quarantine.path().join("half.json"), [0; 5]).unwrap();
         assert_eq!(missing_bytes(&wanted, &quarantine).unwrap(), 20);

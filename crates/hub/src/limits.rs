@@ -37,7 +37,9 @@ pub struct FetchLimits {
     pub listing_bytes: u64,
     /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
     pub file_bytes: u64,
-    /// Bytes of any other file: 16 MiB, what the checks read.
+    /// Bytes of all files together: 64 GiB; the largest published policy has 14.5 GB.
+    pub total_bytes: u64,
+    /// Bytes of any other file but the manifest: 16 MiB, what the checks read.
     pub small_file_bytes: u64,
 }
 
@@ -68,6 +70,7 @@ impl Default for FetchLimits {
             pages: 100,
             listing_bytes: 16 << 20,
             file_bytes: 64 << 30,
+            total_bytes: 64 << 30,
             small_file_bytes: 16 << 20,
         }
     }

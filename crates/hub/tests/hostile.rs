@@ -260,6 +260,7 @@ async fn what_the_disk_has_no_room_for_is_not_begun() {
     set.hub.inject(Fault::ListedSize { path, size });
     let mut config = set.config(None);
     config.limits.small_file_bytes = u64::MAX;
+    config.limits.total_bytes = u64::MAX;
     let (hub, target) = (Hub::new(&config).unwrap(), set.target());
     let request = Request::new(&target);
     let ended = fetch(&set.store, Some(&hub), request, &Silent).await;
@@ -290,6 +291,7 @@ async fn a_listing_ends() {
         |limits: &mut FetchLimits| limits.listing_bytes = 500,
         |limits: &mut FetchLimits| limits.small_file_bytes = 300_000,
         |limits: &mut FetchLimits| limits.file_bytes = 1_000_000,
+        |limits: &mut FetchLimits| limits.total_bytes = 1_000_000,
     ] {
         let mut config = set.config(None);
         shrink(&mut config.limits);

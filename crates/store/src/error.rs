@@ -35,13 +35,13 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// The disk has not enough room; nothing was begun.
-    #[error("{} needs {needed} bytes more, and the disk has {free} free", path.display())]
+    #[error("{} needs {needed} bytes more, and the disk has {free} to spare", path.display())]
     NoSpace {
         /// What has no room.
         path: PathBuf,
         /// Bytes that are still to be written.
         needed: u64,
-        /// Bytes that this user may still write.
+        /// Bytes that this user may still write, less a reserve for everything else.
         free: u64,
     },
     /// What counts as accepted is not what was to be: the proof is older than it.
@@ -54,7 +54,8 @@ pub enum StoreError {
         /// Its manifest.
         manifest: Sha256,
     },
-    /// Something that is no file of the store stands where one belongs.
+    /// Something that is no file of the store stands where one belongs, or the directory that was
+    /// named is not a store and not empty.
     #[error("{} is {detail}", path.display())]
     Foreign {
         /// Where it stands.
@@ -99,7 +100,9 @@ impl StoreError {
                 }
                 _ => None,
             },
-            Self::Foreign { .. } => Some("the store did not make it: remove it and try again"),
+            Self::Foreign { .. } => {
+                Some("the store did not make it: move it away, or name an empty or new directory")
+            }
             Self::Superseded { .. } => Some("verify again: it is judged by what is accepted now"),
             Self::NoSpace { .. } => None,
         }

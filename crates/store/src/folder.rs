@@ -153,6 +153,25 @@ impl Folder {
         Ok(())
     }
 
+    /// Refuses a directory that is somebody else's: one in which anything is neither among `parts`,
+    /// which are made first, nor, once there is a part, among what is made `later`.
+    pub(crate) fn require_own(&self, parts: &[&str], later: &[&str]) -> Result<()> {
+        let names = self.names()?;
+        let is_any = |name: &OsString, of: &[&str]| of.iter().any(|own| name == own);
+        let begun = names.iter().any(|name| is_any(name, parts));
+        let own = |name: &OsString| {
+            // Every new ext file system has one, and a store may have a file system to itself.
+            is_any(name, parts) || (begun && is_any(name, later)) || name == "lost+found"
+        };
+        match names.iter().find(|name| !own(name)) {
+            Some(stranger) => Err(StoreError::foreign(
+                &self.path,
+                &format!("no place of tensorgate's: {stranger:?} is in it"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Opens a regular file beneath, or `None` where there is none.
     pub(crate) fn open(&self, name: &str) -> Result<Option<File>> {
         let path = self.path_of(name);
@@ -311,20 +330,26 @@ impl Folder {
         }
     }
 
-    /// Opens a lock file; a link or directory in its place is removed.
+    /// Opens a lock file. A link in its place is removed; a directory may be anybody's, and is not.
     fn lock_file(&self, name: &str) -> Result<(File, PathBuf)> {
         let path = self.path_of(name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let open = || rustix::fs::openat2(&self.handle, name, flags, mode, RESOLVE);
         let opened = match open() {
-            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
-                self.remove(name)?;
-                open()
+            Err(Errno::LOOP | Errno::NXIO) => {
+                match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => open(),
+                    Err(error) => Err(error),
+                }
             }
             opened => opened,
         };
         match opened {
+            Err(Errno::ISDIR) => Err(StoreError::foreign(
+                &path,
+                "a directory, where the store has a lock",
+            )),
             Ok(handle) => Ok((File::from(handle), path)),
             Err(error) => Err(StoreError::io("lock", &path, error)),
         }

@@ -81,10 +81,15 @@ impl Store {
     /// Opens the store at `path`, making it on first use.
     ///
     /// # Errors
-    /// [`StoreError::NotPrivate`] if others own it or may write to it.
+    /// [`StoreError::NotPrivate`] if others own it or may write to it, [`StoreError::Foreign`] if
+    /// something is in it that no store has.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let root = Folder::at(path.as_ref())?;
         root.require_private()?;
+        root.require_own(
+            &["quarantine", "objects", "policies", "state"],
+            &[policies::DRAFTS, policies::LOCK],
+        )?;
         let part = |name| {
             let folder = root.enter(name)?;
             folder.require_private()?;

@@ -40,9 +40,9 @@ pub struct Stored {
     pub directory: PolicyDir,
 }
 
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// What is being put together, in the same file system as its place.
-const DRAFTS: &str = "tmp";
+pub(crate) const DRAFTS: &str = "tmp";
 
 impl Store {
     /// Keeps a verified policy: its bytes as they were verified, never those of the quarantine.
@@ -120,7 +120,7 @@ impl Store {
     /// Makes sure that the object of `file` is there and right.
     fn keep(&self, file: &File, drafts: &Folder) -> Result<()> {
         let name = object_name(file);
-        if is_object(&self.objects, &name)? {
+        if is_object(&self.objects, &name, file.bytes().len())? {
             return Ok(());
         }
         let mut draft = Draft::new(drafts)?;
@@ -152,8 +152,10 @@ impl Store {
                 return Ok(false);
             }
         }
-        let envelope = folder.read(MANIFEST_FILE, u64::MAX - 1);
-        Ok(matches!(envelope, Ok(Some(found)) if found == policy.evidence().envelope()))
+        let expected = policy.evidence().envelope();
+        let limit = u64::try_from(expected.len()).unwrap_or(u64::MAX);
+        let found = folder.read(MANIFEST_FILE, limit);
+        Ok(matches!(found, Ok(Some(found)) if found == expected))
     }
 
     /// Puts the directory together beside its place, then moves it there.
@@ -222,7 +224,8 @@ fn object_name(file: &File) -> String {
     Blake3::of(file.bytes()).to_string()
 }
 
-fn is_object(objects: &Folder, name: &str) -> Result<bool> {
+/// The size is compared first: a sparse file may pretend to terabytes.
+fn is_object(objects: &Folder, name: &str, size: usize) -> Result<bool> {
     let file = match objects.open(name) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(false),
@@ -232,12 +235,16 @@ fn is_object(objects: &Folder, name: &str) -> Result<bool> {
         }
         Err(error) => return Err(error),
     };
+    let read = |error| StoreError::io("read", &objects.path_of(name), error);
+    if usize::try_from(file.metadata().map_err(read)?.len()) != Ok(size) {
+        return Ok(false);
+    }
     let mut hasher = blake3::Hasher::new();
     each_chunk(file, |chunk| {
         // A hasher takes every byte that it is given.
         let _written = hasher.write(chunk);
     })
-    .map_err(|error| StoreError::io("read", &objects.path_of(name), error))?;
+    .map_err(read)?;
     Ok(hasher.finalize().to_hex().as_str() == name)
 }
 

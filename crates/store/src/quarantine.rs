@@ -58,6 +58,8 @@ pub struct Incoming(Draft);
 
 /// 16 MiB: room for 10,000 files with paths of 1,500 bytes.
 const RECORD_BYTES: u64 = 16 << 20;
+/// 64 MiB, or 1 % of a small disk: logs and the state can still be written.
+const MOST_RESERVED: u64 = 64 << 20;
 
 impl Quarantine {
     pub(crate) fn lock_name(revision: &Revision) -> String {
@@ -66,6 +68,7 @@ impl Quarantine {
 
     pub(crate) fn open(parent: &Folder, revision: &Revision, lock: Lock) -> Result<Self> {
         let drafts = parent.reclaim(&format!("{revision}.part"))?;
+        drafts.require_private()?;
         drafts.clear()?;
         Ok(Self {
             files: parent.reclaim(revision.as_str())?,
@@ -171,14 +174,16 @@ impl Quarantine {
         self.parent.write(&self.record_name, &bytes, &self.drafts)
     }
 
-    /// Refuses to begin what the disk has no room for.
+    /// Refuses to begin what the disk has no room for: something is left to whatever else writes.
     ///
     /// # Errors
     /// [`StoreError::NoSpace`], and when the file system cannot be asked.
     pub fn require_space(&self, needed: u64) -> Result<()> {
         let stat = rustix::fs::fstatvfs(&self.files)
             .map_err(|error| StoreError::io("examine", self.path(), error))?;
+        let reserve = (stat.f_blocks / 100).saturating_mul(stat.f_frsize);
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let free = free.saturating_sub(reserve.min(MOST_RESERVED));
         if needed <= free {
             return Ok(());
         }
@@ -223,9 +228,12 @@ impl Quarantine {
         let Some(file) = self.open_file(path)? else {
             return Ok(false);
         };
-        let found = Recorded::of(path, file)
-            .map_err(|error| StoreError::io("read", &self.files.path_of(path.as_str()), error))?;
-        Ok(found == *recorded)
+        let read = |error| StoreError::io("read", &self.files.path_of(path.as_str()), error);
+        // A sparse file may pretend to terabytes.
+        if file.metadata().map_err(read)?.len() != recorded.size {
+            return Ok(false);
+        }
+        Ok(Recorded::of(path, file).map_err(read)? == *recorded)
     }
 }
 

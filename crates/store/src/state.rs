@@ -50,13 +50,16 @@ impl State {
     /// Opens the state at `path`, making it on first use.
     ///
     /// # Errors
-    /// [`StoreError::NotPrivate`] if others own it or may write to it.
+    /// [`StoreError::NotPrivate`] if others own it or may write to it, [`StoreError::Foreign`] if
+    /// something is in it that no state has.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::in_folder(Folder::at(path.as_ref())?)
     }
 
     pub(crate) fn in_folder(folder: Folder) -> Result<Self> {
         folder.require_private()?;
+        // An index without records is a state that lost them, which is for others to say.
+        folder.require_own(&[RECORDS, INDEX], &[DRAFTS, LOCK])?;
         let records = folder.enter(RECORDS)?;
         records.require_private()?;
         Ok(Self {
@@ -132,6 +135,7 @@ impl State {
             return Err(StoreError::Superseded { sequence, manifest });
         }
         let drafts = self.folder.reclaim(DRAFTS)?;
+        drafts.require_private()?;
         drafts.clear()?;
         if !known {
             let record = AcceptedRecord {

@@ -146,6 +146,80 @@ fn a_damaged_object_is_found_and_replaced() {
     assert_kept(kept.path(), &policy);
 }
 
+/// Hashing its 8 TiB of nothing would take hours.
+#[test]
+fn an_object_that_pretends_to_terabytes_is_replaced_unread() {
+    let Set {
+        dir: _dir,
+        store,
+        policy,
+    } = set();
+    let kept = store.admit(&policy).unwrap();
+    let object = object(store.path(), &policy, "config.json");
+    fs::remove_file(&object).unwrap();
+    fs::File::create(&object).unwrap().set_len(8 << 40).unwrap();
+    store.admit(&policy).unwrap();
+    assert_kept(kept.path(), &policy);
+}
+
+/// Its 8 TiB would not fit into memory.
+#[test]
+fn a_manifest_that_pretends_to_terabytes_is_replaced_unread() {
+    let Set {
+        dir: _dir,
+        store,
+        policy,
+    } = set();
+    let kept = store.admit(&policy).unwrap();
+    let manifest = fs::File::options()
+        .write(true)
+        .open(kept.path().join("policy.dsse.json"))
+        .unwrap();
+    manifest.set_len(8 << 40).unwrap();
+    store.admit(&policy).unwrap();
+    assert_kept(kept.path(), &policy);
+}
+
+#[test]
+fn somebody_elses_directory_is_refused_and_left_as_it_is() {
+    for stranger in ["tmp/mine", "lock/mine", "notes.txt/mine"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = dir.path().join(stranger);
+        fs::create_dir(mine.parent().unwrap()).unwrap();
+        fs::write(&mine, "mine").unwrap();
+        let error = Store::open(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("empty or new directory"));
+        assert_eq!(fs::read(&mine).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_half_made_store_opens() {
+    for left in [&[][..], &["quarantine"], &["quarantine", "objects"]] {
+        let dir = tempfile::tempdir().unwrap();
+        for part in left.iter().chain(&["lost+found"]) {
+            fs::create_dir(dir.path().join(part)).unwrap();
+            let private = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(dir.path().join(part), private).unwrap();
+        }
+        let policy = policy(tempfile::tempdir().unwrap().path(), "acme/walk", 3);
+        Store::open(dir.path()).unwrap().admit(&policy).unwrap();
+        Store::open(dir.path()).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_in_place_of_the_lock_is_refused_and_left() {
+    let Set { dir, store, policy } = set();
+    let mine = dir.path().join("store/lock/mine");
+    fs::create_dir_all(&mine).unwrap();
+    let error = store.admit(&policy).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    assert!(mine.exists());
+}
+
 #[test]
 fn a_link_in_an_objects_place_is_replaced_and_its_target_is_left_alone() {
     let Set { dir, store, policy } = set();
@@ -211,7 +285,7 @@ fn odd_entries_hide_no_policy() {
     let linked = "0".repeat(64).parse().unwrap();
     let error = store.policy(&linked).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
-    assert!(error.hint().unwrap().contains("remove it"));
+    assert!(error.hint().unwrap().contains("move it away"));
 }
 
 #[test]

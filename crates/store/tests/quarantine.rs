@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::Duration;
 
@@ -180,6 +180,9 @@ fn whatever_is_planted_a_file_takes_its_place() {
 fn whatever_is_planted_beside_the_files_does_not_last() {
     for (what, plant) in ODD {
         for part in ["json", "part", "lock"] {
+            if (what, part) == ("a directory", "lock") {
+                continue; // It is refused, as below.
+            }
             let (_dir, store) = store();
             let first = quarantine(&store).path().to_owned();
             let place = first.with_file_name(format!("{REVISION}.{part}"));
@@ -189,6 +192,9 @@ fn whatever_is_planted_beside_the_files_does_not_last() {
                 Err(_) => {}
             }
             plant(&place);
+            if fs::metadata(&place).is_ok_and(|found| found.is_dir()) {
+                fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+            }
             let again = quarantine(&store);
             assert_eq!(again.record().unwrap(), None, "{what} at {part}");
             let recorded = put(&again, "config.json", b"{}");
@@ -198,6 +204,46 @@ fn whatever_is_planted_beside_the_files_does_not_last() {
         }
     }
     assert_eq!(fs::read_link("/etc/hostname").ok(), None);
+}
+
+#[test]
+fn a_directory_in_place_of_the_lock_is_refused_and_left() {
+    let (_dir, store) = store();
+    let place = quarantine(&store).path().with_extension("lock");
+    fs::remove_file(&place).unwrap();
+    fs::create_dir_all(place.join("mine")).unwrap();
+    let revision = REVISION.parse().unwrap();
+    let error = store
+        .quarantine(RepoType::Model, &repo("acme/walk"), &revision)
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    assert!(place.join("mine").exists());
+}
+
+#[test]
+fn drafts_that_others_may_change_are_refused_and_left() {
+    let (_dir, store) = store();
+    let part = quarantine(&store).path().with_extension("part");
+    fs::write(part.join("mine"), "mine").unwrap();
+    fs::set_permissions(&part, fs::Permissions::from_mode(0o777)).unwrap();
+    let revision = REVISION.parse().unwrap();
+    let error = store
+        .quarantine(RepoType::Model, &repo("acme/walk"), &revision)
+        .unwrap_err();
+    assert!(matches!(error, StoreError::NotPrivate { .. }), "{error}");
+    assert!(part.join("mine").exists());
+}
+
+/// Hashing its 8 TiB of nothing would take hours.
+#[test]
+fn a_file_that_pretends_to_terabytes_is_not_read() {
+    let (_dir, store) = store();
+    let quarantine = quarantine(&store);
+    let recorded = put(&quarantine, "config.json", b"{}");
+    let place = quarantine.path().join("config.json");
+    let file = fs::File::options().write(true).open(place).unwrap();
+    file.set_len(8 << 40).unwrap();
+    assert!(!quarantine.is_intact(&recorded).unwrap());
 }
 
 #[test]
@@ -227,6 +273,12 @@ fn what_has_no_room_is_not_begun() {
         panic!("{error:?}")
     };
     assert_eq!(needed, u64::MAX);
+    // Not all that is free may be taken.
+    let stat = rustix::fs::statvfs(quarantine.path()).unwrap();
+    let free = stat.f_bavail * stat.f_frsize;
+    let reserve = (stat.f_blocks / 100 * stat.f_frsize).min(64 << 20);
+    let almost_all = quarantine.require_space(free - reserve / 2);
+    assert!(matches!(almost_all, Err(StoreError::NoSpace { .. })));
     assert!(error.is_disk_full());
     assert!(error.hint().unwrap().contains("free some space"));
 }

@@ -150,6 +150,45 @@ fn a_crash_between_record_and_index_loses_nothing() {
 }
 
 #[test]
+fn somebody_elses_directory_is_refused_and_left_as_it_is() {
+    for stranger in ["tmp/mine", "lock/mine", "src/mine"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        fs::create_dir_all(path.join(stranger)).unwrap();
+        let error = State::open(path).unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("empty or new directory"));
+        assert!(path.join(stranger).exists());
+        assert_eq!(fs::read_dir(path).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn drafts_that_others_may_change_are_refused_and_left() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, path) = set();
+    let three = release(dir.path(), 3);
+    let state = State::open(&path).unwrap();
+    let drafts = path.join("tmp");
+    fs::create_dir_all(drafts.join("mine")).unwrap();
+    fs::set_permissions(&drafts, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = state.record_accepted(three.evidence()).unwrap_err();
+    assert!(matches!(error, StoreError::NotPrivate { .. }), "{error}");
+    assert!(drafts.join("mine").exists());
+}
+
+#[test]
+fn a_state_whose_records_are_all_lost_is_an_error_and_not_a_fresh_start() {
+    let (dir, path) = set();
+    let three = release(dir.path(), 3);
+    let state = State::open(&path).unwrap();
+    state.record_accepted(three.evidence()).unwrap();
+    fs::remove_dir_all(path.join("rollback")).unwrap();
+    let error = last(&path).unwrap_err();
+    assert!(matches!(error, StoreError::State { .. }), "{error:?}");
+}
+
+#[test]
 fn writers_beside_each_other_end_with_the_newest() {
     let (dir, path) = set();
     let releases: Vec<_> = (1..=8).map(|n| release(dir.path(), n)).collect();

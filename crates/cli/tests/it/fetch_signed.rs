@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -154,15 +155,40 @@ fn a_file_that_is_named_like_a_place_on_a_hub_is_told() {
 fn a_release_that_a_newer_one_overtakes_is_not_verified() {
     let fixture = Fixture::new();
     fixture.fetch_signed(&[]).expect(0);
+    fixture
+        .workshop
+        .overtaken(&mut fetch_again(&fixture))
+        .rejected("manifest-rollback", "sequence");
+}
+
+fn fetch_again(fixture: &Fixture) -> Command {
     let mut command = fixture.workshop.command();
     let target = format!("acme/walk@{}", fixture.files);
     let manifest = ["--manifest", "walk/policy.dsse.json"];
     command.args(["fetch", &target, "--endpoint", fixture.hub.endpoint()]);
     command.args(manifest).args(["--trust", "trust.toml"]);
-    fixture
-        .workshop
-        .overtaken(&mut command)
-        .rejected("manifest-rollback", "sequence");
+    command
+}
+
+#[test]
+fn what_cannot_be_shared_is_verified_and_remembered_all_the_same() {
+    let fixture = Fixture::new();
+    fixture.fetch_signed(&[]).expect(0);
+    let workshop = &fixture.workshop;
+    workshop.remove("store/state/index.json");
+    workshop.remove("store/state/rollback/model--acme--walk.json");
+    let drafts = format!("store/quarantine/model/acme/walk/{}.part", fixture.files);
+    let in_the_way = || {
+        for object in std::fs::read_dir(workshop.path("store/objects")).unwrap() {
+            let name = object.unwrap().file_name();
+            std::fs::create_dir(workshop.path(&drafts).join(name)).unwrap();
+        }
+    };
+    let run = workshop.meanwhile(&mut fetch_again(&fixture), in_the_way);
+    run.expect(0).says("verified: ");
+    run.says("note: first release remembered in ");
+    run.says("note: it lies on the disk twice: could not link ");
+    workshop.read("store/state/rollback/model--acme--walk.json");
 }
 
 #[test]

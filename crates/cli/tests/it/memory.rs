@@ -72,6 +72,19 @@ fn a_store_that_others_can_write_to_remembers_nothing() {
 }
 
 #[test]
+fn a_directory_of_other_things_is_no_memory_and_stays_as_it_is() {
+    let workshop = Workshop::signed();
+    for mine in ["project/tmp/mine", "project/lock/mine"] {
+        workshop.write(mine, "mine");
+    }
+    workshop.chmod("project", 0o700);
+    let run = workshop.verify(&["--state", "project"]);
+    run.could_not_check("name an empty or new directory");
+    assert_eq!(workshop.read("project/tmp/mine"), b"mine");
+    assert_eq!(workshop.read("project/lock/mine"), b"mine");
+}
+
+#[test]
 fn only_what_was_verified_in_full_is_remembered() {
     let workshop = Workshop::signed();
     workshop.sign(&["--sequence", "9", "--replace"]).expect(0);
@@ -132,9 +145,10 @@ fn where_nothing_may_be_remembered_the_verdict_stands() {
         .expect(0)
         .says("note: not remembered");
     // Where something is, or it fails for another reason, there may be a memory.
-    for place in ["/sys/kernel", "/proc/tensorgate"] {
-        workshop
-            .verify(&["--state", place])
-            .could_not_check("could not make");
+    for (place, why) in [
+        ("/sys/kernel", "/sys/kernel is no place of tensorgate's"),
+        ("/proc/tensorgate", "could not make"),
+    ] {
+        workshop.verify(&["--state", place]).could_not_check(why);
     }
 }

@@ -144,6 +144,16 @@ impl Workshop {
     /// Runs `command`, and once it waits to remember the release that it has found good, remembers a
     /// newer one.
     pub(crate) fn overtaken(&self, command: &mut Command) -> Run {
+        let newer = format!(
+            r#"{{"type":"model","repo":"acme/walk","sequence":9,"manifest":"{}"}}"#,
+            "0".repeat(64)
+        );
+        let record = "store/state/rollback/model--acme--walk.json";
+        self.meanwhile(command, || self.write(record, newer))
+    }
+
+    /// Runs `command`, and once it waits to remember the release that it has found good, `act`s.
+    pub(crate) fn meanwhile(&self, command: &mut Command, act: impl FnOnce()) -> Run {
         let lock = fs::File::create(self.path("store/state/lock")).unwrap();
         lock.lock().unwrap();
         let mut child = command
@@ -156,11 +166,7 @@ impl Workshop {
         while !stderr.contains("; waiting for it") {
             assert_ne!(told.read_line(&mut stderr).unwrap(), 0, "{stderr}");
         }
-        let newer = format!(
-            r#"{{"type":"model","repo":"acme/walk","sequence":9,"manifest":"{}"}}"#,
-            "0".repeat(64)
-        );
-        self.write("store/state/rollback/model--acme--walk.json", newer);
+        act();
         lock.unlock().unwrap();
         told.read_to_string(&mut stderr).unwrap();
         let Output { status, stdout, .. } = child.wait_with_output().unwrap();

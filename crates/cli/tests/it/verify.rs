@@ -151,24 +151,32 @@ fn swapped_files_are_not_the_signed_ones() {
     let workshop = Workshop::new();
     workshop.keygen("release");
     workshop.policy("walk");
-    workshop.write("walk/a.safetensors", weights());
+    workshop.write("walk/a_processor_step_0.safetensors", weights());
     let mut other = weights();
     let end = other.len() - 1;
     other[end] = 7;
-    workshop.write("walk/b.safetensors", other);
+    workshop.write("walk/b_processor_step_0.safetensors", other);
     workshop.trust(1, &["release"]);
     workshop.sign(&[]).expect(0);
     workshop.verify(&[]).expect(0);
-    fs::rename(workshop.path("walk/a.safetensors"), workshop.path("c")).unwrap();
     fs::rename(
-        workshop.path("walk/b.safetensors"),
-        workshop.path("walk/a.safetensors"),
+        workshop.path("walk/a_processor_step_0.safetensors"),
+        workshop.path("c"),
     )
     .unwrap();
-    fs::rename(workshop.path("c"), workshop.path("walk/b.safetensors")).unwrap();
+    fs::rename(
+        workshop.path("walk/b_processor_step_0.safetensors"),
+        workshop.path("walk/a_processor_step_0.safetensors"),
+    )
+    .unwrap();
+    fs::rename(
+        workshop.path("c"),
+        workshop.path("walk/b_processor_step_0.safetensors"),
+    )
+    .unwrap();
     let run = workshop.verify(&[]);
-    run.rejected("digest-mismatch", "a.safetensors#gain");
-    run.says("rejected: digest-mismatch: \"b.safetensors#gain\"");
+    run.rejected("digest-mismatch", "a_processor_step_0.safetensors#gain");
+    run.says("rejected: digest-mismatch: \"b_processor_step_0.safetensors#gain\"");
 }
 
 #[test]
