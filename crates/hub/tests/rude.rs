@@ -61,11 +61,12 @@ async fn end_of_file(head: &'static str, limit: impl FnOnce(&mut FetchLimits)) -
 /// A README of two bytes, `{}`.
 const LISTING: &str = r#"[{"type":"file","oid":"9e26dfeeb6e641a33dae4961196235bdb965b21b","size":2,"path":"README.md"}]"#;
 
+/// It is the connection's last answer, and says so: a client may not ask again on it.
 fn whole(stream: &mut TcpStream, body: &str) -> std::io::Result<()> {
     let len = body.len();
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{body}"
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n{body}"
     )
 }
 
