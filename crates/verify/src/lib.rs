@@ -71,6 +71,7 @@ mod json;
 mod key;
 mod limits;
 mod manifest;
+mod manifest_rules;
 mod memory;
 mod names;
 mod policy;

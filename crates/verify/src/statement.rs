@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::json;
-use crate::manifest::malformed;
+use crate::manifest_rules::malformed;
 use crate::{FileEntry, FilePath, Limits, Manifest, Rejection, Sha256};
 
 /// `_type` of an in-toto Statement v1.

@@ -6,7 +6,8 @@ use crate::claim::range;
 use crate::content::{MANIFEST_FILE, check_small, kind_of, name_refusal};
 use crate::error::{Error, Findings, Result};
 use crate::header::{Header, Tensor};
-use crate::manifest::{FileEntry, TensorEntry, refuse_collisions};
+use crate::manifest::{FileEntry, TensorEntry};
+use crate::manifest_rules::refuse_collisions;
 use crate::{Blake3, Directory, FilePath, Hold, Kind, Limits, Rejection, Sha256, Untrusted};
 
 /// Checks the content of every file and computes what a manifest says of it.

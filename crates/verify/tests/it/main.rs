@@ -8,7 +8,9 @@
 
 mod authenticate;
 mod directory;
+mod envelope;
 mod fragments;
 mod header;
 mod invariants;
 mod support;
+mod trust;
