@@ -259,10 +259,11 @@ def test_a_fifo_is_not_waited_for(tmp_path, gate, ros):
 
 def test_a_held_lock_is_told_and_waited_for(tmp_path, gate, ros):
     signed = Signed(tmp_path, conftest.small_tensors())
+    first = gate(policy=signed.directory, trust=signed.trust)
+    ros.wait_for(lambda: "publishing" in first.text(), "the first gate, which makes the store")
+    assert first.stop() == 0
     lock = tmp_path / "store" / "state" / "lock"
-    lock.parent.mkdir(mode=0o700, parents=True)
-    lock.parent.parent.chmod(0o700)
-    with lock.open("w") as held:
+    with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         node = gate(policy=signed.directory, trust=signed.trust)
         ros.wait_for(lambda: "waiting for another process" in node.text(), "the word")
