@@ -55,23 +55,12 @@ impl Header {
     pub fn parse(bytes: &[u8], file_len: u64, limits: &Limits) -> Result<Self> {
         let refuse =
             |rejection, detail: &dyn fmt::Display| Error::rejected(rejection, "header", detail);
-        let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-            return Err(refuse(Rejection::HeaderTooShort, &"fewer than 8 bytes"));
-        };
-        let n = u64::from_le_bytes(*length);
-        if n > limits.header_bytes {
-            let detail = format!(
-                "{n} bytes of header, at most {} are read",
-                limits.header_bytes
-            );
-            return Err(refuse(Rejection::HeaderTooLarge, &detail));
-        }
-        // `n` is at most `header_bytes`, so the sum does not overflow.
-        let len = LENGTH_BYTES.saturating_add(n);
+        let len = Self::prefix_len(bytes, limits)?;
+        let n = len.saturating_sub(LENGTH_BYTES);
         let json = usize::try_from(n)
             .ok()
             .filter(|_| len <= file_len)
-            .and_then(|n| rest.get(..n));
+            .and_then(|n| bytes.split_first_chunk::<8>()?.1.get(..n));
         let Some(json) = json else {
             let detail = format!("{n} bytes of header in a file of {file_len}");
             return Err(refuse(Rejection::HeaderLengthInvalid, &detail));
@@ -101,20 +90,7 @@ impl Header {
         file_len: u64,
         limits: &Limits,
     ) -> Result<Self> {
-        let Some(n) = len.checked_sub(LENGTH_BYTES) else {
-            return Err(Error::rejected(
-                Rejection::HeaderTooShort,
-                "header",
-                "fewer than 8 bytes",
-            ));
-        };
-        if n > limits.header_bytes {
-            let detail = format!(
-                "{n} bytes of header, at most {} are read",
-                limits.header_bytes
-            );
-            return Err(Error::rejected(Rejection::HeaderTooLarge, "header", detail));
-        }
+        refuse_length(len.checked_sub(LENGTH_BYTES), limits)?;
         if tensors.len() > limits.tensors {
             return Err(Error::rejected(
                 Rejection::TensorTooMany,
@@ -143,23 +119,10 @@ impl Header {
     /// # Errors
     /// `header-too-short`, `header-too-large`.
     pub fn prefix_len(bytes: &[u8], limits: &Limits) -> Result<u64> {
-        let Some((length, _)) = bytes.split_first_chunk::<8>() else {
-            return Err(Error::rejected(
-                Rejection::HeaderTooShort,
-                "header",
-                "fewer than 8 bytes",
-            ));
-        };
-        match u64::from_le_bytes(*length) {
-            n if n > limits.header_bytes => {
-                let detail = format!(
-                    "{n} bytes of header, at most {} are read",
-                    limits.header_bytes
-                );
-                Err(Error::rejected(Rejection::HeaderTooLarge, "header", detail))
-            }
-            n => Ok(LENGTH_BYTES.saturating_add(n)),
-        }
+        let length = bytes.first_chunk::<8>();
+        let n = refuse_length(length.map(|length| u64::from_le_bytes(*length)), limits)?;
+        // `n` is at most `header_bytes`, so the sum does not overflow.
+        Ok(LENGTH_BYTES.saturating_add(n))
     }
 
     /// Every byte of the data belongs to exactly one tensor, and each can be viewed in place.
@@ -200,6 +163,25 @@ impl Header {
                 ))
             }
         }
+    }
+}
+
+/// The one rule for `n`, wherever it comes from; `None` where there is not even room for it.
+fn refuse_length(n: Option<u64>, limits: &Limits) -> Result<u64> {
+    match n {
+        None => Err(Error::rejected(
+            Rejection::HeaderTooShort,
+            "header",
+            "fewer than 8 bytes",
+        )),
+        Some(n) if n > limits.header_bytes => {
+            let detail = format!(
+                "{n} bytes of header, at most {} are read",
+                limits.header_bytes
+            );
+            Err(Error::rejected(Rejection::HeaderTooLarge, "header", detail))
+        }
+        Some(n) => Ok(n),
     }
 }
 
