@@ -11,8 +11,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 use tensorgate_verify::{
-    About, Context, Directory, Limits, Manifest, Policy, Proof, Repo, SignedManifest, SigningKey,
-    TrustPolicy, Verified, survey,
+    About, Context, Directory, Manifest, Policy, Proof, Repo, SignedManifest, SigningKey, Survey,
+    TrustPolicy, Verified,
 };
 
 /// Whatever goes wrong ends the measurement.
@@ -46,7 +46,7 @@ impl Signed {
         let pem = key.public_pem()?;
         let text = format!("threshold = 1\n[[keys]]\nname = 'k'\npublic_key = '''{pem}'''");
         let trust = TrustPolicy::parse(&text, |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        let files = survey(&directory(&folder)?, trust.limits())?;
+        let files = Survey::new(trust.rules()).run(&directory(&folder)?)?.files;
         let repo = Repo::model("acme/bench".parse()?, "0".repeat(40).parse()?);
         let validity = (
             "2026-01-01T00:00:00Z".parse()?,
@@ -74,12 +74,15 @@ impl Signed {
     /// # Errors
     /// It is not what was signed.
     pub fn open_verified(&self) -> Result<Verified<Policy>> {
-        let limits: &Limits = self.trust.limits();
-        let signed = SignedManifest::parse(&self.envelope, limits)?;
+        let signed = SignedManifest::parse(&self.envelope, self.trust.limits())?;
         let manifest = self
             .trust
             .authenticate(&signed, &Context::new("2026-11-23T00:00:00Z".parse()?))?;
-        Ok(manifest.open(&directory(&self.folder)?, Proof::Tensors, limits)?)
+        Ok(manifest.open(
+            &directory(&self.folder)?,
+            Proof::Tensors,
+            self.trust.rules(),
+        )?)
     }
 
     /// The usual check: SHA-256 of the mapped file, compared with a known one; then the crate

@@ -30,7 +30,9 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         R::ManifestRollback | R::ManifestFastForward => {
             "a newer release was accepted here before: fetch that one, or sign this one with a higher --sequence"
         }
-        R::ManifestRevoked | R::RevisionRevoked => "this release was called back: use another",
+        R::ManifestRevoked | R::RevisionRevoked | R::DigestRevoked => {
+            "this release was called back: use another"
+        }
         R::ManifestMalformed | R::ManifestUnknownField | R::ManifestTooLarge => {
             "the manifest was damaged, or made by another version: have it signed again"
         }

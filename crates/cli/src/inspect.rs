@@ -5,7 +5,9 @@ use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use tensorgate_verify::{Error, FilePath, Header, Kind, Limits, MANIFEST_FILE, SignedManifest};
+use tensorgate_verify::{
+    Error, FilePath, Header, Kind, Limits, MANIFEST_FILE, RepoType, SignedManifest,
+};
 
 use crate::args::Inspect;
 use crate::claims;
@@ -259,7 +261,10 @@ fn walk(
 
 fn entry(path: &Path, name: String, stat: &fs::Metadata, limits: &Limits) -> Entry {
     let file_path = name.parse::<FilePath>();
-    let kind = file_path.as_ref().ok().and_then(Kind::of);
+    let kind = file_path
+        .as_ref()
+        .ok()
+        .and_then(|path| Kind::of(path, RepoType::Model));
     let (kind_name, note) = match (&file_path, kind) {
         _ if !stat.is_file() => ("-".to_owned(), "not a regular file".to_owned()),
         (Err(error), _) => ("-".to_owned(), first_reason(error)),

@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    About, Context, Directory, Limits, Manifest, Repo, SignedManifest, SigningKey, TrustPolicy,
-    survey,
+    About, Context, Directory, Limits, Manifest, Repo, Rules, SignedManifest, SigningKey, Survey,
+    TrustPolicy,
 };
 
 use crate::args::Sign;
@@ -22,7 +22,8 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
     let directory = disk::open_directory(&args.dir)?;
     let target = Target::of(args)?;
-    let files = survey(&directory, &limits)?;
+    let rules = Rules::default();
+    let files = Survey::new(&rules).run(&directory)?.files;
     let about = about(args, &directory, &limits)?;
     // Whole seconds, as people write them; rounded down, so that nothing is issued in the future.
     let issued = Timestamp::now();

@@ -19,18 +19,17 @@ use crate::trust;
 
 pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     let started = Instant::now();
-    let limits = Limits::default();
     let trust = trust::load(&args.trust)?;
     let directory = disk::open_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
-    let signed = manifest(args, &directory, &limits)?;
+    let signed = manifest(args, &directory, trust.limits())?;
     let manifest = trust.authenticate(&signed, &context(args, &memory))?;
     let proof = if args.full {
         Proof::Whole
     } else {
         Proof::Tensors
     };
-    let policy = manifest.open(&directory, proof, &limits)?;
+    let policy = manifest.open(&directory, proof, trust.rules())?;
     let notices = notices(args, policy.evidence(), &memory)?;
     Ok(report(args, &policy, notices, started))
 }

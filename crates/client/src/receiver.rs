@@ -119,7 +119,7 @@ impl Receiver {
         }
         let files = announcement.into_files()?;
         let (size, digests) = table.clone();
-        let assembly = Assembly::begin(manifest, files, size, digests, self.trust.limits())?;
+        let assembly = Assembly::begin(manifest, files, size, digests, self.trust.rules())?;
         self.incoming = Some(Incoming {
             assembly,
             table,

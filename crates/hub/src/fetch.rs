@@ -229,7 +229,7 @@ impl Request<'_> {
     /// The record as a fetch of this request would have written it, if it has enough.
     fn part_of(&self, record: Record) -> Option<Record> {
         let Some(manifest) = self.manifest else {
-            let all = !record.left_out.iter().any(is_of_a_policy);
+            let all = !record.left_out.iter().any(|path| self.is_of_a_policy(path));
             return Some(record).filter(|_| all);
         };
         let (files, others): (Vec<_>, Vec<_>) = record.files.into_iter().partition(|file| {
@@ -279,6 +279,11 @@ impl Request<'_> {
         Ok((record, bytes))
     }
 
+    /// Files of the kinds that such a repository has, and the manifest that may lie beside them.
+    fn is_of_a_policy(&self, path: &FilePath) -> bool {
+        Kind::of(path, self.target.repo_type).is_some() || path.as_str() == MANIFEST_FILE
+    }
+
     /// What of a listing is fetched, and what is not; both in path order.
     fn choose(&self, listing: Listing) -> Result<(Vec<Wanted>, Vec<FilePath>), FetchError> {
         if let Some(manifest) = self.manifest {
@@ -289,9 +294,14 @@ impl Request<'_> {
             let signed = self
                 .manifest
                 .and_then(|manifest| manifest.file(&listed.path));
-            if signed.is_some() || (self.manifest.is_none() && is_of_a_policy(&listed.path)) {
+            if signed.is_some() || (self.manifest.is_none() && self.is_of_a_policy(&listed.path)) {
+                let kind = Kind::of(&listed.path, self.target.repo_type);
                 let signed = signed.cloned();
-                wanted.push(Wanted { listed, signed });
+                wanted.push(Wanted {
+                    listed,
+                    kind,
+                    signed,
+                });
             } else {
                 left_out.push(listed.path);
             }
@@ -318,11 +328,6 @@ impl Fetched {
             quarantine,
         }
     }
-}
-
-/// Files of the kinds that policies have, and the manifest that may lie beside them.
-fn is_of_a_policy(path: &FilePath) -> bool {
-    Kind::of(path).is_some() || path.as_str() == MANIFEST_FILE
 }
 
 /// Makes the directory hold the record's files and nothing else.
@@ -366,9 +371,9 @@ fn refuse_disagreement(manifest: &Manifest, listing: &Listing) -> Result<(), Fet
 /// The bytes of all files; none of them is begun if one, or all together, are more than is taken.
 fn refuse_too_large(wanted: &[Wanted], limits: &FetchLimits) -> Result<u64, FetchError> {
     let mut total = 0_u64;
-    for Wanted { listed, .. } in wanted {
-        let limit = match Kind::of(&listed.path) {
-            Some(kind) if kind.is_tensors() => limits.file_bytes,
+    for Wanted { listed, kind, .. } in wanted {
+        let limit = match kind {
+            Some(kind) if kind.is_large() => limits.file_bytes,
             None if listed.path.as_str() == MANIFEST_FILE => Limits::default().manifest_bytes,
             _ => limits.small_file_bytes,
         };
@@ -415,8 +420,11 @@ mod tests {
             size,
             content: Content::Lfs(Sha256::of(b"")),
         };
-        let signed = None;
-        Wanted { listed, signed }
+        Wanted {
+            kind: Kind::of(&listed.path, RepoType::Model),
+            listed,
+            signed: None,
+        }
     }
 
     #[test]

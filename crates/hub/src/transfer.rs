@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tensorgate_store::{Quarantine, Recorded};
-use tensorgate_verify::{FileEntry, FilePath, Rejection, Revision};
+use tensorgate_verify::{FileEntry, FilePath, Kind, Rejection, Revision};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::deadline::Deadline;
@@ -19,6 +19,8 @@ use crate::transport::Body;
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) listed: ListedFile,
+    /// What its name stands for; of a manifest, nothing.
+    pub(crate) kind: Option<Kind>,
     pub(crate) signed: Option<FileEntry>,
 }
 

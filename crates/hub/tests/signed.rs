@@ -23,7 +23,10 @@ fn manifest(folder: &Path, id: &str, commit: &str) -> Verified<Manifest> {
         "2026-11-01T00:00:00Z".parse().unwrap(),
         "2027-11-01T00:00:00Z".parse().unwrap(),
     );
-    let files = survey(&directory, &limits).unwrap();
+    let files = Survey::new(&Rules::default())
+        .run(&directory)
+        .unwrap()
+        .files;
     let manifest = Manifest::new(repo, 1, validity, About::of_type("act"), files);
     let signed = SignedManifest::sign(&manifest, &key, &limits).unwrap();
     let pem = key.public_pem().unwrap();
@@ -65,7 +68,7 @@ async fn exactly_the_files_of_the_manifest_are_fetched_and_verify() {
     assert_eq!(fetched.left_out.len(), common::files().len() - 2);
     let directory = fetched.directory().unwrap();
     let policy = manifest
-        .open(&directory, Proof::Whole, &Limits::default())
+        .open(&directory, Proof::Whole, &Rules::default())
         .unwrap();
     assert!(policy.tensor("gain").is_some());
 }
@@ -80,7 +83,7 @@ async fn what_was_admitted_lies_on_the_disk_once_and_is_a_hit() {
         .open(
             &fetched.directory().unwrap(),
             Proof::Whole,
-            &Limits::default(),
+            &Rules::default(),
         )
         .unwrap();
     let kept = set.store.admit(&policy).unwrap();

@@ -45,7 +45,7 @@ pub(crate) fn load(
         (context.repo, context.revision) = (Some(repo), Some(revision));
     }
     let manifest = trust.authenticate(&signed, &context)?;
-    let policy = manifest.open(&directory, Proof::Tensors, trust.limits())?;
+    let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
     store.record_accepted(policy.evidence())?;
     Ok(policy)
 }

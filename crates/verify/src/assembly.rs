@@ -7,8 +7,8 @@ use crate::cut::tensor_of;
 use crate::error::{Error, Result};
 use crate::memory::{Filling, Hold};
 use crate::{
-    Blake3, Cut, File, FileEntry, FilePath, FragmentSize, Limits, Manifest, Policy, Proof,
-    Rejection, Span, Verified,
+    Blake3, Cut, File, FileEntry, FilePath, FragmentSize, Manifest, Policy, Proof, Rejection,
+    Rules, Span, Verified,
 };
 
 /// A policy that arrives in fragments, of which every accepted one is proven.
@@ -20,7 +20,7 @@ pub struct Assembly {
     arrived: Vec<bool>,
     missing: usize,
     files: Vec<Part>,
-    limits: Limits,
+    rules: Rules,
 }
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Assembly {
         small: Vec<(FilePath, Vec<u8>)>,
         size: FragmentSize,
         digests: Vec<Blake3>,
-        limits: &Limits,
+        rules: &Rules,
     ) -> Result<Self> {
         // Counted before a table of that length is made.
         let count = Cut::count(&manifest, size);
@@ -58,7 +58,7 @@ impl Assembly {
         }
         let cut = Cut::new(&manifest, size);
         cut.refuse_foreign(&manifest, &digests)?;
-        let files = parts(&manifest, small, limits)?;
+        let files = parts(&manifest, small, rules)?;
         let (arrived, missing) = (vec![false; digests.len()], digests.len());
         Ok(Self {
             manifest,
@@ -67,7 +67,7 @@ impl Assembly {
             arrived,
             missing,
             files,
-            limits: limits.clone(),
+            rules: rules.clone(),
         })
     }
 
@@ -150,11 +150,11 @@ impl Assembly {
             };
             let claim = self
                 .manifest
-                .claim(&entry.path, &self.limits)
+                .claim(&entry.path, &self.rules)
                 .ok_or_else(unlisted)?;
             files.push(part.finish(&claim, &entry.path)?);
         }
-        self.manifest.into_policy(files)
+        self.manifest.into_policy(files, &self.rules)
     }
 
     fn store(&self, span: Span, bytes: &[u8]) -> Result<()> {
@@ -195,7 +195,7 @@ impl Part {
 fn parts(
     manifest: &Verified<Manifest>,
     small: Vec<(FilePath, Vec<u8>)>,
-    limits: &Limits,
+    rules: &Rules,
 ) -> Result<Vec<Part>> {
     let mut announced = BTreeMap::new();
     for (path, bytes) in small {
@@ -220,7 +220,7 @@ fn parts(
             )
         };
         let bytes = announced.remove(&entry.path).ok_or_else(missing)?;
-        let claim = manifest.claim(&entry.path, limits).ok_or_else(missing)?;
+        let claim = manifest.claim(&entry.path, rules).ok_or_else(missing)?;
         parts.push(part(&claim, entry, bytes)?);
     }
     match announced.first_key_value() {

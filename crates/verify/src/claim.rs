@@ -7,13 +7,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 
-use crate::content::{check_small, name_refusal};
-use crate::error::{Error, Findings, Result};
+use crate::content::{check_other, name_refusal, refuse_kind};
+use crate::error::{Error, Findings, Rejected, Result};
 use crate::header::{Header, Tensor};
 use crate::manifest::{FileEntry, TensorEntry};
-use crate::{
-    Blake3, Evidence, FilePath, Hold, Kind, Limits, Manifest, Rejection, Sha256, Verified,
-};
+use crate::polyglot::refuse_polyglot;
+use crate::scan::Scan;
+use crate::{Blake3, Evidence, FilePath, Hold, Kind, Manifest, Rejection, Rules, Sha256, Verified};
 
 /// An open file that nobody vouches for.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Untrusted {
 pub struct Claim<'m> {
     entry: &'m FileEntry,
     evidence: &'m Arc<Evidence>,
-    limits: &'m Limits,
+    rules: &'m Rules,
 }
 
 /// How much of a weights file is proven again.
@@ -52,6 +52,8 @@ pub struct File {
     header: Option<Header>,
     /// Indices of the header's tensors, in the order of their names.
     by_name: Vec<usize>,
+    /// What the trust policy lets pass, with a word.
+    notices: Vec<Rejected>,
 }
 
 impl Untrusted {
@@ -107,7 +109,7 @@ impl Untrusted {
 
     /// The whole file in memory that cannot change; never more than its size when opened.
     pub(crate) fn hold(self, kind: Kind) -> io::Result<Hold> {
-        if kind.is_tensors() {
+        if kind.is_large() {
             return Hold::copy_of(&self.file, self.len);
         }
         let len = usize::try_from(self.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -118,12 +120,12 @@ impl Untrusted {
 
 impl Verified<Manifest> {
     /// What the manifest says about `path`, or `None` where it says nothing.
-    pub fn claim<'m>(&'m self, path: &FilePath, limits: &'m Limits) -> Option<Claim<'m>> {
+    pub fn claim<'m>(&'m self, path: &FilePath, rules: &'m Rules) -> Option<Claim<'m>> {
         let entry = self.file(path)?;
         Some(Claim {
             entry,
             evidence: self.shared_evidence(),
-            limits,
+            rules,
         })
     }
 }
@@ -144,15 +146,19 @@ impl Claim<'_> {
     /// The same for bytes that are held already.
     pub(crate) fn check_hold(self, hold: Hold, proof: Proof) -> Result<Verified<File>> {
         self.refuse_size(u64::try_from(hold.len()).unwrap_or(u64::MAX))?;
+        let FileEntry { path, kind, .. } = self.entry;
+        refuse_kind(path, *kind, self.rules)?;
+        let mut findings = Findings::default();
         let header = match &self.entry.tensors {
-            Some(tensors) => Some(self.check_tensors(&hold, tensors, proof)?),
+            Some(tensors) => Some(self.check_tensors(&hold, tensors, proof, &mut findings)?),
             None => {
                 self.refuse_whole(&hold)?;
-                check_small(&self.entry.path, self.entry.kind, &hold)?;
+                check_other(path, *kind, &hold)?;
                 None
             }
         };
-        Ok(self.verified(hold, header))
+        let notices = findings.into_result()?;
+        Ok(self.verified(hold, header, notices))
     }
 
     /// Checks the first 8 + n bytes against `header_blake3` and the signed table.
@@ -162,7 +168,7 @@ impl Claim<'_> {
         if self.entry.header_blake3 != Some(Blake3::of(prefix)) {
             return Err(self.mismatch("header_blake3", "the header is not the signed one"));
         }
-        let header = Header::parse(prefix, self.entry.size, self.limits)
+        let header = Header::parse(prefix, self.entry.size, &self.rules.limits)
             .map_err(|error| name_refusal(&self.entry.path, prefix, error))?;
         let signed = self.entry.tensors.as_deref().unwrap_or_default();
         if !signed
@@ -180,7 +186,12 @@ impl Claim<'_> {
     }
 
     /// Says that `hold`, of which every part was proven, is the file.
-    pub(crate) fn verified(&self, hold: Hold, header: Option<Header>) -> Verified<File> {
+    fn verified(
+        &self,
+        hold: Hold,
+        header: Option<Header>,
+        notices: Vec<Rejected>,
+    ) -> Verified<File> {
         let tensors = header.as_ref().map_or(&[][..], |header| &header.tensors);
         let mut by_name: Vec<usize> = (0..tensors.len()).collect();
         by_name.sort_unstable_by_key(|index| tensors.get(*index).map(|tensor| &tensor.name));
@@ -191,29 +202,39 @@ impl Claim<'_> {
             hold,
             header,
             by_name,
+            notices,
         };
         Verified::assertion(file, Arc::clone(self.evidence))
     }
 
-    fn check_tensors(&self, hold: &Hold, tensors: &[TensorEntry], proof: Proof) -> Result<Header> {
+    fn check_tensors(
+        &self,
+        hold: &Hold,
+        tensors: &[TensorEntry],
+        proof: Proof,
+        findings: &mut Findings,
+    ) -> Result<Header> {
         if proof == Proof::Whole {
             self.refuse_whole(hold)?;
         }
         let header = self.check_header(hold)?;
-        let wrong: Vec<&TensorEntry> = tensors
+        let proofs: Vec<Scan> = tensors
             .par_iter()
-            .filter(|tensor| slice(hold, header.len, tensor).map(Blake3::of) != Some(tensor.blake3))
+            .map(|tensor| {
+                let bytes = slice(hold, header.len, tensor).unwrap_or_default();
+                Scan::of(tensor.dtype, bytes)
+            })
             .collect();
-        let mut findings = Findings::default();
-        for tensor in wrong {
+        for (tensor, scan) in tensors.iter().zip(&proofs) {
             let subject = format!("{}#{}", self.entry.path, tensor.name);
-            findings.reject(
-                Rejection::DigestMismatch,
-                subject,
-                "the tensor is not the signed one",
-            );
+            if scan.blake3 != tensor.blake3 {
+                let detail = "the tensor is not the signed one";
+                findings.reject(Rejection::DigestMismatch, subject, detail);
+                continue;
+            }
+            scan.judge(&subject, tensor.dtype, &self.rules.content, findings);
         }
-        findings.into_result()?;
+        refuse_polyglot(&self.entry.path, hold, findings);
         Ok(header)
     }
 
@@ -278,6 +299,11 @@ impl File {
     /// How the bytes are held.
     pub const fn hold(&self) -> &Hold {
         &self.hold
+    }
+
+    /// What was found in it and let pass by the trust policy.
+    pub fn notices(&self) -> &[Rejected] {
+        &self.notices
     }
 
     /// For safetensors: the table of tensors.

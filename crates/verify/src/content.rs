@@ -5,8 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::json::{self, JsonError};
-use crate::{FilePath, Rejection};
+use crate::{FilePath, Rejection, RepoType, Rules};
 
 /// What a file of a policy is for.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -31,14 +32,45 @@ pub enum Kind {
     Weights,
     /// Which shard holds which tensor.
     WeightsIndex,
+    /// Of a data set: episodes and their numbers, Parquet; verified, never interpreted.
+    Table,
+    /// Of a data set: what the cameras saw, MP4; verified, never interpreted.
+    Video,
+    /// Of a data set: what it says of itself, JSON or a line of JSON each.
+    Metadata,
 }
 
 /// The one file of a directory that the manifest does not list: the manifest.
 pub const MANIFEST_FILE: &str = "policy.dsse.json";
 
 impl Kind {
-    /// The kind that a name stands for, or `None` where no policy needs such a file.
-    pub fn of(path: &FilePath) -> Option<Self> {
+    /// The kind that a name stands for in a repository of this type, or `None` where none needs
+    /// such a file.
+    pub fn of(path: &FilePath, repo_type: RepoType) -> Option<Self> {
+        match repo_type {
+            RepoType::Model => Self::of_model(path),
+            RepoType::Dataset => Self::of_dataset(path),
+        }
+    }
+
+    fn of_dataset(path: &FilePath) -> Option<Self> {
+        let name = path.file_name();
+        if matches!(name, ".gitattributes") {
+            return Some(Self::Repository);
+        }
+        if matches!(name, "LICENSE" | "LICENSE.txt" | "NOTICE") {
+            return Some(Self::Card);
+        }
+        match name.rsplit_once('.')?.1 {
+            "parquet" => Some(Self::Table),
+            "mp4" => Some(Self::Video),
+            "json" | "jsonl" => Some(Self::Metadata),
+            "md" => Some(Self::Card),
+            _ => None,
+        }
+    }
+
+    fn of_model(path: &FilePath) -> Option<Self> {
         let name = path.file_name();
         match name {
             ".gitattributes" => return Some(Self::Repository),
@@ -74,11 +106,16 @@ impl Kind {
         matches!(self, Self::Weights | Self::ProcessorState)
     }
 
+    /// Whether files of this kind may be as large as weights are.
+    pub const fn is_large(self) -> bool {
+        self.is_tensors() || matches!(self, Self::Table | Self::Video)
+    }
+
     /// Whether files of this kind are JSON documents, by their name's ending or always.
     fn is_json(self, path: &FilePath) -> bool {
         match self {
             Self::Config | Self::Processor | Self::WeightsIndex => true,
-            Self::Tokenizer => path.as_str().ends_with(".json"),
+            Self::Tokenizer | Self::Metadata => path.as_str().ends_with(".json"),
             _ => false,
         }
     }
@@ -96,6 +133,9 @@ impl fmt::Display for Kind {
             Self::Tokenizer => "tokenizer",
             Self::Weights => "weights",
             Self::WeightsIndex => "weights-index",
+            Self::Table => "table",
+            Self::Video => "video",
+            Self::Metadata => "metadata",
         })
     }
 }
@@ -103,14 +143,9 @@ impl fmt::Display for Kind {
 /// The kind of `path`, or the refusal that says what the bytes look like.
 ///
 /// # Errors
-/// `file-kind-forbidden`, `code-unreviewed`, or the `format-*` code that names the content.
-pub(crate) fn kind_of(path: &FilePath, first_bytes: &[u8]) -> Result<Kind> {
-    match Kind::of(path) {
-        Some(Kind::ReviewedCode) => Err(Error::rejected(
-            Rejection::CodeUnreviewed,
-            path,
-            "code that no reviewer vouches for",
-        )),
+/// `file-kind-forbidden`, or the `format-*` code that names the content.
+pub(crate) fn kind_of(path: &FilePath, repo_type: RepoType, first_bytes: &[u8]) -> Result<Kind> {
+    match Kind::of(path, repo_type) {
         Some(kind) => Ok(kind),
         None => Err(match Format::of(first_bytes) {
             Some(format) => Error::rejected(format.rejection(), path, format!("this is {format}")),
@@ -123,11 +158,40 @@ pub(crate) fn kind_of(path: &FilePath, first_bytes: &[u8]) -> Result<Kind> {
     }
 }
 
-/// Checks a small file's bytes for what its kind demands.
+/// The trust policy may let pass fewer kinds than there are.
+pub(crate) fn refuse_kind(path: &FilePath, kind: Kind, rules: &Rules) -> Result<()> {
+    if rules.content.allows_kind(kind) {
+        return Ok(());
+    }
+    let detail = format!("the trust policy lets no {kind} pass");
+    Err(Error::rejected(Rejection::FileKindForbidden, path, detail))
+}
+
+/// Checks the bytes of a file that is not safetensors for what its kind demands.
 ///
 /// # Errors
 /// `json-malformed`, `json-duplicate-key`, `format-unknown`, or the `format-*` code that names the content.
-pub(crate) fn check_small(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<()> {
+pub(crate) fn check_other(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<()> {
+    let magic = |good: bool, what: &str| match good {
+        true => Ok(()),
+        false => Err(Error::rejected(
+            Rejection::FormatUnknown,
+            path,
+            format!("not {what}"),
+        )),
+    };
+    match kind {
+        // https://parquet.apache.org/docs/file-format/: magic at both ends.
+        Kind::Table => {
+            return magic(
+                bytes.len() >= 12 && bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"),
+                "a Parquet file",
+            );
+        }
+        // ISO/IEC 14496-12: the first box is `ftyp`.
+        Kind::Video => return magic(bytes.get(4..8) == Some(b"ftyp"), "an MP4 file"),
+        _ => {}
+    }
     if let Some(format) = Format::of(bytes) {
         return Err(Error::rejected(
             format.rejection(),
@@ -187,77 +251,5 @@ pub(crate) fn name_refusal(path: &FilePath, first_bytes: &[u8], error: Error) ->
             Error::rejected(format.rejection(), subject, detail)
         }
         None => Error::rejected(first.rejection, subject, &first.detail),
-    }
-}
-
-/// Formats worth a name of their own in a refusal.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Format {
-    Archive(&'static str),
-    Executable(&'static str),
-    Pickle,
-    Unknown(&'static str),
-}
-
-/// First bytes and what they mean. Sources: pickle protocols 2 to 5 (`pickletools`), APPNOTE.TXT,
-/// the HDF5, GGUF, ELF and PE specifications, RFC 1952, NumPy's NEP 1, the Git LFS specification.
-const MAGIC: &[(&[u8], Format)] = &[
-    (b"\x80\x02", Format::Pickle),
-    (b"\x80\x03", Format::Pickle),
-    (b"\x80\x04", Format::Pickle),
-    (b"\x80\x05", Format::Pickle),
-    (
-        b"PK\x03\x04",
-        Format::Archive("a zip archive, the form of .pt, .npz and .keras files"),
-    ),
-    (b"PK\x05\x06", Format::Archive("an empty zip archive")),
-    (b"7z\xbc\xaf\x27\x1c", Format::Archive("a 7z archive")),
-    (b"\x1f\x8b", Format::Archive("gzip data")),
-    (b"BZh", Format::Archive("bzip2 data")),
-    (b"\xfd7zXZ\0", Format::Archive("xz data")),
-    (
-        b"\x93NUMPY",
-        Format::Unknown("a NumPy array, which may hold pickled objects"),
-    ),
-    (
-        b"\x89HDF\r\n\x1a\n",
-        Format::Unknown("HDF5, the form of .h5 and old .keras files"),
-    ),
-    (b"GGUF", Format::Unknown("GGUF")),
-    (b"\x7fELF", Format::Executable("an ELF program or library")),
-    (b"MZ", Format::Executable("a Windows program or library")),
-    (b"#!", Format::Executable("a script")),
-    (
-        b"version https://git-lfs",
-        Format::Unknown("a Git LFS pointer: the file itself was not fetched"),
-    ),
-    (b"<!DOCTYPE", Format::Unknown("an HTML page")),
-    (b"<html", Format::Unknown("an HTML page")),
-];
-
-impl Format {
-    fn of(bytes: &[u8]) -> Option<Self> {
-        MAGIC
-            .iter()
-            .find(|(magic, _)| bytes.starts_with(magic))
-            .map(|(_, format)| *format)
-    }
-
-    const fn rejection(self) -> Rejection {
-        match self {
-            Self::Archive(_) => Rejection::FormatArchive,
-            Self::Executable(_) => Rejection::FormatExecutable,
-            Self::Pickle => Rejection::FormatPickle,
-            Self::Unknown(_) => Rejection::FormatUnknown,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Archive(what) | Self::Executable(what) | Self::Unknown(what) => what,
-            Self::Pickle => "a Python pickle, which runs code when it is loaded",
-        })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::Rejection;
+use crate::{Rejection, Severity};
 
 /// Why there is no verified value.
 #[derive(Debug)]
@@ -117,7 +117,10 @@ impl Rejections {
 
 /// Collects the refusals of independent checks; an I/O error ends the collecting.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Rejected>);
+pub(crate) struct Findings {
+    refused: Vec<Rejected>,
+    waived: Vec<Rejected>,
+}
 
 impl Findings {
     /// Keeps the value, or notes why there is none.
@@ -125,8 +128,8 @@ impl Findings {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Error::Rejected(found)) => {
-                self.0.push(found.first);
-                self.0.extend(found.more);
+                self.refused.push(found.first);
+                self.refused.extend(found.more);
                 Ok(None)
             }
             Err(could_not_check) => Err(could_not_check),
@@ -139,14 +142,29 @@ impl Findings {
         subject: impl fmt::Display,
         detail: impl fmt::Display,
     ) {
-        self.0.push(Rejected::new(rejection, subject, detail));
+        self.refused.push(Rejected::new(rejection, subject, detail));
     }
 
-    /// `Ok` only if nothing was refused.
-    pub(crate) fn into_result(self) -> Result<()> {
-        let mut found = self.0.into_iter();
+    /// Refuses, or only notes it, as the trust policy says of this rule.
+    pub(crate) fn judge(
+        &mut self,
+        verdict: Severity,
+        rejection: Rejection,
+        subject: impl fmt::Display,
+        detail: impl fmt::Display,
+    ) {
+        let found = Rejected::new(rejection, subject, detail);
+        match verdict {
+            Severity::Deny => self.refused.push(found),
+            Severity::Warn => self.waived.push(found),
+        }
+    }
+
+    /// What was found and let through, if nothing was refused.
+    pub(crate) fn into_result(self) -> Result<Vec<Rejected>> {
+        let mut found = self.refused.into_iter();
         match found.next() {
-            None => Ok(()),
+            None => Ok(self.waived),
             Some(first) => Err(Error::Rejected(Rejections {
                 first,
                 more: found.collect(),

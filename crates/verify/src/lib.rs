@@ -22,28 +22,28 @@
 //! # let folder = tempfile::tempdir()?;
 //! # fs::write(folder.path().join("config.json"), br#"{"type": "mlp"}"#)?;
 //! # fs::write(folder.path().join("model.safetensors"), tensors())?;
-//! let limits = Limits::default();
+//! let rules = Rules::default();
 //! let directory = Directory::new(OwnedFd::from(fs::File::open(folder.path())?));
 //!
 //! // A publisher describes the files and signs the description.
 //! let key = SigningKey::from_seed(&[7; 32]); // a real one comes from `tensorgate keygen`
 //! let repo = Repo::model("acme/walk".parse()?, "0123456789abcdef0123456789abcdef01234567".parse()?);
 //! let (issued, expires) = ("2026-11-01T00:00:00Z".parse()?, "2027-11-01T00:00:00Z".parse()?);
-//! let files = survey(&directory, &limits)?;
+//! let files = Survey::new(&rules).run(&directory)?.files;
 //! let manifest = Manifest::new(repo, 1, (issued, expires), About::of_type("mlp"), files);
-//! let envelope = SignedManifest::sign(&manifest, &key, &limits)?.to_bytes();
+//! let envelope = SignedManifest::sign(&manifest, &key, &rules.limits)?.to_bytes();
 //!
 //! // A robot trusts that key, and no other.
 //! let text = format!("threshold = 1\n[[keys]]\nname = 'acme'\npublic_key = '''{}'''", key.public_pem()?);
 //! let trust = TrustPolicy::parse(&text, |_| unreachable!("the key is inline"))?;
-//! let signed = SignedManifest::parse(&envelope, &limits)?;
+//! let signed = SignedManifest::parse(&envelope, &rules.limits)?;
 //! let context = Context::new("2026-11-23T12:00:00Z".parse()?);
-//! let policy = trust.authenticate(&signed, &context)?.open(&directory, Proof::Tensors, &limits)?;
+//! let policy = trust.authenticate(&signed, &context)?.open(&directory, Proof::Tensors, trust.rules())?;
 //! assert_eq!(policy.tensor("gain").unwrap().shape(), [2]);
 //!
 //! // One byte more, and there is no policy.
 //! fs::write(folder.path().join("config.json"), br#"{"type": "mlp!"}"#)?;
-//! let error = trust.authenticate(&signed, &context)?.open(&directory, Proof::Tensors, &limits).unwrap_err();
+//! let error = trust.authenticate(&signed, &context)?.open(&directory, Proof::Tensors, trust.rules()).unwrap_err();
 //! assert_eq!(error.rejection(), Some(Rejection::SizeMismatch));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -58,6 +58,7 @@
 )]
 
 mod assembly;
+mod audit;
 mod claim;
 mod content;
 mod cut;
@@ -65,6 +66,7 @@ mod digest;
 mod directory;
 mod dsse;
 mod error;
+mod format;
 mod header;
 mod header_json;
 mod json;
@@ -75,7 +77,10 @@ mod manifest_rules;
 mod memory;
 mod names;
 mod policy;
+mod polyglot;
 mod rejection;
+mod rules;
+mod scan;
 mod statement;
 mod survey;
 mod trust;
@@ -100,7 +105,7 @@ pub use directory::Directory;
 pub use header::{Header, Tensor};
 pub use memory::{Hold, Sealed};
 pub use policy::Policy;
-pub use survey::survey;
+pub use survey::{Survey, Surveyed};
 
 pub use content::{Kind, MANIFEST_FILE};
 pub use digest::{Blake3, KeyId, NotHex, Sha256};
@@ -109,3 +114,4 @@ pub use key::{NotAKey, PublicKey, SigningKey};
 pub use limits::Limits;
 pub use names::{FilePath, NotARepoId, RepoId, RepoType, Revision};
 pub use rejection::Rejection;
+pub use rules::{Code, ContentRules, Rules, Severity};

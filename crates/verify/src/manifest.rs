@@ -159,7 +159,7 @@ pub struct ReviewedCode {
 }
 
 impl Manifest {
-    /// A manifest to be signed; `files` as [`survey`](crate::survey()) lists them.
+    /// A manifest to be signed; `files` as [`Survey`](crate::Survey) lists them.
     pub fn new(
         repo: Repo,
         sequence: u64,

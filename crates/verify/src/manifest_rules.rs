@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::{Error, Result};
 use crate::header::Header;
 use crate::manifest::{About, Decision, External, FileEntry, Manifest, TensorEntry};
-use crate::{FilePath, Kind, Limits, Rejection};
+use crate::{FilePath, Kind, Limits, Rejection, RepoType};
 
 impl Manifest {
     /// Order, uniqueness and bounds that make the rest of the code simple.
@@ -29,7 +29,7 @@ impl Manifest {
         self.policy.refuse_unprintable()?;
         self.files
             .iter()
-            .try_for_each(|file| file.refuse_disorder(limits))?;
+            .try_for_each(|file| file.refuse_disorder(self.repo.repo_type, limits))?;
         self.refuse_shared_names()?;
         for code in &self.reviewed_code {
             printable("reviewed_code", &code.reviewer)?;
@@ -72,19 +72,11 @@ impl About {
 }
 
 impl FileEntry {
-    fn refuse_disorder(&self, limits: &Limits) -> Result<()> {
+    fn refuse_disorder(&self, repo_type: RepoType, limits: &Limits) -> Result<()> {
         if self.path.as_str().split('/').next() == Some(crate::content::MANIFEST_FILE) {
             return Err(malformed(&self.path, "a manifest does not list itself"));
         }
-        if self.kind == Kind::ReviewedCode {
-            let detail = "code that the trust policy does not let through";
-            return Err(Error::rejected(
-                Rejection::CodeUnreviewed,
-                &self.path,
-                detail,
-            ));
-        }
-        if Kind::of(&self.path) != Some(self.kind) {
+        if Kind::of(&self.path, repo_type) != Some(self.kind) {
             let detail = format!("listed as {}, which the name does not stand for", self.kind);
             return Err(Error::rejected(
                 Rejection::FileKindMismatch,
@@ -96,14 +88,9 @@ impl FileEntry {
             (Some(_), Some(tensors)) if self.kind.is_tensors() => {
                 self.refuse_bad_table(tensors, limits)
             }
-            (None, None) if !self.kind.is_tensors() && self.size <= limits.small_file_bytes => {
-                Ok(())
+            (None, None) if !self.kind.is_tensors() => {
+                refuse_large(&self.path, self.kind, self.size, limits)
             }
-            (None, None) if !self.kind.is_tensors() => Err(Error::rejected(
-                Rejection::JsonTooLarge,
-                &self.path,
-                format!("{} bytes", self.size),
-            )),
             _ => Err(malformed(
                 &self.path,
                 "safetensors, and only they, have `header_blake3` and `tensors`",
@@ -153,6 +140,20 @@ impl External {
             )),
         }
     }
+}
+
+/// A size is judged before one byte is read.
+pub(crate) fn refuse_large(path: &FilePath, kind: Kind, len: u64, limits: &Limits) -> Result<()> {
+    let (cap, rejection) = if kind.is_large() {
+        (limits.weights_bytes, Rejection::SizeMismatch)
+    } else {
+        (limits.small_file_bytes, Rejection::JsonTooLarge)
+    };
+    if len <= cap {
+        return Ok(());
+    }
+    let detail = format!("{len} bytes, at most {cap} are read");
+    Err(Error::rejected(rejection, path, detail))
 }
 
 /// No two paths may be one file on a case-insensitive file system, none a directory of another.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 
+use crate::audit::{Declared, Document, is_interpreted, judge};
 use crate::content::MANIFEST_FILE;
-use crate::error::{Error, Findings, Result};
-use crate::{Directory, File, FilePath, Kind, Limits, Manifest, Proof, Rejection, Verified};
+use crate::error::{Error, Findings, Rejected, Result};
+use crate::{Directory, File, FilePath, Kind, Manifest, Proof, Rejection, Rules, Verified};
 
 /// A manifest and all its files, held so that they cannot change.
 ///
@@ -17,6 +18,7 @@ use crate::{Directory, File, FilePath, Kind, Limits, Manifest, Proof, Rejection,
 pub struct Policy {
     manifest: Manifest,
     files: Vec<File>,
+    notices: Vec<Rejected>,
 }
 
 impl Verified<Manifest> {
@@ -30,11 +32,13 @@ impl Verified<Manifest> {
         self,
         directory: &Directory,
         proof: Proof,
-        limits: &Limits,
+        rules: &Rules,
     ) -> Result<Verified<Policy>> {
         let mut findings = Findings::default();
-        let present: BTreeSet<FilePath> =
-            directory.list(limits, &mut findings)?.into_iter().collect();
+        let present: BTreeSet<FilePath> = directory
+            .list(&rules.limits, &mut findings)?
+            .into_iter()
+            .collect();
         for path in &present {
             if self.file(path).is_none() && path.as_str() != MANIFEST_FILE {
                 findings.reject(Rejection::FileUnexpected, path, "not in the manifest");
@@ -49,7 +53,7 @@ impl Verified<Manifest> {
                 )
             };
             let claim = self
-                .claim(path, limits)
+                .claim(path, rules)
                 .filter(|_| present.contains(path))
                 .ok_or_else(missing)?;
             claim.check(directory.open(path)?, proof)
@@ -64,14 +68,20 @@ impl Verified<Manifest> {
             files.extend(findings.note(result)?);
         }
         findings.into_result()?;
-        self.into_policy(files)
+        self.into_policy(files, rules)
     }
 
-    /// Puts verified files together: all of this manifest, each once.
+    /// Puts verified files together: all of this manifest, each once; then judges what they say
+    /// together.
     ///
     /// # Errors
-    /// `file-missing`, `file-unexpected`.
-    pub fn into_policy(self, mut files: Vec<Verified<File>>) -> Result<Verified<Policy>> {
+    /// `file-missing`, `file-unexpected`, and what the audit refuses: `config-*`, `processor-*`,
+    /// `external-unpinned`, `code-*`, `normalizer-degenerate`, `weights-index-invalid`.
+    pub fn into_policy(
+        self,
+        mut files: Vec<Verified<File>>,
+        rules: &Rules,
+    ) -> Result<Verified<Policy>> {
         let foreign = |file: &&Verified<File>| file.evidence().manifest != self.evidence().manifest;
         if let Some(file) = files.iter().find(foreign) {
             return Err(Error::rejected(
@@ -89,15 +99,46 @@ impl Verified<Manifest> {
                 "not each file of the manifest, once",
             ));
         }
+        let files: Vec<File> = files.into_iter().map(Verified::into_inner).collect();
+        let notices = self.audit(&files, rules)?;
         let evidence = Arc::clone(self.shared_evidence());
-        let files = files.into_iter().map(Verified::into_inner).collect();
-        Ok(Verified::assertion(
-            Policy {
-                manifest: self.into_inner(),
-                files,
-            },
-            evidence,
-        ))
+        let manifest = self.into_inner();
+        let policy = Policy {
+            manifest,
+            files,
+            notices,
+        };
+        Ok(Verified::assertion(policy, evidence))
+    }
+
+    /// The audit of a policy whose files were proven one by one; what it lets pass with a word.
+    fn audit(&self, files: &[File], rules: &Rules) -> Result<Vec<Rejected>> {
+        let documents: Vec<Document<'_>> = self
+            .files
+            .iter()
+            .zip(files)
+            .map(|(entry, file)| Document {
+                path: &entry.path,
+                kind: entry.kind,
+                sha256: entry.sha256,
+                bytes: if is_interpreted(entry.kind) {
+                    file.bytes()
+                } else {
+                    &[]
+                },
+                header: file.header(),
+            })
+            .collect();
+        let declared = Declared {
+            repo_type: self.repo.repo_type,
+            externals: &self.externals,
+            reviewed_code: &self.reviewed_code,
+        };
+        let mut findings = Findings::default();
+        judge(&documents, declared, &rules.content, &mut findings);
+        let let_pass = findings.into_result()?;
+        let of_files = files.iter().flat_map(File::notices).cloned();
+        Ok(of_files.chain(let_pass).collect())
     }
 }
 
@@ -105,6 +146,11 @@ impl Policy {
     /// What was signed.
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What was found in it and let pass by the trust policy.
+    pub fn notices(&self) -> &[Rejected] {
+        &self.notices
     }
 
     /// Every file, in path order.

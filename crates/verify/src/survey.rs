@@ -2,114 +2,257 @@
 
 use rayon::prelude::*;
 
+use crate::audit::{Declared, Document, is_interpreted, judge};
 use crate::claim::range;
-use crate::content::{MANIFEST_FILE, check_small, kind_of, name_refusal};
-use crate::error::{Error, Findings, Result};
+use crate::content::{MANIFEST_FILE, check_other, kind_of, name_refusal, refuse_kind};
+use crate::error::{Error, Findings, Rejected, Result};
 use crate::header::{Header, Tensor};
 use crate::manifest::{FileEntry, TensorEntry};
-use crate::manifest_rules::refuse_collisions;
-use crate::{Blake3, Directory, FilePath, Hold, Kind, Limits, Rejection, Sha256, Untrusted};
+use crate::manifest_rules::{refuse_collisions, refuse_large};
+use crate::polyglot::refuse_polyglot;
+use crate::scan::Scan;
+use crate::{
+    Blake3, Directory, External, FilePath, Hold, Rejection, RepoType, ReviewedCode, Rules, Sha256,
+    Untrusted,
+};
 
-/// Checks the content of every file and computes what a manifest says of it.
+/// Checks a directory that nobody signed, with every rule that a verifier has for content.
 ///
 /// Nothing is authenticated: this is the step before signing, and it refuses what a verifier
 /// would refuse under any signature.
 ///
-/// # Errors
-/// Every rejection that was found: `file-*`, `format-*`, `header-*`, `tensor-*`, `json-*`.
-pub fn survey(directory: &Directory, limits: &Limits) -> Result<Vec<FileEntry>> {
-    let mut findings = Findings::default();
-    let mut paths = directory.list(limits, &mut findings)?;
-    paths.retain(|path| path.as_str() != MANIFEST_FILE);
-    findings.note(refuse_collisions(paths.iter()))?;
-    // One after another: each file uses all cores by itself, and only one is held in memory.
-    let mut files = Vec::new();
-    for path in &paths {
-        files.extend(findings.note(describe(directory, path, limits))?);
+/// ```
+/// use tensorgate_verify::{Directory, Rejection, Rules, Survey};
+/// # let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("model.safetensors"), b"\x80\x04\x95 a pickle")?;
+/// let directory = Directory::new(std::fs::File::open(folder.path())?.into());
+///
+/// let error = Survey::new(&Rules::default()).run(&directory).unwrap_err();
+/// assert_eq!(error.rejection(), Some(Rejection::FormatPickle));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Survey<'a> {
+    rules: &'a Rules,
+    repo_type: RepoType,
+    externals: &'a [External],
+    reviewed_code: &'a [ReviewedCode],
+    beside: &'a [&'a str],
+}
+
+/// What a survey found: the files as a manifest lists them, and what deserves a word.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Surveyed {
+    /// Every file, in path order.
+    pub files: Vec<FileEntry>,
+    /// What was found and let pass by the rules.
+    pub notices: Vec<Rejected>,
+}
+
+impl<'a> Survey<'a> {
+    /// Of a model repository without externals and code.
+    pub const fn new(rules: &'a Rules) -> Self {
+        Self {
+            rules,
+            repo_type: RepoType::Model,
+            externals: &[],
+            reviewed_code: &[],
+            beside: &[MANIFEST_FILE],
+        }
     }
-    if paths.is_empty() {
-        findings.reject(
-            Rejection::FileMissing,
-            ".",
-            "an empty directory is no policy",
+
+    /// Of a repository of this type.
+    #[must_use]
+    pub const fn of(self, repo_type: RepoType) -> Self {
+        Self { repo_type, ..self }
+    }
+
+    /// With what its signer decided about artifacts that loading it would pull in.
+    #[must_use]
+    pub const fn with_externals(self, externals: &'a [External]) -> Self {
+        Self { externals, ..self }
+    }
+
+    /// With the code that a person reviewed.
+    #[must_use]
+    pub const fn with_reviewed_code(self, reviewed_code: &'a [ReviewedCode]) -> Self {
+        Self {
+            reviewed_code,
+            ..self
+        }
+    }
+
+    /// Names, at the top of the directory, of files that vouch for the others and so are none of
+    /// them, in place of the manifest alone.
+    #[must_use]
+    pub const fn beside(self, names: &'a [&'a str]) -> Self {
+        Self {
+            beside: names,
+            ..self
+        }
+    }
+
+    /// Checks every file and computes what a manifest says of it.
+    ///
+    /// # Errors
+    /// Every rejection that was found: `file-*`, `format-*`, `header-*`, `tensor-*`, `json-*`, and
+    /// what the audit refuses.
+    pub fn run(self, directory: &Directory) -> Result<Surveyed> {
+        self.run_with(directory, |_, _| {})
+    }
+
+    /// The same; `each` is shown the very bytes that were checked, file by file in path order.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        self,
+        directory: &Directory,
+        mut each: impl FnMut(&FilePath, &[u8]),
+    ) -> Result<Surveyed> {
+        let mut findings = Findings::default();
+        let mut paths = directory.list(&self.rules.limits, &mut findings)?;
+        paths.retain(|path| !self.beside.contains(&path.as_str()));
+        findings.note(refuse_collisions(paths.iter()))?;
+        if paths.is_empty() {
+            let detail = "an empty directory is no policy";
+            findings.reject(Rejection::FileMissing, ".", detail);
+        }
+        // One after another: each file uses all cores by itself, and only one is held in memory.
+        let mut seen = Vec::new();
+        for path in &paths {
+            let described = self.describe(directory, path, &mut findings);
+            if let Some((described, hold)) = findings.note(described)? {
+                each(path, &hold);
+                seen.push(described.keeping(hold));
+            }
+        }
+        self.audit(&seen, &mut findings);
+        Ok(Surveyed {
+            notices: findings.into_result()?,
+            files: seen.into_iter().map(|described| described.entry).collect(),
+        })
+    }
+
+    fn describe(
+        &self,
+        directory: &Directory,
+        path: &FilePath,
+        findings: &mut Findings,
+    ) -> Result<(Described, Hold)> {
+        let untrusted = directory.open(path)?;
+        let io = |error| Error::io(path, error);
+        let kind = kind_of(
+            path,
+            self.repo_type,
+            &untrusted.first_bytes(32).map_err(io)?,
+        )?;
+        refuse_kind(path, kind, self.rules)?;
+        refuse_large(path, kind, untrusted.len(), &self.rules.limits)?;
+        if kind.is_tensors() {
+            self.refuse_bad_header(path, &untrusted)?;
+        }
+        let hold = untrusted.hold(kind).map_err(io)?;
+        let mut entry = FileEntry {
+            path: path.clone(),
+            size: u64::try_from(hold.len()).unwrap_or(u64::MAX),
+            sha256: Sha256::of(&hold),
+            blake3: Blake3::of(&hold),
+            kind,
+            header_blake3: None,
+            tensors: None,
+        };
+        let header = if kind.is_tensors() {
+            Some(self.describe_tensors(&mut entry, &hold, findings)?)
+        } else {
+            check_other(path, kind, &hold)?;
+            None
+        };
+        let described = Described {
+            entry,
+            header,
+            bytes: None,
+        };
+        Ok((described, hold))
+    }
+
+    /// Judges the header before gigabytes are copied for its sake.
+    fn refuse_bad_header(&self, path: &FilePath, untrusted: &Untrusted) -> Result<()> {
+        let limits = &self.rules.limits;
+        let read = |len| {
+            let bytes = untrusted.first_bytes(len);
+            bytes.map_err(|error| Error::io(path, error))
+        };
+        let name = |bytes: &[u8], error| name_refusal(path, bytes, error);
+        let first_bytes = read(32)?;
+        let len =
+            Header::prefix_len(&first_bytes, limits).map_err(|error| name(&first_bytes, error))?;
+        let prefix = read(usize::try_from(len).unwrap_or(usize::MAX))?;
+        Header::parse(&prefix, untrusted.len(), limits)
+            .map(drop)
+            .map_err(|error| name(&prefix, error))
+    }
+
+    fn describe_tensors(
+        &self,
+        entry: &mut FileEntry,
+        hold: &Hold,
+        findings: &mut Findings,
+    ) -> Result<Header> {
+        let header = Header::parse(hold, entry.size, &self.rules.limits)
+            .map_err(|error| name_refusal(&entry.path, hold, error))?;
+        let scan = |tensor: &Tensor| {
+            let begin = header.len.saturating_add(tensor.begin);
+            let bytes = range(hold, begin, tensor.byte_len()).unwrap_or_default();
+            Scan::of(tensor.dtype, bytes)
+        };
+        let scans: Vec<Scan> = header.tensors.par_iter().map(scan).collect();
+        for (tensor, scan) in header.tensors.iter().zip(&scans) {
+            let subject = format!("{}#{}", entry.path, tensor.name);
+            scan.judge(&subject, tensor.dtype, &self.rules.content, findings);
+        }
+        refuse_polyglot(&entry.path, hold, findings);
+        entry.header_blake3 = Some(Blake3::of(range(hold, 0, header.len).unwrap_or_default()));
+        let rows = header.tensors.iter().zip(scans);
+        entry.tensors = Some(
+            rows.map(|(tensor, scan)| TensorEntry::new(tensor, scan.blake3))
+                .collect(),
         );
+        Ok(header)
     }
-    findings.into_result()?;
-    Ok(files)
+
+    fn audit(&self, seen: &[Described], findings: &mut Findings) {
+        let documents: Vec<Document<'_>> = seen.iter().map(Described::document).collect();
+        let declared = Declared {
+            repo_type: self.repo_type,
+            externals: self.externals,
+            reviewed_code: self.reviewed_code,
+        };
+        judge(&documents, declared, &self.rules.content, findings);
+    }
 }
 
-fn describe(directory: &Directory, path: &FilePath, limits: &Limits) -> Result<FileEntry> {
-    let untrusted = directory.open(path)?;
-    let first_bytes = untrusted
-        .first_bytes(32)
-        .map_err(|error| Error::io(path, error))?;
-    let kind = kind_of(path, &first_bytes)?;
-    refuse_large(path, kind, untrusted.len(), limits)?;
-    if kind.is_tensors() {
-        refuse_bad_header(path, &untrusted, limits)?;
-    }
-    let hold = untrusted
-        .hold(kind)
-        .map_err(|error| Error::io(path, error))?;
-    let mut entry = FileEntry {
-        path: path.clone(),
-        size: u64::try_from(hold.len()).unwrap_or(u64::MAX),
-        sha256: Sha256::of(&hold),
-        blake3: Blake3::of(&hold),
-        kind,
-        header_blake3: None,
-        tensors: None,
-    };
-    if kind.is_tensors() {
-        describe_tensors(&mut entry, &hold, limits)?;
-    } else {
-        check_small(path, kind, &hold)?;
-    }
-    Ok(entry)
+/// One file after its own check; its bytes only where the audit reads them.
+struct Described {
+    entry: FileEntry,
+    header: Option<Header>,
+    bytes: Option<Hold>,
 }
 
-/// Judges the header before gigabytes are copied for its sake.
-fn refuse_bad_header(path: &FilePath, untrusted: &Untrusted, limits: &Limits) -> Result<()> {
-    let read = |len| {
-        untrusted
-            .first_bytes(len)
-            .map_err(|error| Error::io(path, error))
-    };
-    let name = |bytes: &[u8], error| name_refusal(path, bytes, error);
-    let first_bytes = read(32)?;
-    let len =
-        Header::prefix_len(&first_bytes, limits).map_err(|error| name(&first_bytes, error))?;
-    let prefix = read(usize::try_from(len).unwrap_or(usize::MAX))?;
-    Header::parse(&prefix, untrusted.len(), limits)
-        .map(drop)
-        .map_err(|error| name(&prefix, error))
-}
-
-fn describe_tensors(entry: &mut FileEntry, hold: &Hold, limits: &Limits) -> Result<()> {
-    let header = Header::parse(hold, entry.size, limits)
-        .map_err(|error| name_refusal(&entry.path, hold, error))?;
-    let digest = |tensor: &Tensor| {
-        let begin = header.len.saturating_add(tensor.begin);
-        let bytes = range(hold, begin, tensor.byte_len()).unwrap_or_default();
-        TensorEntry::new(tensor, Blake3::of(bytes))
-    };
-    entry.header_blake3 = Some(Blake3::of(range(hold, 0, header.len).unwrap_or_default()));
-    entry.tensors = Some(header.tensors.par_iter().map(digest).collect());
-    Ok(())
-}
-
-fn refuse_large(path: &FilePath, kind: Kind, len: u64, limits: &Limits) -> Result<()> {
-    let (cap, rejection) = if kind.is_tensors() {
-        (limits.weights_bytes, Rejection::SizeMismatch)
-    } else {
-        (limits.small_file_bytes, Rejection::JsonTooLarge)
-    };
-    if len <= cap {
-        return Ok(());
+impl Described {
+    fn keeping(self, hold: Hold) -> Self {
+        let bytes = is_interpreted(self.entry.kind).then_some(hold);
+        Self { bytes, ..self }
     }
-    Err(Error::rejected(
-        rejection,
-        path,
-        format!("{len} bytes, at most {cap} are read"),
-    ))
+
+    fn document(&self) -> Document<'_> {
+        Document {
+            path: &self.entry.path,
+            kind: self.entry.kind,
+            sha256: self.entry.sha256,
+            bytes: self.bytes.as_deref().unwrap_or_default(),
+            header: self.header.as_ref(),
+        }
+    }
 }

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::verified::Signer;
 use crate::{
-    Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoId, RepoType, Revision, Sha256,
-    SignedManifest, TrustPolicyError, Verified,
+    Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoId, RepoType, Revision, Rules,
+    Sha256, SignedManifest, TrustPolicyError, Verified,
 };
 
 /// Trusted keys and how many of them must agree: the file `trust.toml`.
@@ -27,7 +27,7 @@ pub struct TrustPolicy {
     digest: Sha256,
     threshold: usize,
     keys: Vec<TrustedKey>,
-    limits: Limits,
+    rules: Rules,
 }
 
 /// One key that may sign.
@@ -125,13 +125,18 @@ impl TrustPolicy {
             digest,
             threshold: file.threshold,
             keys,
-            limits: Limits::default(),
+            rules: Rules::default(),
         })
     }
 
     /// The bounds under which everything is read.
     pub const fn limits(&self) -> &Limits {
-        &self.limits
+        &self.rules.limits
+    }
+
+    /// The rules for content: bounds, kinds, element types, findings that are let pass.
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// How many distinct keys must have signed.
@@ -158,7 +163,7 @@ impl TrustPolicy {
         context: &Context<'_>,
     ) -> Result<Verified<Manifest>> {
         let signers = self.count(signed)?;
-        let manifest = Manifest::from_payload(signed.payload(), &self.limits)?;
+        let manifest = Manifest::from_payload(signed.payload(), &self.rules.limits)?;
         context.refuse_stale(&manifest)?;
         context.refuse_unexpected(&manifest)?;
         context.refuse_rollback(&manifest, signed.digest())?;

@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use tensorgate_client::*;
 use tensorgate_verify::{
     About, Context, Cut, Directory, FragmentSize, Limits, Manifest, Policy, Proof, Rejection, Repo,
-    SignedManifest, SigningKey, TrustPolicy, Verified, survey,
+    Rules, SignedManifest, SigningKey, Survey, TrustPolicy, Verified,
 };
 
 pub(crate) const REPO: &str = "acme/walk";
@@ -49,7 +49,7 @@ impl Gate {
         }
         let open = || Directory::new(OwnedFd::from(fs::File::open(folder.path()).unwrap()));
         let limits = Limits::default();
-        let files = survey(&open(), &limits).unwrap();
+        let files = Survey::new(&Rules::default()).run(&open()).unwrap().files;
         let repo = Repo::model(repo.parse().unwrap(), REVISION.parse().unwrap());
         let validity = (
             instant("2026-11-01T00:00:00Z"),
@@ -60,7 +60,9 @@ impl Gate {
         let manifest = trust(seed)
             .authenticate(&signed, &Context::new(now()))
             .unwrap();
-        let policy = manifest.open(&open(), Proof::Tensors, &limits).unwrap();
+        let policy = manifest
+            .open(&open(), Proof::Tensors, &Rules::default())
+            .unwrap();
         let cut = Cut::new(policy.manifest(), FragmentSize::new(64 << 10).unwrap());
         Self {
             policy,

@@ -27,7 +27,10 @@ pub(crate) fn policy(folder: &Path, repo: &str, sequence: u64) -> Verified<Polic
         "2026-11-01T00:00:00Z".parse().unwrap(),
         "2027-11-01T00:00:00Z".parse().unwrap(),
     );
-    let files = survey(&directory, &limits).unwrap();
+    let files = Survey::new(&Rules::default())
+        .run(&directory)
+        .unwrap()
+        .files;
     let manifest = Manifest::new(repo, sequence, validity, About::of_type("mlp"), files);
     let signed = SignedManifest::sign(&manifest, &key, &limits).unwrap();
     let pem = key.public_pem().unwrap();
@@ -35,7 +38,9 @@ pub(crate) fn policy(folder: &Path, repo: &str, sequence: u64) -> Verified<Polic
     let trust = TrustPolicy::parse(&text, |_| unreachable!()).unwrap();
     let context = Context::new("2026-11-23T12:00:00Z".parse().unwrap());
     let manifest = trust.authenticate(&signed, &context).unwrap();
-    manifest.open(&directory, Proof::Whole, &limits).unwrap()
+    manifest
+        .open(&directory, Proof::Whole, &Rules::default())
+        .unwrap()
 }
 
 /// One tensor of 1 MiB, of which one byte tells the release.

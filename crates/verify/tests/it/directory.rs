@@ -170,7 +170,7 @@ fn whole_file_digests_are_checked_when_asked_for() {
         let verified = trust(1, &[1])
             .authenticate(&sign(&manifest, &[1]), &context())
             .unwrap();
-        verified.open(&directory(fixture.folder.path()), proof, &Limits::default())
+        verified.open(&directory(fixture.folder.path()), proof, &Rules::default())
     };
     assert!(open(Proof::Tensors).is_ok());
     assert_eq!(refusal(open(Proof::Whole)), Rejection::DigestMismatch);
@@ -241,7 +241,7 @@ fn what_a_signer_would_vouch_for_is_checked_first() {
     for (name, bytes, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), bytes).unwrap();
-        let found = refusal(survey(&directory(folder.path()), &Limits::default()));
+        let found = refusal(survey(folder.path()));
         assert_eq!(found, *expected, "{name}");
     }
 }
@@ -255,12 +255,7 @@ fn text_has_page_ends_and_vocabularies_have_odd_characters() {
         "{\"\u{92}\": \"\u{7f}\"}",
     )
     .unwrap();
-    assert_eq!(
-        survey(&directory(folder.path()), &Limits::default())
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(survey(folder.path()).unwrap().len(), 2);
 }
 
 #[test]
@@ -272,7 +267,7 @@ fn a_tensor_is_in_one_file_of_the_weights() {
         weights(&[("other", 3), ("same", 4)]),
     )
     .unwrap();
-    let files = survey(&directory(folder.path()), &Limits::default()).unwrap();
+    let files = survey(folder.path()).unwrap();
     let manifest = Manifest::new(repo(), 1, validity(), About::of_type("t"), files);
     let refused = refusal(SignedManifest::sign(&manifest, &key(1), &Limits::default()));
     assert_eq!(refused, Rejection::ManifestMalformed);
@@ -285,7 +280,7 @@ fn a_bad_header_costs_no_memory() {
     let file = fs::File::create(folder.path().join("model.safetensors")).unwrap();
     file.write_all_at(&[0xff; 8], 0).unwrap();
     file.set_len(60 << 30).unwrap();
-    let found = refusal(survey(&directory(folder.path()), &Limits::default()));
+    let found = refusal(survey(folder.path()));
     assert_eq!(found, Rejection::HeaderTooLarge);
 }
 
@@ -308,7 +303,7 @@ fn tensors_are_found_by_name() {
 #[test]
 fn twins_and_empty_directories_are_not_signed() {
     let folder = tempfile::tempdir().unwrap();
-    let survey = || refusal(survey(&directory(folder.path()), &Limits::default()));
+    let survey = || refusal(survey(folder.path()));
     assert_eq!(survey(), Rejection::FileMissing);
     fs::write(folder.path().join("README.md"), "a").unwrap();
     fs::write(folder.path().join("readme.md"), "b").unwrap();
@@ -323,10 +318,5 @@ fn benign_headers_may_begin_like_a_pickle() {
     let file = [&640_u64.to_le_bytes()[..], &header, &[0; 4]].concat();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("model.safetensors"), file).unwrap();
-    assert_eq!(
-        survey(&directory(folder.path()), &Limits::default())
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(survey(folder.path()).unwrap().len(), 1);
 }

@@ -21,18 +21,14 @@ impl Sender {
     fn of(tensors: &[(&str, usize)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("model.safetensors"), weights(tensors)).unwrap();
-        let files = survey(&directory(folder.path()), &Limits::default()).unwrap();
+        let files = survey(folder.path()).unwrap();
         let manifest = Manifest::new(repo(), 1, validity(), About::of_type("t"), files);
         let verified = trust(1, &[1])
             .authenticate(&sign(&manifest, &[1]), &context())
             .unwrap();
         Self::from(
             verified
-                .open(
-                    &directory(folder.path()),
-                    Proof::Tensors,
-                    &Limits::default(),
-                )
+                .open(&directory(folder.path()), Proof::Tensors, &Rules::default())
                 .unwrap(),
         )
     }
@@ -72,7 +68,7 @@ impl Sender {
     }
 
     fn begin(&self, small: Vec<(FilePath, Vec<u8>)>, digests: Vec<Blake3>) -> Result<Assembly> {
-        Assembly::begin(self.manifest(), small, SIZE, digests, &Limits::default())
+        Assembly::begin(self.manifest(), small, SIZE, digests, &Rules::default())
     }
 
     fn assembly(&self) -> Assembly {
@@ -109,7 +105,7 @@ fn a_tensor_of_any_length_is_the_sum_of_its_fragments() {
         let bytes = weights_of("t", &vec![0.25; len / 4]);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
-        let files = survey(&directory(folder.path()), &Limits::default()).unwrap();
+        let files = survey(folder.path()).unwrap();
         let manifest = Manifest::new(repo(), 1, validity(), About::of_type("t"), files);
         let open = || {
             trust(1, &[1])
@@ -117,11 +113,7 @@ fn a_tensor_of_any_length_is_the_sum_of_its_fragments() {
                 .unwrap()
         };
         let policy = open()
-            .open(
-                &directory(folder.path()),
-                Proof::Tensors,
-                &Limits::default(),
-            )
+            .open(&directory(folder.path()), Proof::Tensors, &Rules::default())
             .unwrap();
         let cut = Cut::new(&manifest, SIZE);
         assert_eq!(cut.spans().len(), len.div_ceil(step));
@@ -130,14 +122,8 @@ fn a_tensor_of_any_length_is_the_sum_of_its_fragments() {
             policy.files()[0].path().clone(),
             policy.files()[0].bytes()[..header].to_vec(),
         )];
-        let mut assembly = Assembly::begin(
-            open(),
-            small,
-            SIZE,
-            cut.digests(&policy),
-            &Limits::default(),
-        )
-        .unwrap();
+        let mut assembly =
+            Assembly::begin(open(), small, SIZE, cut.digests(&policy), &Rules::default()).unwrap();
         for (index, span) in cut.spans().iter().enumerate() {
             assembly
                 .accept(index, cut.bytes(&policy, span).unwrap())

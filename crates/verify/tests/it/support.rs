@@ -27,7 +27,7 @@ impl Fixture {
             .path()
             .join("policy_preprocessor_step_3_normalizer_processor.safetensors");
         fs::write(state, weights_of("action.mean", &[0.0; 12])).unwrap();
-        let files = survey(&directory(folder.path()), &Limits::default()).unwrap();
+        let files = survey(folder.path()).unwrap();
         let manifest = Manifest::new(repo(), 5, validity(), About::of_type("mlp"), files);
         Self { folder, manifest }
     }
@@ -46,7 +46,7 @@ impl Fixture {
         manifest.open(
             &directory(self.folder.path()),
             Proof::Tensors,
-            &Limits::default(),
+            &Rules::default(),
         )
     }
 
@@ -138,4 +138,11 @@ pub(crate) fn weights_of(name: &str, values: &[f32]) -> Vec<u8> {
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, vec![values.len()], &bytes).unwrap();
     safetensors::serialize([(name, view)], None).unwrap()
+}
+
+/// The files of a directory as a signer would list them.
+pub(crate) fn survey(path: &Path) -> Result<Vec<FileEntry>> {
+    Survey::new(&Rules::default())
+        .run(&directory(path))
+        .map(|surveyed| surveyed.files)
 }
