@@ -6,11 +6,14 @@
     reason = "tests make files, and tables of closures"
 )]
 
+mod audit;
 mod authenticate;
 mod directory;
 mod envelope;
 mod fragments;
 mod header;
 mod invariants;
+mod lerobot;
+mod statistics;
 mod support;
 mod trust;
