@@ -12,5 +12,7 @@ mod envelope;
 mod fragments;
 mod header;
 mod invariants;
+mod polyglot;
 mod support;
 mod trust;
+mod weights;
