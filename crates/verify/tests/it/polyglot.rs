@@ -24,13 +24,14 @@ fn padded(metadata: &str, n: usize, data: &[u8]) -> Vec<u8> {
     );
     assert!(header.len() <= n, "{} bytes", header.len());
     let mut bytes = (n as u64).to_le_bytes().to_vec();
-    bytes.extend(format!("{header:<n$}").as_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.resize(8 + n, b' ');
     bytes.extend(data);
     bytes
 }
 
-/// A header length of which BINUNICODE is the first byte; its string ends behind `{"__metadata__":{"k":"`.
-const N: usize = 0x1958;
+/// A header length of which BINBYTES is the first byte; its bytes end behind `{"__metadata__":{"k":"`.
+const N: usize = 0x1942;
 
 /// A walk through the header to the data: None pushed again and again, then a string of 120 bytes
 /// that ends with the header.
