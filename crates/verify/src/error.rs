@@ -68,7 +68,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn rejected(
+    /// A refusal that another crate of the gate finds; it can make nothing verified.
+    pub fn rejected(
         rejection: Rejection,
         subject: impl fmt::Display,
         detail: impl fmt::Display,
