@@ -317,3 +317,37 @@ fn benign_headers_may_begin_like_a_pickle() {
     fs::write(folder.path().join("model.safetensors"), file).unwrap();
     assert_eq!(survey(folder.path()).unwrap().len(), 1);
 }
+
+#[test]
+fn names_mean_the_same_on_every_file_system() {
+    for name in [
+        "NUL",
+        "con.json",
+        "aux .md",
+        "Com1.safetensors",
+        "tokenizer/LPT9",
+        "CONIN$",
+        ".GIT/config",
+        "GIT~1/config.json",
+        "a.",
+        "a ",
+        "a:b",
+        "a\\b",
+        "caf\u{e9}.md",
+        "\u{ff23}ON",
+        "..",
+    ] {
+        let error = name.parse::<FilePath>().unwrap_err();
+        assert_eq!(error.rejection(), Some(Rejection::FileNameUnsafe), "{name}");
+    }
+    for name in [
+        "console.md",
+        "com.json",
+        "com10.json",
+        "null.json",
+        "lpt.md",
+        "git~2",
+    ] {
+        assert!(name.parse::<FilePath>().is_ok(), "{name}");
+    }
+}
