@@ -70,7 +70,7 @@ pub(crate) struct Fetch {
     /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned
     #[arg(value_name = "REPO@REVISION")]
     pub(crate) target: String,
-    /// What kind of repository it is [default: as the name says: a dataset's begins with datasets/]
+    /// What kind of repository it is [default: model, or dataset for datasets/OWNER/NAME]
     #[arg(long, value_name = "TYPE")]
     pub(crate) repo_type: Option<RepoTypeArg>,
     #[command(flatten)]
