@@ -134,7 +134,7 @@ pub(crate) struct Audit {
     /// A directory, or a repository at a commit, which is fetched into quarantine first
     #[arg(value_name = "DIR|REPO@REVISION")]
     pub(crate) target: String,
-    /// The trust policy whose rules for content are used [default: the strictest]
+    /// The trust policy whose rules for content hold [default: the rules of one that sets none]
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
     /// What loading the policy would pull in, and what code was reviewed
