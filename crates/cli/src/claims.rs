@@ -24,6 +24,14 @@ pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String>
             thousands(bytes(manifest))
         ),
     ]);
+    let (externals, reviews) = (&manifest.externals, &manifest.reviewed_code);
+    if !externals.is_empty() || !reviews.is_empty() {
+        lines.push(format!(
+            "  declares   {}, {} of code",
+            count(externals.len(), "external"),
+            count(reviews.len(), "review")
+        ));
+    }
     lines
 }
 

@@ -147,6 +147,8 @@ fn manifest(signed: &SignedManifest, limits: &Limits) -> Result<Shown, Failure> 
             "expires": manifest.expires,
             "policy": manifest.policy,
             "files": manifest.files,
+            "externals": manifest.externals,
+            "reviewed_code": manifest.reviewed_code,
         }
     });
     Ok((text, fields(object)))

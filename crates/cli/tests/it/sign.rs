@@ -282,6 +282,9 @@ fn declarations_are_signed_with_the_files() {
     let options = ["--externals", "declared.toml", "--replace", "--json"];
     let object = workshop.sign(&options).expect(0).json();
     assert_eq!(object["evidence"]["reviewed_code"], 1);
+    let inspect = workshop.run(["inspect", "walk/policy.dsse.json"]);
+    let line = "  declares   0 externals, 1 review of code\n";
+    assert!(inspect.expect(0).stdout.contains(line), "{inspect:#?}");
     // The same again is an equal manifest, to which others add their signatures.
     workshop.keygen("second");
     let object = workshop.sign_as("second", &["--externals", "declared.toml", "--json"]);
