@@ -64,10 +64,13 @@ pub(crate) fn line(text: &str) -> String {
     plain(text).replace('\n', "\\n")
 }
 
-/// At most `most` characters, and an ellipsis where there were more.
+/// At most `most` characters, and how many more there were: what is left out is never silent.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{}…", &text[..at]),
+        Some((at, _)) => {
+            let more = count(text[at..].chars().count(), "more character");
+            format!("{}… and {more}", &text[..at])
+        }
         None => text.to_owned(),
     }
 }
