@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::json::{self, JsonError};
+use crate::json;
 use crate::{FilePath, Rejection, RepoType, Rules};
 
 /// What a file of a policy is for.
@@ -225,13 +225,7 @@ pub(crate) fn check_other(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
             "not a JSON object",
         ));
     }
-    json::refuse_ambiguity(bytes).map_err(|error| {
-        let rejection = match error {
-            JsonError::DuplicateKey(_) => Rejection::JsonDuplicateKey,
-            JsonError::UnknownField(_) | JsonError::Malformed(_) => Rejection::JsonMalformed,
-        };
-        Error::rejected(rejection, path, error)
-    })
+    json::refuse_ambiguity(bytes).map_err(|error| error.of_file(path))
 }
 
 /// UTF-8 without the control characters that no text has (tabs, line and page ends are none of

@@ -34,6 +34,7 @@ fn the_evidence_is_in_the_json() {
         assert_eq!(object[absent], serde_json::Value::Null);
     }
     assert_eq!(object["rejections"], serde_json::json!([]));
+    assert_eq!(object["waived"], serde_json::json!([]));
     let evidence = &object["evidence"];
     assert_eq!(evidence["repo"]["type"], "model");
     assert_eq!(evidence["repo"]["id"], "acme/walk");
