@@ -83,8 +83,8 @@ fn declarations(
     if let Some(file) = &args.externals {
         return Ok((Declarations::read(file)?, None));
     }
-    let claimed = disk::manifest_in(directory, limits)
-        .and_then(|signed| Ok(signed.untrusted(limits)?));
+    let claimed =
+        disk::manifest_in(directory, limits).and_then(|signed| Ok(signed.untrusted(limits)?));
     match claimed {
         Ok(manifest) => {
             let declared = Declarations {

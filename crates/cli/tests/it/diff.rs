@@ -295,7 +295,7 @@ fn a_refused_header_is_said_and_the_rest_goes_on() {
     let line = "  in B: header-too-large: \"b/model.safetensors\": ";
     assert!(run.expect(0).stdout.contains(line), "{run:#?}");
     assert!(
-        run.stdout.contains("  #/type: \"act\" -> \"sac\"\n"),
+        run.stdout.contains("  #/type: \"mlp\" -> \"sac\"\n"),
         "{run:#?}"
     );
 }

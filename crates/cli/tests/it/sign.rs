@@ -140,7 +140,7 @@ fn a_different_manifest_stays_unless_it_is_to_be_replaced() {
         (&["--repo", "acme/run"], "(repo or revision)"),
         (&["--expires", "2098-01-01T00:00:00Z"], "(expires)"),
         (
-            &["--policy-type", "mlp", "--sequence", "6"],
+            &["--policy-type", "act", "--sequence", "6"],
             "(sequence, policy type or robot)",
         ),
     ];
