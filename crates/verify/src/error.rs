@@ -68,7 +68,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn rejected(
+    /// A refusal, for checks that build on these.
+    pub fn rejected(
         rejection: Rejection,
         subject: impl fmt::Display,
         detail: impl fmt::Display,
@@ -117,14 +118,17 @@ impl Rejections {
 
 /// Collects the refusals of independent checks; an I/O error ends the collecting.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub struct Findings {
     refused: Vec<Rejected>,
     waived: Vec<Rejected>,
 }
 
 impl Findings {
     /// Keeps the value, or notes why there is none.
-    pub(crate) fn note<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
+    ///
+    /// # Errors
+    /// It could not be checked.
+    pub fn note<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Error::Rejected(found)) => {
@@ -136,7 +140,8 @@ impl Findings {
         }
     }
 
-    pub(crate) fn reject(
+    /// Refuses, and goes on collecting.
+    pub fn reject(
         &mut self,
         rejection: Rejection,
         subject: impl fmt::Display,
@@ -161,7 +166,10 @@ impl Findings {
     }
 
     /// What was found and let through, if nothing was refused.
-    pub(crate) fn into_result(self) -> Result<Vec<Rejected>> {
+    ///
+    /// # Errors
+    /// Every refusal, in the order in which they were found.
+    pub fn into_result(self) -> Result<Vec<Rejected>> {
         let mut found = self.refused.into_iter();
         match found.next() {
             None => Ok(self.waived),

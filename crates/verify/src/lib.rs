@@ -69,7 +69,7 @@ mod error;
 mod format;
 mod header;
 mod header_json;
-mod json;
+pub mod json;
 mod key;
 mod limits;
 mod manifest;
@@ -89,7 +89,7 @@ mod trust_file;
 mod verified;
 
 // The public interface, in the order of the flow above.
-pub use dsse::{PAYLOAD_TYPE, SignedManifest};
+pub use dsse::{PAYLOAD_TYPE, SignedManifest, pae};
 pub use manifest::{
     About, Decision, External, ExternalFile, FileEntry, Manifest, Repo, ReviewedCode, TensorEntry,
 };
@@ -109,7 +109,7 @@ pub use survey::{Survey, Surveyed};
 
 pub use content::{Kind, MANIFEST_FILE};
 pub use digest::{Blake3, KeyId, NotHex, Sha256};
-pub use error::{Error, Rejected, Rejections, Result};
+pub use error::{Error, Findings, Rejected, Rejections, Result};
 pub use key::{NotAKey, PublicKey, SigningKey};
 pub use limits::Limits;
 pub use names::{FilePath, NotARepoId, RepoId, RepoType, Revision};
