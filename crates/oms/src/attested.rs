@@ -74,8 +74,8 @@ impl Statement {
                 ),
             }
         }
-        let there = |path: &String| files.iter().any(|entry| entry.path.as_str() == path);
-        let missing = |path: &&String| *path != SINGLE_FILE && !there(path);
+        let find = |path: &str| files.binary_search_by(|entry| entry.path.as_str().cmp(path));
+        let missing = |path: &&String| *path != SINGLE_FILE && find(path).is_err();
         for path in self.files.keys().filter(missing) {
             findings.reject(
                 Rejection::FileMissing,

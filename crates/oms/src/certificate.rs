@@ -158,36 +158,34 @@ impl Certificate {
         algorithm: &AlgorithmIdentifierOwned,
         signature: &[u8],
     ) -> Result<bool, Fault> {
-        let (hash, scheme) = match algorithm.oid {
-            rfc5912::SHA_256_WITH_RSA_ENCRYPTION | rfc5912::ECDSA_WITH_SHA_256 => (
-                Sha256::digest(message).to_vec(),
-                Pkcs1v15Sign::new::<Sha256>(),
-            ),
-            rfc5912::SHA_384_WITH_RSA_ENCRYPTION | rfc5912::ECDSA_WITH_SHA_384 => (
-                Sha384::digest(message).to_vec(),
-                Pkcs1v15Sign::new::<Sha384>(),
-            ),
-            rfc5912::SHA_512_WITH_RSA_ENCRYPTION | rfc5912::ECDSA_WITH_SHA_512 => (
-                Sha512::digest(message).to_vec(),
-                Pkcs1v15Sign::new::<Sha512>(),
-            ),
-            _ => return Ok(false),
-        };
-        // RFC 4055, section 5, and RFC 5758, section 3.2: NULL, or nothing. The key says which of
-        // the two algorithms it is for.
-        let parameters = algorithm.parameters.as_ref().is_none_or(Any::is_null);
-        if !parameters {
+        // RFC 4055, section 5, and RFC 5758, section 3.2: NULL, or nothing.
+        if !algorithm.parameters.as_ref().is_none_or(Any::is_null) {
             return Ok(false);
         }
+        let rsa = |scheme, hash: &[u8]| self.signed_with_rsa(scheme, hash, signature);
+        let ecdsa = |hash: &[u8]| Ok(self.key()?.verifies_hash(hash, signature));
+        let sha256 = || Sha256::digest(message);
+        let sha384 = || Sha384::digest(message);
+        let sha512 = || Sha512::digest(message);
         match algorithm.oid {
-            rfc5912::ECDSA_WITH_SHA_256
-            | rfc5912::ECDSA_WITH_SHA_384
-            | rfc5912::ECDSA_WITH_SHA_512 => Ok(self.key()?.verifies_hash(&hash, signature)),
-            _ => {
-                let key = PublicKey::from_public_key_der(&self.key_der()?).map_err(fault)?;
-                Ok(key.size() >= RSA_BYTES && key.verify(scheme, &hash, signature).is_ok())
-            }
+            rfc5912::SHA_256_WITH_RSA_ENCRYPTION => rsa(Pkcs1v15Sign::new::<Sha256>(), &sha256()),
+            rfc5912::SHA_384_WITH_RSA_ENCRYPTION => rsa(Pkcs1v15Sign::new::<Sha384>(), &sha384()),
+            rfc5912::SHA_512_WITH_RSA_ENCRYPTION => rsa(Pkcs1v15Sign::new::<Sha512>(), &sha512()),
+            rfc5912::ECDSA_WITH_SHA_256 => ecdsa(&sha256()),
+            rfc5912::ECDSA_WITH_SHA_384 => ecdsa(&sha384()),
+            rfc5912::ECDSA_WITH_SHA_512 => ecdsa(&sha512()),
+            _ => Ok(false),
         }
+    }
+
+    fn signed_with_rsa(
+        &self,
+        scheme: Pkcs1v15Sign,
+        hash: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Fault> {
+        let key = PublicKey::from_public_key_der(&self.key_der()?).map_err(fault)?;
+        Ok(key.size() >= RSA_BYTES && key.verify(scheme, hash, signature).is_ok())
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) const CHAIN: usize = 8;
 /// An authority whose word counts, and, if it is pinned, about whom.
 #[derive(Clone, Debug)]
 pub struct RootCertificate {
-    certificate: Certificate,
+    certificate: Box<Certificate>,
     subject: Option<Box<str>>,
 }
 
@@ -27,7 +27,7 @@ impl RootCertificate {
         let certificate = Certificate::from_pem(pem).map_err(not)?;
         certificate.refuse_unless_authority(0).map_err(not)?;
         Ok(Self {
-            certificate,
+            certificate: Box::new(certificate),
             subject: None,
         })
     }

@@ -290,7 +290,7 @@ fn join(path: &str, mut shards: Vec<Shard>, size: u64) -> Result<Resource> {
     let mut digests = Vec::new();
     let last = shards.len().saturating_sub(1);
     for (number, shard) in shards.into_iter().enumerate() {
-        let len = shard.end.checked_sub(reached).unwrap_or_default();
+        let len = shard.end.saturating_sub(reached);
         let whole = if number == last {
             len <= size
         } else {

@@ -140,10 +140,6 @@ fn said(result: Result<Statement>, why: &str) {
 }
 
 /// A minute after openssl dated its certificates.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "openssl dates certificates by the clock"
-)]
 pub(crate) fn soon() -> Timestamp {
     Timestamp::now() + SignedDuration::from_mins(1)
 }
