@@ -117,12 +117,15 @@ impl Session<'_> {
         manifest: &str,
         trust: &Path,
     ) -> Result<Report, Failure> {
-        let limits = Limits::default();
         let trust = trust::load(trust)?;
-        let signed = self.envelope(manifest, &limits).await?;
+        let limits = trust.limits();
+        let signed = self.envelope(manifest, limits).await?;
+        let mut context = self.context(target);
+        let revocations = self.store.state().revocations(&trust, &context)?;
+        context.revocations = revocations.as_ref();
         let manifest = trust
-            .authenticate(&signed, &self.context(target))
-            .map_err(|error| name_the_signed(error, &signed, &limits))?;
+            .authenticate(&signed, &context)
+            .map_err(|error| name_the_signed(error, &signed, limits))?;
         let fetched = self.download(Request::signed(target, &manifest)).await?;
         let policy = manifest.open(&fetched.directory()?, Proof::Tensors, trust.rules())?;
         let kept = self.store.admit(&policy)?;
@@ -197,7 +200,7 @@ fn name_the_signed(error: Error, signed: &SignedManifest, limits: &Limits) -> Fa
         Some(Rejection::RepoMismatch | Rejection::RevisionMismatch)
     );
     let failure = Failure::from(error);
-    match other.then(|| signed.untrusted_manifest(limits)) {
+    match other.then(|| signed.untrusted(limits)) {
         Some(Ok(Manifest { repo, .. })) => {
             let mut target = Target::model(repo.id, repo.revision);
             target.repo_type = repo.repo_type;

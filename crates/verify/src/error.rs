@@ -68,7 +68,7 @@ impl Error {
         }
     }
 
-    /// A refusal, for checks that build on these.
+    /// A refusal that another crate of the gate finds; it can make nothing verified.
     pub fn rejected(
         rejection: Rejection,
         subject: impl fmt::Display,

@@ -12,5 +12,8 @@ mod envelope;
 mod fragments;
 mod header;
 mod invariants;
+mod polyglot;
 mod support;
 mod trust;
+mod trust_rules;
+mod weights;
