@@ -72,7 +72,10 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         R::WeightsNonFinite | R::NormalizerDegenerate => {
             "numbers in it would drive the motors to nonsense: was training broken off?"
         }
-        R::OmsSignatureInvalid | R::OmsUnsupported => "sign the policy with `tensorgate sign`",
+        R::OmsSignatureInvalid => {
+            "nobody under [[oms]] of the trust policy made this bundle: compare the keys with the publisher"
+        }
+        R::OmsUnsupported => "sign the policy with `tensorgate sign`",
         _ => TENSORS,
     }
 }

@@ -14,6 +14,7 @@ mod inspect;
 mod keygen;
 mod keys;
 mod memory;
+mod oms;
 mod output;
 mod progress;
 mod revoke;
