@@ -56,6 +56,7 @@ pub(crate) fn context<'a>(args: &'a Verify, memory: &'a Memory) -> Context<'a> {
     let mut context = Context::new(args.now.unwrap_or_else(Timestamp::now));
     context.history = Some(memory);
     context.repo = args.repo.as_ref();
+    context.repo_type = args.repo_type.into();
     context.revision = args.revision.as_ref();
     context
 }
@@ -107,6 +108,7 @@ fn report(
         subject: args.dir.display().to_string(),
         prose,
         notices,
+        waived: policy.notices().to_vec(),
         evidence: json,
         ..Report::default()
     }
@@ -115,7 +117,7 @@ fn report(
 /// What a verdict rests on, for people.
 pub(crate) fn evidence_lines(evidence: &Evidence) -> Vec<String> {
     let mut lines = vec![
-        format!("  repo       {}@{}", evidence.repo, evidence.revision),
+        claims::repo(evidence.repo_type, &evidence.repo, &evidence.revision),
         format!("  sequence   {}", evidence.sequence),
     ];
     for signer in &evidence.signers {

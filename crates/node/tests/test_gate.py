@@ -57,7 +57,7 @@ def test_late_joiner(tmp_path, gate, ros):
 
 
 def test_act_sized_policy_reaches_early_and_late_joiners(tmp_path, gate, ros):
-    signed = Signed(tmp_path, conftest.act_tensors(), {"type": "act"})
+    signed = Signed(tmp_path, conftest.act_tensors(), {"type": "act", "pretrained_backbone_weights": None})
     size = (signed.directory / "model.safetensors").stat().st_size
     assert size > 200e6
     early = Subscriber(ros, trust=signed.trust)

@@ -13,8 +13,8 @@ use serde::de::{
     self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess,
 };
 
-use crate::Rejection;
 use crate::error::Error;
+use crate::{FilePath, Rejection};
 
 /// What is wrong with a document.
 #[derive(Debug)]
@@ -38,6 +38,15 @@ impl JsonError {
             }
             Self::Malformed(_) => Error::rejected(Rejection::ManifestMalformed, subject, &self),
         }
+    }
+
+    /// The refusal of a policy's file.
+    pub(crate) fn of_file(self, path: &FilePath) -> Error {
+        let rejection = match self {
+            Self::DuplicateKey(_) => Rejection::JsonDuplicateKey,
+            Self::UnknownField(_) | Self::Malformed(_) => Rejection::JsonMalformed,
+        };
+        Error::rejected(rejection, path, self)
     }
 }
 
@@ -109,6 +118,16 @@ pub fn at_most<'de, const MOST: usize, T: Deserialize<'de>, D: Deserializer<'de>
     }
 
     deserializer.deserialize_seq(Few::<T, MOST>(PhantomData))
+}
+
+/// Reads a policy's JSON file, of which nothing is proven but that all readers take it alike.
+///
+/// # Errors
+/// `json-malformed`, `json-duplicate-key`.
+pub fn untrusted_json(path: &FilePath, bytes: &[u8]) -> Result<serde_json::Value, Error> {
+    refuse_ambiguity(bytes)
+        .and_then(|()| serde_json::from_slice(bytes).map_err(JsonError::Malformed))
+        .map_err(|error| error.of_file(path))
 }
 
 /// Walks the whole document once: syntax, depth (128, serde_json's), trailing bytes, duplicates.

@@ -117,6 +117,7 @@ pub use survey::{Survey, Surveyed};
 pub use content::{Kind, MANIFEST_FILE};
 pub use digest::{Blake3, KeyId, NotHex, Sha256};
 pub use error::{Error, Findings, Rejected, Rejections, Result};
+pub use json::untrusted_json;
 pub use key::{NotAKey, PublicKey, SigningKey};
 pub use limits::Limits;
 pub use names::{FilePath, NotARepoId, RepoId, RepoType, Revision};

@@ -2,6 +2,8 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod audit;
+mod diff;
 mod fetch;
 mod fetch_signed;
 mod fixture;

@@ -222,7 +222,7 @@ fn a_tar_archive_is_found() {
 
 /// Names as the policies of LeRobot have them.
 fn name() -> impl Strategy<Value = String> {
-    "(model|policy|normalize_inputs|unnormalize_outputs)(\\.(layers|encoder|self_attn|mlp|buffer_observation_state|vision_model|[0-9]{1,2})){1,6}\\.(weight|bias|mean|std|in_proj_weight)"
+    "(model|policy|vae_encoder|action_head)(\\.(layers|encoder|self_attn|mlp|buffer_observation_state|vision_model|[0-9]{1,2})){1,6}\\.(weight|bias|mean|std|in_proj_weight)"
 }
 
 fn tensor() -> impl Strategy<Value = (Dtype, Vec<usize>)> {
