@@ -87,7 +87,10 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         R::NormalizerDegenerate => {
             "these numbers scale what the motors get: compute the statistics of the data set again"
         }
-        R::OmsSignatureInvalid | R::OmsUnsupported => "sign the policy with `tensorgate sign`",
+        R::OmsSignatureInvalid => {
+            "nobody under [[oms]] of the trust policy made this bundle: compare the keys with the publisher"
+        }
+        R::OmsUnsupported => "sign the policy with `tensorgate sign`",
         _ => TENSORS,
     }
 }

@@ -19,6 +19,7 @@ mod keygen;
 mod keys;
 mod listing;
 mod memory;
+mod oms;
 mod output;
 mod progress;
 mod revoke;

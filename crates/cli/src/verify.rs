@@ -13,6 +13,7 @@ use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
 use crate::memory::Memory;
+use crate::oms;
 use crate::output::{Report, say_waiting};
 use crate::text::{count, thousands};
 use crate::trust;
@@ -22,6 +23,9 @@ pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     let trust = trust::load(&args.trust)?;
     let directory = disk::open_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
+    if let Some(bundle) = &args.oms {
+        return oms::verify(args, bundle, &trust, &directory, &memory);
+    }
     let signed = manifest(args, &directory, trust.limits())?;
     let mut context = context(args, &memory);
     let revocations = memory.revocations(args.revocations.as_deref(), &trust, &context)?;
@@ -48,7 +52,7 @@ fn manifest(
     }
 }
 
-fn context<'a>(args: &'a Verify, memory: &'a Memory) -> Context<'a> {
+pub(crate) fn context<'a>(args: &'a Verify, memory: &'a Memory) -> Context<'a> {
     let mut context = Context::new(args.now.unwrap_or_else(Timestamp::now));
     context.history = Some(memory);
     context.repo = args.repo.as_ref();

@@ -11,6 +11,7 @@ mod help;
 mod inspect;
 mod keygen;
 mod memory;
+mod oms;
 mod operator;
 mod place;
 mod sign;
