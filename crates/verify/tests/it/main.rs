@@ -9,6 +9,7 @@
 mod authenticate;
 mod directory;
 mod envelope;
+mod format;
 mod fragments;
 mod header;
 mod invariants;
