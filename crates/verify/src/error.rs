@@ -118,9 +118,18 @@ impl Rejections {
 /// Collects the refusals of independent checks; an I/O error ends the collecting.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    refused: Vec<Rejected>,
-    waived: Vec<Rejected>,
+    refused: List,
+    waived: List,
 }
+
+/// The first 1,000 of one kind: a file of 65,536 bad tensors shall not fill logs and messages.
+#[derive(Debug, Default)]
+struct List {
+    kept: Vec<Rejected>,
+    unlisted: u64,
+}
+
+const LISTED: usize = 1_000;
 
 impl Findings {
     /// Keeps the value, or notes why there is none.
@@ -129,7 +138,10 @@ impl Findings {
             Ok(value) => Ok(Some(value)),
             Err(Error::Rejected(found)) => {
                 self.refused.push(found.first);
-                self.refused.extend(found.more);
+                found
+                    .more
+                    .into_iter()
+                    .for_each(|more| self.refused.push(more));
                 Ok(None)
             }
             Err(could_not_check) => Err(could_not_check),
@@ -162,14 +174,33 @@ impl Findings {
 
     /// What was found and let through, if nothing was refused.
     pub(crate) fn into_result(self) -> Result<Vec<Rejected>> {
-        let mut found = self.refused.into_iter();
+        let mut found = self.refused.into_vec().into_iter();
         match found.next() {
-            None => Ok(self.waived),
+            None => Ok(self.waived.into_vec()),
             Some(first) => Err(Error::Rejected(Rejections {
                 first,
                 more: found.collect(),
             })),
         }
+    }
+}
+
+impl List {
+    fn push(&mut self, found: Rejected) {
+        if self.kept.len() < LISTED {
+            self.kept.push(found);
+        } else {
+            self.unlisted = self.unlisted.saturating_add(1);
+        }
+    }
+
+    /// What was kept; the last says how many were not.
+    fn into_vec(mut self) -> Vec<Rejected> {
+        if let Some(last) = self.kept.last_mut().filter(|_| self.unlisted > 0) {
+            let detail = format!("{} (and {} more, not listed)", last.detail, self.unlisted);
+            last.detail = detail.into();
+        }
+        self.kept
     }
 }
 

@@ -12,6 +12,7 @@ mod envelope;
 mod format;
 mod fragments;
 mod header;
+mod hostile;
 mod invariants;
 mod polyglot;
 mod support;
