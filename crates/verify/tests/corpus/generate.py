@@ -10,10 +10,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from generator import header
+from generator import envelope, header, trust
 
 HERE = Path(__file__).resolve().parent
-KINDS = {"header": header}
+KINDS = {"header": header, "envelope": envelope, "trust": trust}
 
 
 def corpus():

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use tensorgate_verify::*;
@@ -29,6 +30,7 @@ type Found = Result<Vec<Rejected>, Box<dyn Error>>;
 pub(crate) fn verdict(case: &Case) -> Verdict {
     let found = match case.kind() {
         "header" => header(case),
+        "envelope" | "trust" => authenticate(case).map(|_| Vec::new()),
         kind => panic!("{kind} is no kind of case"),
     };
     match found {
@@ -54,6 +56,64 @@ fn header(case: &Case) -> Found {
 fn survey(folder: &Path, rules: &Rules) -> Found {
     let directory = Directory::new(std::fs::File::open(folder)?.into());
     Ok(Survey::new(rules).run(&directory)?.notices)
+}
+
+/// What is signed, before a trust policy and what is known beside it.
+fn authenticate(case: &Case) -> Result<Verified<Manifest>, Box<dyn Error>> {
+    let trust = trust(case)?;
+    let envelope = case.file("policy.dsse.json").unwrap();
+    let signed = SignedManifest::parse(envelope, trust.limits())?;
+    let now = case.head("now").unwrap_or("2026-11-23T12:00:00Z");
+    let mut context = Context::new(now.parse()?);
+    let repo = case.head("repo").map(str::parse).transpose()?;
+    let revision = case.head("revision").map(str::parse).transpose()?;
+    let memory = case.head("accepted").map(Memory::of);
+    (context.repo, context.revision) = (repo.as_ref(), revision.as_ref());
+    context.history = memory.as_ref().map(|memory| memory as &dyn History);
+    if case.head("repo-type") == Some("dataset") {
+        context.repo_type = RepoType::Dataset;
+    }
+    Ok(trust.authenticate(&signed, &context)?)
+}
+
+/// The case's trust policy; key files are files of the case.
+fn trust(case: &Case) -> Result<TrustPolicy, TrustPolicyError> {
+    let text = str::from_utf8(case.file("trust.toml").unwrap()).unwrap();
+    TrustPolicy::parse(text, |name| {
+        let pem = case.file(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(String::from_utf8(pem.to_vec()).unwrap())
+    })
+}
+
+/// `SEQUENCE DIGEST` of the release known before; `never`, `lost`.
+#[derive(Debug)]
+enum Memory {
+    Of(Accepted),
+    Never,
+    Lost,
+}
+
+impl Memory {
+    fn of(text: &str) -> Self {
+        match text.split_once(' ') {
+            Some((sequence, digest)) => Self::Of(Accepted::new(
+                sequence.parse().unwrap(),
+                digest.parse().unwrap(),
+            )),
+            None if text == "never" => Self::Never,
+            None => Self::Lost,
+        }
+    }
+}
+
+impl History for Memory {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        match self {
+            Self::Of(accepted) => Ok(Some(*accepted)),
+            Self::Never => Ok(None),
+            Self::Lost => Err(io::Error::other("lost")),
+        }
+    }
 }
 
 /// The default rules, but for what the case's head says: a line of `[content]`, one of `[limits]`.
