@@ -197,7 +197,7 @@ fn name_the_signed(error: Error, signed: &SignedManifest, limits: &Limits) -> Fa
         Some(Rejection::RepoMismatch | Rejection::RevisionMismatch)
     );
     let failure = Failure::from(error);
-    match other.then(|| signed.untrusted_manifest(limits)) {
+    match other.then(|| signed.untrusted(limits)) {
         Some(Ok(Manifest { repo, .. })) => {
             let mut target = Target::model(repo.id, repo.revision);
             target.repo_type = repo.repo_type;

@@ -155,7 +155,7 @@ fn manifest_file(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
 }
 
 fn manifest(signed: &SignedManifest, limits: &Limits) -> Result<Shown, Failure> {
-    let manifest = signed.untrusted_manifest(limits)?;
+    let manifest = signed.untrusted(limits)?;
     let heading = "claims of the manifest, which `tensorgate verify` would have to prove";
     let text = format!(
         "{heading}\n{}\n",

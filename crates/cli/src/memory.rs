@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use jiff::Timestamp;
 use tensorgate_store::{State, Store, StoreError};
 use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType};
 
@@ -89,6 +90,14 @@ impl History for Memory {
             Ok(state) => History::last_accepted(state, repo_type, repo),
             Err(_) => Ok(None),
         }
+    }
+
+    fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
+        self.state().map_or(Ok(None), History::clock_floor)
+    }
+
+    fn is_ready(&self) -> io::Result<bool> {
+        self.state().map_or(Ok(false), History::is_ready)
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    About, Context, Directory, Limits, Manifest, Repo, Rules, SignedManifest, SigningKey, Survey,
-    TrustPolicy,
+    About, Context, Directory, Limits, Manifest, Predicate, Repo, Rules, SignedManifest,
+    SigningKey, Survey, TrustPolicy,
 };
 
 use crate::args::Sign;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     if action != Action::Nothing {
         target.write(&folder, &signed.to_bytes())?;
     }
-    let manifest = signed.untrusted_manifest(&limits)?;
+    let manifest = signed.untrusted(&limits)?;
     Ok(report(args, &manifest, &signed, &key, &target.path, action))
 }
 
@@ -107,7 +107,7 @@ fn add_signature(
     limits: &Limits,
     now: Timestamp,
 ) -> Result<(SignedManifest, Action), Failure> {
-    let theirs = signed.untrusted_manifest(limits)?;
+    let theirs = signed.untrusted(limits)?;
     ours.issued = theirs.issued;
     if ours.to_payload(limits)? != theirs.to_payload(limits)? {
         let what = differences(&ours, &theirs).join(", ");

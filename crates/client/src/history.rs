@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 
+use jiff::Timestamp;
 use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
 
 /// Revoked manifests that are remembered without having been in hand. Their names are not signed:
@@ -63,6 +64,17 @@ impl History for Past<'_> {
             .map(accepted);
         let all = [recorded, activated, incoming].into_iter().flatten();
         Ok(all.max_by_key(|release| release.sequence))
+    }
+
+    fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
+        let recorded = self.floors.recorded.as_ref();
+        recorded.map_or(Ok(None), |recorded| recorded.clock_floor())
+    }
+
+    /// What is remembered within the process does not outlive it.
+    fn is_ready(&self) -> io::Result<bool> {
+        let recorded = self.floors.recorded.as_ref();
+        recorded.map_or(Ok(false), |recorded| recorded.is_ready())
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tensorgate_verify::{
-    Assembly, Blake3, Context, FragmentSize, History, Manifest, Policy, Rejection, RepoId,
-    Revision, SignedManifest, TrustPolicy, Verified,
+    Assembly, Blake3, Context, Evidence, FragmentSize, History, Manifest, Policy, Rejection,
+    RepoId, Revision, SignedManifest, TrustPolicy, Verified,
 };
 
 use crate::error::{Error, Result};
@@ -272,7 +272,7 @@ impl Receiver {
             mut lease,
             ..
         } = incoming;
-        let left = time_left(assembly.manifest(), now)?;
+        let left = time_left(assembly.manifest().evidence(), now)?;
         let policy = Arc::new(assembly.finish()?);
         self.floors.raise(policy.evidence());
         lease.begin(at);
@@ -318,11 +318,11 @@ impl Receiver {
 }
 
 /// It was in force when it was announced; a transfer takes its time.
-fn time_left(manifest: &Manifest, now: Timestamp) -> Result<Duration> {
-    match Duration::try_from(manifest.expires.duration_since(now)) {
+fn time_left(evidence: &Evidence, now: Timestamp) -> Result<Duration> {
+    match Duration::try_from(evidence.until.duration_since(now)) {
         Ok(left) if !left.is_zero() => Ok(left),
         _ => {
-            let detail = format!("expired at {}, it is {now}", manifest.expires);
+            let detail = format!("counted until {}, it is {now}", evidence.until);
             Err(Error::refused(
                 Rejection::ManifestExpired,
                 "expires",

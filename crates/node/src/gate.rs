@@ -251,7 +251,7 @@ impl Gate {
             announcement.weights_size(),
             self.session.epoch
         ));
-        self.expires = announcement.policy().manifest().expires;
+        self.expires = evidence.until;
         self.heartbeat.set(State::Ready(evidence.manifest));
     }
 

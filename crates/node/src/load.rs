@@ -44,6 +44,8 @@ pub(crate) fn load(
     if let Source::Store { repo, revision } = &settings.source {
         (context.repo, context.revision) = (Some(repo), Some(revision));
     }
+    let revocations = store.state().revocations(&trust, &context)?;
+    context.revocations = revocations.as_ref();
     let manifest = trust.authenticate(&signed, &context)?;
     let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
     store.record_accepted(policy.evidence())?;

@@ -31,6 +31,7 @@ mod error;
 mod folder;
 mod policies;
 mod quarantine;
+mod revocations;
 mod state;
 
 use std::fmt;

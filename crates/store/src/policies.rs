@@ -207,7 +207,7 @@ impl PolicyDir {
         let limits = Limits::default();
         let bytes = self.envelope(&limits).ok()?;
         let signed = SignedManifest::parse(&bytes, &limits).ok()?;
-        let described = signed.untrusted_manifest(&limits).ok()?;
+        let described = signed.untrusted(&limits).ok()?;
         Some(Stored {
             manifest,
             repo_type: described.repo.repo_type,

@@ -4,13 +4,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
 
 use crate::Waiting;
 use crate::error::{Result, StoreError};
-use crate::folder::Folder;
+use crate::folder::{Folder, Lock};
+use crate::revocations::REVOCATIONS;
 
 /// The newest accepted release of every repository, at a directory of its own.
 ///
@@ -18,15 +20,23 @@ use crate::folder::Folder;
 /// the index has its repository, is an error and not "nothing was accepted yet".
 #[derive(Debug)]
 pub struct State {
-    folder: Folder,
+    pub(crate) folder: Folder,
     records: Folder,
-    waiting: Waiting,
+    pub(crate) waiting: Waiting,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+/// What is known as a whole. That it is there says that the state was made ready.
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Index {
+pub(crate) struct Index {
+    /// The repositories that have a record.
     repos: Vec<String>,
+    /// The latest `issued` among all that was accepted: an instant that has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock_floor: Option<Timestamp>,
+    /// The sequence of the list of revocations that lies beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) revocations: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +50,7 @@ struct AcceptedRecord {
 }
 
 const INDEX: &str = "index.json";
+const LOST: &str = "lost: the index lists it";
 const RECORDS: &str = "rollback";
 const DRAFTS: &str = "tmp";
 const LOCK: &str = "lock";
@@ -59,7 +70,7 @@ impl State {
     pub(crate) fn in_folder(folder: Folder) -> Result<Self> {
         folder.require_private()?;
         // An index without records is a state that lost them, which is for others to say.
-        folder.require_own(&[RECORDS, INDEX], &[DRAFTS, LOCK])?;
+        folder.require_own(&[RECORDS, INDEX, REVOCATIONS], &[DRAFTS, LOCK])?;
         let records = folder.enter(RECORDS)?;
         records.require_private()?;
         Ok(Self {
@@ -84,12 +95,65 @@ impl State {
         self.folder.path()
     }
 
-    /// Whether anything was ever accepted here.
+    /// Whether nothing was ever accepted here, and nobody made it ready.
     ///
     /// # Errors
     /// [`StoreError::State`] if the index is damaged.
     pub fn is_new(&self) -> Result<bool> {
         Ok(self.index()?.is_none() && self.records.names()?.is_empty())
+    }
+
+    /// Makes it ready: from now on, knowing nothing of a repository means that nothing of it was
+    /// accepted. A state that is in use stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::State`] if the index is damaged, and whatever keeps it from being written.
+    pub fn make_ready(&self) -> Result<()> {
+        let (_lock, drafts) = self.begin()?;
+        match self.index()? {
+            Some(_) => Ok(()),
+            None => self.write_index(&Index::default(), &drafts),
+        }
+    }
+
+    /// Forgets the release accepted for one repository, or for all: then older ones are accepted
+    /// again. The one way back from a state that is damaged; an operator's decision, never a
+    /// program's. Revocations stay.
+    ///
+    /// # Errors
+    /// [`StoreError::State`] if the index is damaged and only one repository is to be forgotten,
+    /// and whatever keeps it from being written.
+    pub fn reset(&self, only: Option<(RepoType, &RepoId)>) -> Result<()> {
+        let (_lock, drafts) = self.begin()?;
+        // The index first: a record that it does not list still counts.
+        let Some((repo_type, repo)) = only else {
+            // A list of revocations that lies there still counts, and is listed when it is replaced.
+            self.write_index(&Index::default(), &drafts)?;
+            return self.records.clear();
+        };
+        let key = key(repo_type, repo);
+        let mut index = self.index()?.unwrap_or_default();
+        index.repos.retain(|listed| *listed != key);
+        self.write_index(&index, &drafts)?;
+        self.records.remove(format!("{key}.json"))
+    }
+
+    /// The repositories of which a release was accepted, as `TYPE OWNER/NAME`, with that release.
+    ///
+    /// # Errors
+    /// As [`last_accepted`](Self::last_accepted).
+    pub fn accepted(&self) -> Result<Vec<(RepoType, RepoId, Accepted)>> {
+        let index = self.index()?.unwrap_or_default();
+        let record = |key: &String| {
+            let name = format!("{key}.json");
+            let path = self.records.path_of(&name);
+            let bytes = self.records.read(&name, BYTES)?;
+            let bytes = bytes.ok_or_else(|| StoreError::state(&path, LOST))?;
+            let record: AcceptedRecord = parse(&path, &bytes)?;
+            let accepted = Accepted::new(record.sequence, record.manifest);
+            Ok((record.repo_type, record.repo, accepted))
+        };
+        index.repos.iter().map(record).collect()
     }
 
     /// The newest release that was accepted for a repository, or `None` if none ever was.
@@ -106,7 +170,7 @@ impl State {
         let path = self.records.path_of(&name);
         let Some(bytes) = self.records.read(&name, BYTES)? else {
             return match listed {
-                true => Err(StoreError::state(&path, "lost: the index lists it")),
+                true => Err(StoreError::state(&path, LOST)),
                 false => Ok(None),
             };
         };
@@ -125,7 +189,7 @@ impl State {
     /// after the proof was made. As [`last_accepted`](Self::last_accepted), and whatever keeps it
     /// from being written.
     pub fn record_accepted(&self, evidence: &Evidence) -> Result<()> {
-        let _lock = self.folder.lock(LOCK, &*self.waiting.0)?;
+        let (_lock, drafts) = self.begin()?;
         let (repo_type, repo) = (evidence.repo_type, &evidence.repo);
         let (sequence, manifest) = (evidence.sequence, evidence.manifest);
         let last = self.last_accepted(repo_type, repo)?;
@@ -134,9 +198,6 @@ impl State {
             let (sequence, manifest) = (last.sequence, last.manifest);
             return Err(StoreError::Superseded { sequence, manifest });
         }
-        let drafts = self.folder.reclaim(DRAFTS)?;
-        drafts.require_private()?;
-        drafts.clear()?;
         if !known {
             let record = AcceptedRecord {
                 repo_type,
@@ -147,21 +208,38 @@ impl State {
             let name = format!("{}.json", key(repo_type, repo));
             write(&self.records, &name, &record, &drafts)?;
         }
-        self.list(key(repo_type, repo), &drafts)
+        self.list(key(repo_type, repo), evidence.issued, &drafts)
     }
 
-    /// Puts a repository into the index.
-    fn list(&self, key: String, drafts: &Folder) -> Result<()> {
+    /// The lock, and an empty place for drafts.
+    pub(crate) fn begin(&self) -> Result<(Lock, Folder)> {
+        let lock = self.folder.lock(LOCK, &*self.waiting.0)?;
+        let drafts = self.folder.reclaim(DRAFTS)?;
+        drafts.require_private()?;
+        drafts.clear()?;
+        Ok((lock, drafts))
+    }
+
+    /// Puts a repository into the index, and raises the floor of the clock.
+    fn list(&self, key: String, issued: Timestamp, drafts: &Folder) -> Result<()> {
         let mut index = self.index()?.unwrap_or_default();
-        if index.repos.contains(&key) {
+        let listed = index.repos.contains(&key);
+        if listed && index.clock_floor >= Some(issued) {
             return Ok(());
         }
-        index.repos.push(key);
-        index.repos.sort_unstable();
-        write(&self.folder, INDEX, &index, drafts)
+        if !listed {
+            index.repos.push(key);
+            index.repos.sort_unstable();
+        }
+        index.clock_floor = index.clock_floor.max(Some(issued));
+        self.write_index(&index, drafts)
     }
 
-    fn index(&self) -> Result<Option<Index>> {
+    pub(crate) fn write_index(&self, index: &Index, drafts: &Folder) -> Result<()> {
+        write(&self.folder, INDEX, index, drafts)
+    }
+
+    pub(crate) fn index(&self) -> Result<Option<Index>> {
         let bytes = self.folder.read(INDEX, BYTES)?;
         bytes
             .map(|bytes| parse(&self.folder.path_of(INDEX), &bytes))
@@ -188,5 +266,14 @@ fn write<T: Serialize>(folder: &Folder, name: &str, value: &T, drafts: &Folder) 
 impl History for State {
     fn last_accepted(&self, repo_type: RepoType, repo: &RepoId) -> io::Result<Option<Accepted>> {
         Self::last_accepted(self, repo_type, repo).map_err(io::Error::other)
+    }
+
+    fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
+        let index = self.index().map_err(io::Error::other)?;
+        Ok(index.and_then(|index| index.clock_floor))
+    }
+
+    fn is_ready(&self) -> io::Result<bool> {
+        Ok(self.index().map_err(io::Error::other)?.is_some())
     }
 }

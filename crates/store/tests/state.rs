@@ -145,7 +145,8 @@ fn a_crash_between_record_and_index_loses_nothing() {
     assert!(!state.is_new().unwrap());
     state.record_accepted(three.evidence()).unwrap();
     let index = fs::read_to_string(path.join("index.json")).unwrap();
-    assert_eq!(index, r#"{"repos":["model--acme--walk"]}"#);
+    let listed = r#"{"repos":["model--acme--walk"],"clock_floor":"2026-11-01T00:00:00Z"}"#;
+    assert_eq!(index, listed);
     assert_eq!(fs::read_dir(path.join("tmp")).unwrap().count(), 0);
 }
 

@@ -5,6 +5,7 @@
 //! a signature was found good.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,19 +14,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::json;
-use crate::{Limits, Manifest, PublicKey, Rejection, Sha256, SigningKey};
+use crate::statement::{self, Predicate};
+use crate::{Limits, Manifest, PublicKey, Rejection, Revocations, Sha256, SigningKey};
 
 /// The payload type of in-toto statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-/// An envelope, parsed and *not* verified: nobody vouches yet for what is inside.
+/// An envelope around a statement about `P`, parsed and *not* verified: nobody vouches yet for
+/// what is inside.
 #[derive(Clone, Debug)]
-pub struct SignedManifest {
+pub struct Signed<P> {
     /// The envelope as it came.
     bytes: Vec<u8>,
     payload: Vec<u8>,
     signatures: Vec<EnvelopeSignature>,
+    predicate: PhantomData<P>,
 }
+
+/// The envelope of a policy's manifest: `policy.dsse.json`.
+pub type SignedManifest = Signed<Manifest>;
+/// The envelope of a list of revocations: `revocations.dsse.json`.
+pub type SignedRevocations = Signed<Revocations>;
 
 #[derive(Clone, Debug)]
 struct EnvelopeSignature {
@@ -79,7 +88,7 @@ struct WireSignature {
     sig: String,
 }
 
-impl SignedManifest {
+impl<P: Predicate> Signed<P> {
     /// Reads an envelope; proves nothing.
     ///
     /// # Errors
@@ -123,19 +132,21 @@ impl SignedManifest {
             bytes: bytes.to_vec(),
             payload,
             signatures: signatures.collect::<Result<_>>()?,
+            predicate: PhantomData,
         })
     }
 
-    /// Signs a new manifest.
+    /// Signs a new statement.
     ///
     /// # Errors
-    /// What the manifest or the envelope would be refused for when they are verified.
-    pub fn sign(manifest: &Manifest, key: &SigningKey, limits: &Limits) -> Result<Self> {
-        let payload = manifest.to_payload(limits)?;
+    /// What the statement or the envelope would be refused for when they are verified.
+    pub fn sign(predicate: &P, key: &SigningKey, limits: &Limits) -> Result<Self> {
+        let payload = predicate.to_payload(limits)?;
         let mut signed = Self {
             bytes: Vec::new(),
             payload,
             signatures: Vec::new(),
+            predicate: PhantomData,
         };
         signed.add_signature(key, limits)?;
         Ok(signed)
@@ -164,12 +175,12 @@ impl SignedManifest {
     /// What the payload says, *unverified*: for showing, and for comparing with what one would sign.
     ///
     /// # Errors
-    /// Those of a manifest that cannot be read.
-    pub fn untrusted_manifest(&self, limits: &Limits) -> Result<Manifest> {
-        Manifest::from_payload(&self.payload, limits)
+    /// Those of a statement that cannot be read.
+    pub fn untrusted(&self, limits: &Limits) -> Result<P> {
+        statement::from_payload(&self.payload, limits)
     }
 
-    /// SHA-256 of the payload: the name of the manifest, whoever signed it.
+    /// SHA-256 of the payload: the name of the statement, whoever signed it.
     pub fn digest(&self) -> Sha256 {
         Sha256::of(&self.payload)
     }
@@ -179,26 +190,21 @@ impl SignedManifest {
         self.bytes.clone()
     }
 
-    pub(crate) fn payload(&self) -> &[u8] {
-        &self.payload
-    }
-
     /// How many signatures are in the envelope, good or bad.
     pub(crate) fn signature_count(&self) -> usize {
         self.signatures.len()
     }
 
-    /// Which of `keys` made a good signature here. Each key counts once, however often it signed
-    /// and whatever the hints say.
-    pub(crate) fn signers<'k, K: AsRef<PublicKey>>(&self, keys: &'k [K]) -> Vec<&'k K> {
-        let message = pae(&self.payload);
-        let signed = |key: &&K| {
-            let key: &PublicKey = (*key).as_ref();
-            self.signatures
-                .iter()
-                .any(|signature| key.verifies(&message, &signature.bytes))
-        };
-        keys.iter().filter(signed).collect()
+    /// What every signature here is over.
+    pub(crate) fn message(&self) -> Vec<u8> {
+        pae(&self.payload)
+    }
+
+    /// Whether `key` made a good signature over `message` here, however often it signed and
+    /// whatever the hints say.
+    pub(crate) fn has_signature_of(&self, key: &PublicKey, message: &[u8]) -> bool {
+        let good = |signature: &EnvelopeSignature| key.verifies(message, &signature.bytes);
+        self.signatures.iter().any(good)
     }
 }
 

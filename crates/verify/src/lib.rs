@@ -61,6 +61,7 @@ mod assembly;
 mod audit;
 mod claim;
 mod content;
+mod context;
 mod cut;
 mod digest;
 mod directory;
@@ -79,24 +80,30 @@ mod names;
 mod policy;
 mod polyglot;
 mod rejection;
+mod revocation;
 mod rules;
 mod scan;
+mod scope;
 mod statement;
 mod survey;
 mod trust;
 mod trust_error;
 mod trust_file;
+mod trust_text;
 mod verified;
 
 // The public interface, in the order of the flow above.
-pub use dsse::{PAYLOAD_TYPE, SignedManifest};
+pub use context::{Accepted, Context, History};
+pub use dsse::{PAYLOAD_TYPE, Signed, SignedManifest, SignedRevocations};
 pub use manifest::{
     About, Decision, External, ExternalFile, FileEntry, Manifest, Repo, ReviewedCode, TensorEntry,
 };
-pub use statement::PREDICATE_TYPE;
-pub use trust::{Accepted, Context, History, TrustPolicy, TrustedKey};
+pub use revocation::{Revocation, Revocations, Revoked};
+pub use scope::{NotARepoGlob, RepoGlob};
+pub use statement::Predicate;
+pub use trust::{OmsAnchor, OmsTrust, TrustPolicy, TrustedKey};
 pub use trust_error::TrustPolicyError;
-pub use verified::{Evidence, Signer, Verified};
+pub use verified::{Evidence, RevocationEvidence, Signer, Verified};
 
 pub use assembly::Assembly;
 pub use claim::{Claim, File, Proof, Untrusted};

@@ -1,17 +1,22 @@
 //! Bounds before allocation.
 
-/// How much of anything is read before it is refused.
+use serde::Deserialize;
+
+/// How much of anything is read before it is refused: the section `[limits]` of a trust policy.
 ///
 /// Each bound stops an endless-data or resource attack; each is far above what
 /// published robot policies need (their largest headers are about 300 kB, their
 /// tensor counts about 1,200).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of an envelope: 32 MiB, room for 65,536 tensors of about 250 bytes each, in base64.
     pub manifest_bytes: u64,
     /// Signatures in one envelope: 16. Each costs a verification per trusted key.
     pub signatures: usize,
+    /// Entries of a list of revocations: 100,000.
+    pub revocations: usize,
     /// Files of a policy: 10,000.
     pub files: usize,
     /// Bytes of a JSON or text file: 16 MiB. Tokenizers reach a few MiB, configurations a few kB.
@@ -35,6 +40,7 @@ impl Default for Limits {
         Self {
             manifest_bytes: 32 << 20,
             signatures: 16,
+            revocations: 100_000,
             files: 10_000,
             small_file_bytes: 16 << 20,
             weights_bytes: 64 << 30,

@@ -5,11 +5,21 @@ use std::collections::HashSet;
 use crate::error::{Error, Result};
 use crate::header::Header;
 use crate::manifest::{About, Decision, External, FileEntry, Manifest, TensorEntry};
+use crate::statement::sealed::Sealed;
+use crate::statement::{Predicate, Subject};
 use crate::{FilePath, Kind, Limits, Rejection, RepoType};
 
-impl Manifest {
-    /// Order, uniqueness and bounds that make the rest of the code simple.
-    pub(crate) fn refuse_disorder(&self, limits: &Limits) -> Result<()> {
+impl Predicate for Manifest {
+    const TYPE: &'static str = "urn:tensorgate:policy:v1";
+}
+
+impl Sealed for Manifest {
+    fn subjects(&self) -> Vec<Subject> {
+        let subject = |file: &FileEntry| Subject::new(&file.path, "sha256", file.sha256);
+        self.files.iter().map(subject).collect()
+    }
+
+    fn refuse_disorder(&self, limits: &Limits) -> Result<()> {
         if self.expires <= self.issued {
             return Err(malformed("expires", "not after `issued`"));
         }
@@ -39,7 +49,9 @@ impl Manifest {
             .iter()
             .try_for_each(External::refuse_disorder)
     }
+}
 
+impl Manifest {
     /// A tensor is in one file of the weights: of two, one controller would take the first and
     /// another the last.
     fn refuse_shared_names(&self) -> Result<()> {
@@ -188,7 +200,7 @@ pub(crate) fn refuse_collisions<'a>(paths: impl Iterator<Item = &'a FilePath>) -
 
 /// Text of a signer that ends in logs and on screens: bounded, nothing that a terminal obeys or
 /// that turns the order of what follows (Unicode's bidirectional controls).
-fn printable(field: &str, text: &str) -> Result<()> {
+pub(crate) fn printable(field: &str, text: &str) -> Result<()> {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if text.len() > 1024 || text.chars().any(|c| c.is_control() || turns(c)) {
         return Err(malformed(

@@ -1,38 +1,87 @@
-//! The manifest as a statement: in-toto Statement v1 with a predicate of our own.
+//! What is signed, as a statement: in-toto Statement v1 with a predicate of our own.
 //!
 //! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>
 
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::json;
 use crate::manifest_rules::malformed;
-use crate::{FileEntry, FilePath, Limits, Manifest, Rejection, Sha256};
+use crate::{Limits, Rejection};
 
 /// `_type` of an in-toto Statement v1.
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
-/// `predicateType` of a policy's manifest.
-pub const PREDICATE_TYPE: &str = "urn:tensorgate:policy:v1";
+
+/// What a statement can be about.
+///
+/// Sealed: what counts as signed is this crate's to say.
+pub trait Predicate: Clone + Serialize + DeserializeOwned + sealed::Sealed {
+    /// `predicateType`, which keeps a signature over one meaning from being taken for another.
+    const TYPE: &'static str;
+
+    /// The statement as bytes to sign.
+    ///
+    /// # Errors
+    /// `manifest-malformed` and the like where a verifier would refuse the result.
+    fn to_payload(&self, limits: &Limits) -> Result<Vec<u8>> {
+        let statement = Statement {
+            statement_type: STATEMENT_TYPE.to_owned(),
+            subject: self.subjects(),
+            predicate_type: Self::TYPE.to_owned(),
+            predicate: self.clone(),
+        };
+        let payload =
+            serde_json::to_vec(&statement).map_err(|error| malformed("statement", error))?;
+        from_payload::<Self>(&payload, limits)?;
+        Ok(payload)
+    }
+}
+
+pub(crate) mod sealed {
+    use super::{Limits, Result, Subject};
+
+    /// What the statement around a predicate needs of it.
+    #[expect(unnameable_types, reason = "the sealed half of `Predicate`")]
+    pub trait Sealed {
+        /// `subject` as it follows from the predicate: the same facts, for readers of in-toto.
+        fn subjects(&self) -> Vec<Subject>;
+
+        /// Order, uniqueness and bounds that make the rest of the code simple.
+        fn refuse_disorder(&self, limits: &Limits) -> Result<()>;
+    }
+}
 
 #[derive(Serialize, Deserialize)]
-struct Statement {
+struct Statement<P> {
     #[serde(rename = "_type")]
     statement_type: String,
     subject: Vec<Subject>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
-    predicate: Manifest,
+    predicate: P,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Subject {
-    name: FilePath,
-    digest: SubjectDigest,
+/// One artifact that a statement is about: a name, and digests by algorithm.
+#[expect(
+    unnameable_types,
+    reason = "only the sealed half of `Predicate` speaks of it"
+)]
+#[derive(Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    name: String,
+    digest: BTreeMap<String, String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct SubjectDigest {
-    sha256: Sha256,
+impl Subject {
+    pub(crate) fn new(name: impl ToString, algorithm: &str, digest: impl ToString) -> Self {
+        Self {
+            name: name.to_string(),
+            digest: BTreeMap::from([(algorithm.to_owned(), digest.to_string())]),
+        }
+    }
 }
 
 /// Just enough of a statement to see whether it is one of ours.
@@ -44,57 +93,27 @@ struct StatementKind {
     predicate_type: String,
 }
 
-impl Manifest {
-    /// The statement as bytes to sign.
-    ///
-    /// # Errors
-    /// `manifest-malformed` and the like where a verifier would refuse the result.
-    pub fn to_payload(&self, limits: &Limits) -> Result<Vec<u8>> {
-        let subject = |file: &FileEntry| Subject {
-            name: file.path.clone(),
-            digest: SubjectDigest {
-                sha256: file.sha256,
-            },
-        };
-        let statement = Statement {
-            statement_type: STATEMENT_TYPE.to_owned(),
-            subject: self.files.iter().map(subject).collect(),
-            predicate_type: PREDICATE_TYPE.to_owned(),
-            predicate: self.clone(),
-        };
-        let payload =
-            serde_json::to_vec(&statement).map_err(|error| malformed("statement", error))?;
-        Self::from_payload(&payload, limits)?;
-        Ok(payload)
+/// Reads a statement whose signature was checked.
+pub(crate) fn from_payload<P: Predicate>(payload: &[u8], limits: &Limits) -> Result<P> {
+    refuse_other_statements(payload, P::TYPE)?;
+    let statement: Statement<P> =
+        json::from_slice(payload).map_err(|error| error.of_manifest("statement"))?;
+    statement.predicate.refuse_disorder(limits)?;
+    if statement.subject != statement.predicate.subjects() {
+        return Err(malformed("subject", "`subject` and the predicate differ"));
     }
-
-    /// Reads a statement whose signature was checked.
-    pub(crate) fn from_payload(payload: &[u8], limits: &Limits) -> Result<Self> {
-        refuse_other_statements(payload)?;
-        let statement: Statement =
-            json::from_slice(payload).map_err(|error| error.of_manifest("statement"))?;
-        let manifest = statement.predicate;
-        manifest.refuse_disorder(limits)?;
-        let subjects = statement
-            .subject
-            .iter()
-            .map(|s| (&s.name, &s.digest.sha256));
-        if !subjects.eq(manifest.files.iter().map(|f| (&f.path, &f.sha256))) {
-            return Err(malformed("subject", "`subject` and `files` differ"));
-        }
-        Ok(manifest)
-    }
+    Ok(statement.predicate)
 }
 
-/// `predicate-type-unsupported` where the statement is well-formed but not one of ours.
-fn refuse_other_statements(payload: &[u8]) -> Result<()> {
+/// `predicate-type-unsupported` where the statement is well-formed but not of this type.
+fn refuse_other_statements(payload: &[u8], predicate_type: &str) -> Result<()> {
     json::refuse_ambiguity(payload).map_err(|error| error.of_manifest("statement"))?;
     let Ok(kind) = serde_json::from_slice::<StatementKind>(payload) else {
         return Err(malformed("statement", "no `_type` and `predicateType`"));
     };
-    if kind.statement_type != STATEMENT_TYPE || kind.predicate_type != PREDICATE_TYPE {
+    if kind.statement_type != STATEMENT_TYPE || kind.predicate_type != predicate_type {
         let detail = format!(
-            "{:?} of {:?}, expected {PREDICATE_TYPE:?}",
+            "{:?} of {:?}, expected {predicate_type:?}",
             kind.predicate_type, kind.statement_type
         );
         return Err(Error::rejected(

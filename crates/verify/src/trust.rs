@@ -1,33 +1,62 @@
 //! Whose signatures count: the trust policy, and the one place where they are counted.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
-use crate::error::{Error, Result};
-use crate::verified::Signer;
+use crate::context::Context;
+use crate::error::{Findings, Rejected, Result};
+use crate::revocation::RevokedSet;
+use crate::statement::Predicate;
+use crate::trust_text::{Freshness, Reader, Rollback};
+use crate::verified::{RevocationEvidence, Signer};
 use crate::{
-    Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoId, RepoType, Revision, Rules,
-    Sha256, SignedManifest, TrustPolicyError, Verified,
+    Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoGlob, RepoId, Revocation,
+    Revocations, Rules, Sha256, Signed, SignedManifest, SignedRevocations, TrustPolicyError,
+    Verified,
 };
 
-/// Trusted keys and how many of them must agree: the file `trust.toml`.
+/// Trusted keys and how many of them must agree, and the rules for what they signed: the file
+/// `trust.toml`.
 ///
 /// ```toml
 /// threshold = 1
 /// [[keys]]
 /// name = "release-2026"
 /// public_key_file = "release.pub.pem"
+/// not_after = "2027-06-30T00:00:00Z"   # optional: signatures by it count until then
+/// repos = ["acme/*"]                   # optional: and for these repositories
+/// [freshness]
+/// expires = "deny"                     # or "warn"
+/// max_age_days = 400                   # optional
+/// [rollback]
+/// max_jump = 1000                      # optional
+/// require_state = true                 # a store that `tensorgate store init` made ready
+/// [content]
+/// dtypes = ["F32", "BF16", "I64"]      # optional; so is `kinds`
+/// non_finite = "deny"
+/// constant_statistics = "warn"
+/// reviewed_code = "deny"               # or "allow"
+/// [limits]
+/// files = 100                          # each of `Limits`
+/// [[revoked]]
+/// key = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+/// reason = "laptop lost"
+/// [[oms]]
+/// repos = ["nvidia/*"]
+/// public_key_file = "nvidia.pub.pem"   # or root_certificate_file
 /// ```
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
     digest: Sha256,
     threshold: usize,
     keys: Vec<TrustedKey>,
+    freshness: Freshness,
+    rollback: Rollback,
     rules: Rules,
+    revoked: Vec<Revocation>,
+    oms: Vec<OmsTrust>,
 }
 
 /// One key that may sign.
@@ -38,94 +67,58 @@ pub struct TrustedKey {
     pub name: String,
     /// The key.
     pub key: PublicKey,
+    /// When its signatures stop to count.
+    pub not_after: Option<Timestamp>,
+    /// The repositories that it speaks for; `None`: all.
+    pub repos: Option<Vec<RepoGlob>>,
 }
 
-/// What is known beside the envelope: the time, the past, and what is expected of it.
-#[derive(Clone, Copy, Debug)]
+/// Whose OpenSSF Model Signing bundles count as the weaker evidence that they are.
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Context<'a> {
-    /// The instant for which expiry is judged.
-    pub now: Timestamp,
-    /// The releases accepted before, against which a rollback is noticed.
-    pub history: Option<&'a dyn History>,
-    /// The repository that is asked for, if one is.
-    pub repo: Option<&'a RepoId>,
-    /// What kind of repository `repo` is: the id alone does not say.
-    pub repo_type: RepoType,
-    /// The commit that is asked for, if one is.
-    pub revision: Option<&'a Revision>,
+pub struct OmsTrust {
+    /// The repositories for which they do.
+    pub repos: Vec<RepoGlob>,
+    /// Whose.
+    pub anchor: OmsAnchor,
 }
 
-/// Remembers releases. It is asked about a repository only after the signatures were found good.
-pub trait History: fmt::Debug {
-    /// The release last accepted for a repository, or `None` where none ever was.
-    ///
-    /// # Errors
-    /// There was one and it is lost or damaged: then nothing can be said of a rollback.
-    fn last_accepted(&self, repo_type: RepoType, repo: &RepoId) -> io::Result<Option<Accepted>>;
-}
-
-/// A release that was accepted before: what an older one is measured against.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The signer of an OpenSSF Model Signing bundle, in PEM.
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Accepted {
-    /// Its sequence.
-    pub sequence: u64,
-    /// SHA-256 of its payload.
-    pub manifest: Sha256,
-}
-
-/// How far a signer's clock may be ahead of ours: the five minutes customary for tokens
-/// (RFC 7519, section 4.1.4, leaves "no more than a few minutes" to implementers).
-const CLOCK_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrustFile {
-    threshold: usize,
-    #[serde(default)]
-    keys: Vec<KeyEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyEntry {
-    name: String,
-    public_key: Option<String>,
-    public_key_file: Option<String>,
+pub enum OmsAnchor {
+    /// A public key.
+    PublicKey(String),
+    /// The root of the signer's certificate chain.
+    RootCertificate(String),
 }
 
 impl TrustPolicy {
-    /// Reads a trust policy. `read_key` gives the text of a `public_key_file`; where such names
+    /// Reads a trust policy. `read_file` gives the text of a file that it names; where such names
     /// point to is the caller's to decide.
     ///
     /// # Errors
-    /// Anything that would surprise later: unknown keys, a threshold that cannot be met, a key
-    /// that is unreadable, of low order, or there twice.
+    /// Anything that would surprise later, with its line: unknown keys, a threshold that cannot be
+    /// met, a key that is unreadable, of low order, or there twice.
     pub fn parse(
         text: &str,
-        mut read_key: impl FnMut(&str) -> io::Result<String>,
+        read_file: impl FnMut(&str) -> io::Result<String>,
     ) -> Result<Self, TrustPolicyError> {
-        let file: TrustFile = toml::from_str(text)
-            .map_err(|error| TrustPolicyError::Malformed(error.to_string().into()))?;
-        let mut keys: Vec<TrustedKey> = Vec::new();
-        for entry in file.keys {
-            let key = TrustedKey::read(entry, &mut read_key)?;
-            key.refuse_twin(&keys)?;
-            keys.push(key);
-        }
-        if file.threshold == 0 || file.threshold > keys.len() {
-            return Err(TrustPolicyError::Threshold {
-                threshold: file.threshold,
-                keys: keys.len(),
-            });
-        }
-        let digest = Sha256::of(text.as_bytes());
+        let mut reader = Reader { text, read_file };
+        let file = reader.file()?;
+        let keys = reader.keys(&file)?;
         Ok(Self {
-            digest,
-            threshold: file.threshold,
+            digest: Sha256::of(text.as_bytes()),
+            threshold: reader.threshold(&file, keys.len())?,
             keys,
-            rules: Rules::default(),
+            revoked: reader.revoked(&file)?,
+            oms: reader.oms(&file)?,
+            freshness: file.freshness,
+            rollback: file.rollback,
+            rules: Rules {
+                limits: file.limits,
+                content: file.content,
+            },
         })
     }
 
@@ -149,212 +142,232 @@ impl TrustPolicy {
         &self.keys
     }
 
+    /// What the operator revoked, without any list that was signed.
+    pub fn revoked(&self) -> &[Revocation] {
+        &self.revoked
+    }
+
+    /// Whose OpenSSF Model Signing bundles count.
+    pub fn oms(&self) -> &[OmsTrust] {
+        &self.oms
+    }
+
+    /// SHA-256 of the text.
+    pub const fn digest(&self) -> Sha256 {
+        self.digest
+    }
+
     /// Proves that the manifest is what enough trusted keys signed, that it counts now, and that
     /// it is the one asked for.
     ///
     /// It does *not* prove anything about files: see [`Claim`](crate::Claim).
     ///
     /// # Errors
-    /// `signature-invalid`, `threshold-not-met`, then, of the parsed payload: `manifest-*`,
-    /// `predicate-type-unsupported`, `json-duplicate-key`, `repo-mismatch`, `revision-mismatch`.
+    /// `signature-invalid`, `threshold-not-met`, `key-expired`, `key-revoked`, then, of the parsed
+    /// payload: `manifest-*`, `predicate-type-unsupported`, `json-duplicate-key`,
+    /// `key-out-of-scope`, `digest-revoked`, `revision-revoked`, `repo-mismatch`,
+    /// `revision-mismatch`.
     pub fn authenticate(
         &self,
         signed: &SignedManifest,
         context: &Context<'_>,
     ) -> Result<Verified<Manifest>> {
-        let signers = self.count(signed)?;
-        let manifest = Manifest::from_payload(signed.payload(), &self.rules.limits)?;
-        context.refuse_stale(&manifest)?;
-        context.refuse_unexpected(&manifest)?;
-        context.refuse_rollback(&manifest, signed.digest())?;
+        let now = context.judged_at()?;
+        let revoked = self.revoked_set(context);
+        let signers = self.count(signed, now, &revoked)?;
+        // Enough good signatures: from here on the payload may be parsed.
+        let manifest = signed.untrusted(self.limits())?;
+        let signers = self.count_in_scope(signers, Some(&manifest.repo.id))?;
+        let until = self.until(&signers, (manifest.issued, manifest.expires));
+        let signers = signers
+            .into_iter()
+            .map(TrustedKey::signer)
+            .collect::<Vec<_>>();
+        let mut findings = Findings::default();
+        findings.note(revoked.refuse_manifest(&manifest, signed.digest()))?;
+        let span = (manifest.issued, manifest.expires);
+        self.freshness.judge("", span, now, &mut findings);
+        findings.note(context.refuse_unexpected(&manifest))?;
+        findings.note(context.refuse_rollback(&manifest, signed.digest(), &self.rollback))?;
+        let notices = findings.into_result()?;
         let evidence = Evidence {
             manifest: signed.digest(),
             trust_policy: self.digest,
             ignored_signatures: signed.signature_count().saturating_sub(signers.len()),
             signers,
-            now: context.now,
+            now,
             repo_type: manifest.repo.repo_type,
             repo: manifest.repo.id.clone(),
             revision: manifest.repo.revision.clone(),
             sequence: manifest.sequence,
+            issued: manifest.issued,
+            until,
+            notices,
             envelope: signed.to_bytes().into(),
         };
         Ok(Verified::assertion(manifest, Arc::new(evidence)))
     }
 
-    /// The one threshold: distinct trusted public keys with a good signature.
-    fn count(&self, signed: &SignedManifest) -> Result<Vec<Signer>> {
-        let signers: Vec<Signer> = signed
-            .signers(&self.keys)
-            .into_iter()
-            .map(TrustedKey::signer)
+    /// Proves that the list of revocations is what enough trusted keys signed, and that it counts
+    /// now. Keys that speak for some repositories only do not count: a list speaks of all.
+    ///
+    /// That it is not older than the list before it is for its keeper to see: the list says its
+    /// sequence.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate); of an expired list, `manifest-expired`.
+    pub fn authenticate_revocations(
+        &self,
+        signed: &SignedRevocations,
+        context: &Context<'_>,
+    ) -> Result<Verified<Revocations, RevocationEvidence>> {
+        let now = context.judged_at()?;
+        let signers = self.count(signed, now, &self.revoked_set(context))?;
+        let list = signed.untrusted(self.limits())?;
+        let signers = self.count_in_scope(signers, None)?;
+        let signers = signers.into_iter().map(TrustedKey::signer).collect();
+        let mut findings = Findings::default();
+        let span = (list.issued, list.expires);
+        self.freshness
+            .judge("revocations.", span, now, &mut findings);
+        let evidence = RevocationEvidence {
+            list: signed.digest(),
+            trust_policy: self.digest,
+            signers,
+            now,
+            notices: findings.into_result()?,
+            envelope: signed.to_bytes().into(),
+        };
+        Ok(Verified::assertion(list, Arc::new(evidence)))
+    }
+
+    fn revoked_set<'a>(&'a self, context: &Context<'a>) -> RevokedSet<'a> {
+        let signed = context.revocations.map(|list| &*list.revoked);
+        RevokedSet::new(self.revoked.iter().chain(signed.unwrap_or_default()))
+    }
+
+    /// The one loop over signatures: distinct trusted public keys with a good one, none of them
+    /// revoked or expired. The payload is not looked at.
+    fn count<P: Predicate>(
+        &self,
+        signed: &Signed<P>,
+        now: Timestamp,
+        revoked: &RevokedSet<'_>,
+    ) -> Result<Vec<&TrustedKey>> {
+        let message = signed.message();
+        let (mut signers, mut refused) = (Vec::new(), Vec::new());
+        for key in &self.keys {
+            if !signed.has_signature_of(&key.key, &message) {
+                continue;
+            }
+            match revoked.refuse_key(key.id()).and(key.refuse_expired(now)) {
+                Ok(()) => signers.push(key),
+                Err(why) => refused.push(why),
+            }
+        }
+        self.require_threshold(signers, refused)
+    }
+
+    /// Whose word counts for the repository that the payload names; `None` stands for all.
+    fn count_in_scope<'k>(
+        &self,
+        signers: Vec<&'k TrustedKey>,
+        repo: Option<&RepoId>,
+    ) -> Result<Vec<&'k TrustedKey>> {
+        let (in_scope, others): (Vec<_>, Vec<_>) =
+            signers.into_iter().partition(|key| key.speaks_for(repo));
+        let refused = others.iter().map(|key| key.out_of_scope(repo)).collect();
+        self.require_threshold(in_scope, refused)
+    }
+
+    /// The first instant at which [`authenticate`](Self::authenticate) would refuse.
+    fn until(&self, signers: &[&TrustedKey], span: (Timestamp, Timestamp)) -> Timestamp {
+        let mut ends: Vec<Timestamp> = signers
+            .iter()
+            .map(|key| key.not_after.unwrap_or(Timestamp::MAX))
             .collect();
+        ends.sort_unstable();
+        // As many as the threshold must be left: the last of these is the first to go.
+        let enough = ends.len().saturating_sub(self.threshold);
+        let keys = ends.get(enough).copied().unwrap_or(Timestamp::MAX);
+        keys.min(self.freshness.until(span))
+    }
+
+    /// The one threshold. Why good signatures did not count is said before that they are too few.
+    fn require_threshold<'k>(
+        &self,
+        signers: Vec<&'k TrustedKey>,
+        refused: Vec<Rejected>,
+    ) -> Result<Vec<&'k TrustedKey>> {
         if signers.len() >= self.threshold {
             return Ok(signers);
         }
-        let detail = format!(
-            "{} of {} trusted keys signed it, {} must",
-            signers.len(),
-            self.keys.len(),
-            self.threshold
-        );
-        let rejection = if signers.is_empty() {
+        let mut findings = Findings::default();
+        for Rejected {
+            rejection,
+            subject,
+            detail,
+        } in &refused
+        {
+            findings.reject(*rejection, subject, detail);
+        }
+        let rejection = if signers.is_empty() && refused.is_empty() {
             Rejection::SignatureInvalid
         } else {
             Rejection::ThresholdNotMet
         };
-        Err(Error::rejected(rejection, "signatures", detail))
+        let detail = format!(
+            "{} of {} trusted keys count, {} must",
+            signers.len(),
+            self.keys.len(),
+            self.threshold
+        );
+        findings.reject(rejection, "signatures", detail);
+        findings.into_result().map(|_| signers)
     }
 }
 
-impl Context<'_> {
-    /// A context in which any repository, commit and sequence will do.
-    pub const fn new(now: Timestamp) -> Self {
-        Self {
-            now,
-            history: None,
-            repo: None,
-            repo_type: RepoType::Model,
-            revision: None,
+impl TrustedKey {
+    /// The key's id.
+    pub const fn id(&self) -> KeyId {
+        self.key.id()
+    }
+
+    /// A key under two names would count twice; a name for two keys would hide who signed.
+    pub(crate) fn refuse_useless(&self, others: &[Self]) -> Result<(), Box<str>> {
+        if let Some(other) = others.iter().find(|other| other.id() == self.id()) {
+            return Err(format!("the same key as {:?}", other.name).into());
+        }
+        if others.iter().any(|other| other.name == self.name) {
+            return Err("another key has this name".into());
+        }
+        match &self.repos {
+            Some(globs) if globs.is_empty() => Err("`repos` is empty: it would never count".into()),
+            _ => Ok(()),
         }
     }
 
-    fn refuse_stale(&self, manifest: &Manifest) -> Result<()> {
-        if manifest.expires <= self.now {
-            let detail = format!("expired at {}, it is {}", manifest.expires, self.now);
-            return Err(Error::rejected(
-                Rejection::ManifestExpired,
-                "expires",
-                detail,
-            ));
-        }
-        let horizon = self
-            .now
-            .saturating_add(CLOCK_SKEW)
-            .unwrap_or(Timestamp::MAX);
-        if manifest.issued > horizon {
-            let detail = format!("issued at {}, it is {}", manifest.issued, self.now);
-            return Err(Error::rejected(
-                Rejection::ManifestNotYetValid,
-                "issued",
-                detail,
-            ));
-        }
-        Ok(())
-    }
-
-    fn refuse_rollback(&self, manifest: &Manifest, digest: Sha256) -> Result<()> {
-        let Some(history) = self.history else {
-            return Ok(());
-        };
-        let last = history
-            .last_accepted(manifest.repo.repo_type, &manifest.repo.id)
-            .map_err(|error| Error::io("rollback state", error))?;
-        match last {
-            Some(last) if manifest.sequence < last.sequence => {
-                let detail = format!(
-                    "{}, but {} was accepted before",
-                    manifest.sequence, last.sequence
-                );
-                Err(Error::rejected(
-                    Rejection::ManifestRollback,
-                    "sequence",
-                    detail,
-                ))
-            }
-            Some(last) if manifest.sequence == last.sequence && digest != last.manifest => {
-                let detail = format!(
-                    "{} was accepted before with other content",
-                    manifest.sequence
-                );
-                Err(Error::rejected(
-                    Rejection::ManifestRollback,
-                    "sequence",
-                    detail,
-                ))
+    fn refuse_expired(&self, now: Timestamp) -> Result<(), Rejected> {
+        match self.not_after {
+            Some(end) if end <= now => {
+                let detail = format!("the key {:?} counted until {end}, it is {now}", self.name);
+                Err(Rejected::new(Rejection::KeyExpired, "signatures", detail))
             }
             _ => Ok(()),
         }
     }
 
-    fn refuse_unexpected(&self, manifest: &Manifest) -> Result<()> {
-        let signed = (manifest.repo.repo_type, &manifest.repo.id);
-        if let Some(repo) = self.repo.filter(|repo| (self.repo_type, *repo) != signed) {
-            let detail = format!(
-                "signed for the {} {:?}, expected the {} {:?}",
-                signed.0,
-                signed.1.as_str(),
-                self.repo_type,
-                repo.as_str()
-            );
-            return Err(Error::rejected(Rejection::RepoMismatch, "repo", detail));
-        }
-        if let Some(revision) = self.revision.filter(|rev| **rev != manifest.repo.revision) {
-            let detail = format!("signed for {}, expected {revision}", manifest.repo.revision);
-            return Err(Error::rejected(
-                Rejection::RevisionMismatch,
-                "revision",
-                detail,
-            ));
-        }
-        Ok(())
-    }
-}
-
-impl Accepted {
-    /// A release that was accepted.
-    pub const fn new(sequence: u64, manifest: Sha256) -> Self {
-        Self { sequence, manifest }
-    }
-}
-
-impl TrustedKey {
-    fn read(
-        entry: KeyEntry,
-        read_key: &mut impl FnMut(&str) -> io::Result<String>,
-    ) -> Result<Self, TrustPolicyError> {
-        let KeyEntry {
-            name,
-            public_key,
-            public_key_file,
-        } = entry;
-        let pem = match (public_key, public_key_file) {
-            (Some(pem), None) => pem,
-            (None, Some(file)) => {
-                read_key(&file).map_err(|source| TrustPolicyError::KeyFile { file, source })?
-            }
-            _ => {
-                let reason = "give one of `public_key` and `public_key_file`".into();
-                return Err(TrustPolicyError::Key { name, reason });
-            }
+    fn speaks_for(&self, repo: Option<&RepoId>) -> bool {
+        let Some(globs) = &self.repos else {
+            return true;
         };
-        match PublicKey::from_pem(&pem) {
-            Ok(key) => Ok(Self { name, key }),
-            Err(error) => Err(TrustPolicyError::Key {
-                name,
-                reason: error.to_string().into(),
-            }),
-        }
+        repo.is_some_and(|repo| globs.iter().any(|glob| glob.matches(repo)))
     }
 
-    /// A key under two names would count twice; a name for two keys would hide who signed.
-    fn refuse_twin(&self, others: &[Self]) -> Result<(), TrustPolicyError> {
-        let same_name = others.iter().any(|other| other.name == self.name);
-        let same_key = others.iter().find(|other| other.id() == self.id());
-        let reason = match same_key {
-            Some(other) => format!("the same key as {:?}", other.name),
-            None if same_name => "another key has this name".to_owned(),
-            None => return Ok(()),
-        };
-        Err(TrustPolicyError::Key {
-            name: self.name.clone(),
-            reason: reason.into(),
-        })
-    }
-
-    /// The key's id.
-    pub const fn id(&self) -> KeyId {
-        self.key.id()
+    fn out_of_scope(&self, repo: Option<&RepoId>) -> Rejected {
+        let repo = repo.map_or_else(|| "all repositories".to_owned(), ToString::to_string);
+        let detail = format!("the key {:?} does not speak for {repo}", self.name);
+        Rejected::new(Rejection::KeyOutOfScope, "signatures", detail)
     }
 
     fn signer(&self) -> Signer {
@@ -362,11 +375,5 @@ impl TrustedKey {
             name: self.name.clone(),
             key: self.id(),
         }
-    }
-}
-
-impl AsRef<PublicKey> for TrustedKey {
-    fn as_ref(&self) -> &PublicKey {
-        &self.key
     }
 }

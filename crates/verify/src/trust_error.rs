@@ -13,13 +13,26 @@ pub enum TrustPolicyError {
     Malformed(Box<str>),
     /// A key cannot be used.
     Key {
+        /// The line of its entry.
+        line: usize,
         /// The key's name in the trust policy.
         name: String,
         /// What is wrong with it.
         reason: Box<str>,
     },
+    /// An entry of another section cannot be used.
+    Entry {
+        /// Its line.
+        line: usize,
+        /// The section.
+        section: &'static str,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
     /// A key's file cannot be read.
     KeyFile {
+        /// The line of the entry that names it.
+        line: usize,
         /// The file as the trust policy names it.
         file: String,
         /// What the system said.
@@ -27,6 +40,8 @@ pub enum TrustPolicyError {
     },
     /// More signatures are asked for than there are keys, or none.
     Threshold {
+        /// Its line.
+        line: usize,
         /// The threshold.
         threshold: usize,
         /// The number of keys.
@@ -39,14 +54,28 @@ impl fmt::Display for TrustPolicyError {
         match self {
             Self::File(source) => source.fmt(f),
             Self::Malformed(why) => f.write_str(why.trim_end()),
-            Self::Key { name, reason } => write!(f, "the key {name:?}: {reason}"),
-            Self::KeyFile { file, source } => write!(f, "the key file {file:?}: {source}"),
-            Self::Threshold { threshold: 0, .. } => {
-                f.write_str("a threshold of 0 would trust everybody")
+            Self::Key { line, name, reason } => {
+                write!(f, "line {line}: the key {name:?}: {reason}")
             }
-            Self::Threshold { threshold, keys } => {
-                write!(f, "a threshold of {threshold} cannot be met by {keys} keys")
+            Self::KeyFile { line, file, source } => {
+                write!(f, "line {line}: the file {file:?}: {source}")
             }
+            Self::Entry {
+                line,
+                section,
+                reason,
+            } => write!(f, "line {line}: [[{section}]]: {reason}"),
+            Self::Threshold {
+                line, threshold: 0, ..
+            } => write!(f, "line {line}: a threshold of 0 would trust everybody"),
+            Self::Threshold {
+                line,
+                threshold,
+                keys,
+            } => write!(
+                f,
+                "line {line}: a threshold of {threshold} cannot be met by {keys} keys"
+            ),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::{KeyId, RepoId, RepoType, Revision, Sha256};
+use crate::{KeyId, Rejected, RepoId, RepoType, Revision, Sha256};
 
 /// A value together with the proof that somebody you trust signed it.
 ///
@@ -51,9 +51,9 @@ use crate::{KeyId, RepoId, RepoType, Revision, Sha256};
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Verified<T> {
+pub struct Verified<T, E = Evidence> {
     value: T,
-    evidence: Arc<Evidence>,
+    evidence: Arc<E>,
 }
 
 /// What a proof rests on: who signed which manifest, and when that was judged.
@@ -78,11 +78,41 @@ pub struct Evidence {
     pub revision: Revision,
     /// The release's number.
     pub sequence: u64,
+    /// When the manifest was signed: an instant that has passed.
+    pub issued: Timestamp,
+    /// When this proof ends: the manifest expires or is too old, or too few of the keys count.
+    pub until: Timestamp,
+    /// What was found about the manifest and let pass by the trust policy.
+    pub notices: Vec<Rejected>,
     pub(crate) envelope: Box<[u8]>,
 }
 
 impl Evidence {
     /// The envelope itself, for others who verify it again.
+    pub fn envelope(&self) -> &[u8] {
+        &self.envelope
+    }
+}
+
+/// What the proof of a list of revocations rests on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RevocationEvidence {
+    /// SHA-256 of the signed payload: the list's name.
+    pub list: Sha256,
+    /// SHA-256 of the trust policy's text.
+    pub trust_policy: Sha256,
+    /// The trusted keys that signed, each once.
+    pub signers: Vec<Signer>,
+    /// The instant for which expiry was judged.
+    pub now: Timestamp,
+    /// What was found and let pass by the trust policy.
+    pub notices: Vec<Rejected>,
+    pub(crate) envelope: Box<[u8]>,
+}
+
+impl RevocationEvidence {
+    /// The envelope itself, to be kept and verified again.
     pub fn envelope(&self) -> &[u8] {
         &self.envelope
     }
@@ -98,18 +128,18 @@ pub struct Signer {
     pub key: KeyId,
 }
 
-impl<T> Verified<T> {
+impl<T, E> Verified<T, E> {
     /// Says that `value` was verified. To audit this crate, look at each caller.
-    pub(crate) const fn assertion(value: T, evidence: Arc<Evidence>) -> Self {
+    pub(crate) const fn assertion(value: T, evidence: Arc<E>) -> Self {
         Self { value, evidence }
     }
 
     /// What the proof rests on.
-    pub fn evidence(&self) -> &Evidence {
+    pub fn evidence(&self) -> &E {
         &self.evidence
     }
 
-    pub(crate) const fn shared_evidence(&self) -> &Arc<Evidence> {
+    pub(crate) const fn shared_evidence(&self) -> &Arc<E> {
         &self.evidence
     }
 
@@ -119,7 +149,7 @@ impl<T> Verified<T> {
     }
 }
 
-impl<T> Deref for Verified<T> {
+impl<T, E> Deref for Verified<T, E> {
     type Target = T;
 
     fn deref(&self) -> &T {

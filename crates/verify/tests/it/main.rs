@@ -14,3 +14,4 @@ mod header;
 mod invariants;
 mod support;
 mod trust;
+mod trust_rules;

@@ -13,11 +13,11 @@ fn trust_policies_fail_when_they_are_read() {
     let cases = [
         (
             one.replace("threshold = 1", "threshold = 2"),
-            "threshold of 2 cannot be met by 1 keys",
+            "line 1: a threshold of 2 cannot be met by 1 keys",
         ),
         (
             one.replace("threshold = 1", "threshold = 0"),
-            "would trust everybody",
+            "line 1: a threshold of 0 would trust everybody",
         ),
         (one.replace("threshold = 1", "treshold = 1"), "line 1"),
         (
@@ -37,11 +37,40 @@ fn trust_policies_fail_when_they_are_read() {
         ),
         (
             "threshold = 1\n[[keys]]\nname = 'a'\npublic_key_file = 'a.pem'".into(),
-            "the key file \"a.pem\"",
+            "line 2: the file \"a.pem\"",
         ),
         (
             "threshold = 1\n[[keys]]\nname = 'a'\npublic_key = 'no pem'".into(),
             "not an ed25519 public key",
+        ),
+        (format!("{one}repos = []"), "it would never count"),
+        (
+            format!("{one}repos = ['acme']"),
+            "a pattern over repositories",
+        ),
+        (format!("{one}not_after = 'soon'"), "line 8"),
+        (format!("{one}[freshness]\nexpires = 'maybe'"), "line 9"),
+        (format!("{one}[freshness]\nexpire = 'warn'"), "line 9"),
+        (format!("{one}[rollback]\nmax_jump = -1"), "line 9"),
+        (format!("{one}[content]\ndtypes = ['f32']"), "line 9"),
+        (format!("{one}[content]\nkinds = ['pickle']"), "line 9"),
+        (format!("{one}[limits]\nfile = 7"), "line 9"),
+        (format!("{one}[unheard]\nof = 1"), "line 8"),
+        (
+            format!("{one}[[revoked]]\nreason = 'lost'"),
+            "names one of `key`, `manifest`, `blake3`, `revision`",
+        ),
+        (
+            format!("{one}[[revoked]]\nrevision = '{REVISION}'\nreason = \"a\\u001bb\""),
+            "line 8: [[revoked]]",
+        ),
+        (
+            format!("{one}[[oms]]\nrepos = ['a/*']"),
+            "line 8: [[oms]]: give one of",
+        ),
+        (
+            format!("{one}[[oms]]\nrepos = ['a/*']\npublic_key_file = 'x.pem'"),
+            "line 8: the file \"x.pem\"",
         ),
         // The point of order 1: under it, a signature for any message is easily made.
         (low_order(), "low order"),

@@ -1,0 +1,314 @@
+//! What a trust policy says beside its keys: scope, expiry, freshness, the past, revocations.
+
+use std::fmt::Debug;
+use std::io;
+
+use crate::support::*;
+use jiff::Timestamp;
+use tensorgate_verify::*;
+
+/// Keys 1 to `count`, of which the first has this beside it, and `more` after all of them.
+fn with(count: u8, threshold: usize, beside_first: &str, more: &str) -> TrustPolicy {
+    let mut text = String::new();
+    for seed in 1..=count {
+        let beside = if seed == 1 { beside_first } else { "" };
+        let all = trust_text(threshold, &[seed]);
+        let entry = all.split_once("[[keys]]").unwrap().1;
+        text.push_str(&format!("[[keys]]{entry}{beside}\n"));
+    }
+    let text = format!("threshold = {threshold}\n{text}{more}");
+    TrustPolicy::parse(&text, |_| panic!("keys are inline")).unwrap()
+}
+
+fn at(now: &str) -> Context<'static> {
+    Context::new(now.parse().unwrap())
+}
+
+fn codes(result: Result<impl Debug>) -> Vec<&'static str> {
+    match result.unwrap_err() {
+        Error::Rejected(all) => all.iter().map(|one| one.rejection.code()).collect(),
+        error => panic!("no verdict: {error}"),
+    }
+}
+
+#[test]
+fn a_key_counts_until_its_time_is_over() {
+    let signed = Fixture::new().signed();
+    let until = "not_after = '2026-12-01T00:00:00Z'";
+    let one = with(1, 1, until, "");
+    let evidence = |now| one.authenticate(&signed, &at(now));
+    assert!(evidence("2026-11-30T23:59:59Z").is_ok());
+    assert_eq!(
+        codes(evidence("2026-12-01T00:00:00Z")),
+        ["key-expired", "threshold-not-met"]
+    );
+    // A second signer is enough, and then its word lasts as long as the manifest.
+    let two = with(2, 1, until, "");
+    let both = sign(&Fixture::new().manifest, &[1, 2]);
+    let verified = two
+        .authenticate(&both, &at("2026-12-02T00:00:00Z"))
+        .unwrap();
+    assert_eq!(verified.evidence().signers.len(), 1);
+    assert_eq!(verified.evidence().ignored_signatures, 1);
+}
+
+#[test]
+fn a_proof_says_when_it_ends() {
+    let manifest = Fixture::new().manifest;
+    let both = sign(&manifest, &[1, 2]);
+    let until = |trust: &TrustPolicy| {
+        let verified = trust.authenticate(&both, &context()).unwrap();
+        verified.evidence().until.to_string()
+    };
+    let key = "not_after = '2026-12-01T00:00:00Z'";
+    assert_eq!(until(&with(2, 1, "", "")), manifest.expires.to_string());
+    assert_eq!(until(&with(2, 2, key, "")), "2026-12-01T00:00:00Z");
+    assert_eq!(until(&with(2, 1, key, "")), manifest.expires.to_string());
+    let age = "[freshness]\nmax_age_days = 30";
+    assert_eq!(until(&with(2, 1, "", age)), "2026-12-01T00:00:00Z");
+    let warn = "[freshness]\nexpires = 'warn'";
+    assert_eq!(until(&with(2, 1, "", warn)), Timestamp::MAX.to_string());
+}
+
+#[test]
+fn a_key_speaks_for_its_repositories() {
+    let signed = Fixture::new().signed();
+    for globs in ["['acme/*']", "['x/y', '*/walk']"] {
+        let trust = with(1, 1, &format!("repos = {globs}"), "");
+        assert!(trust.authenticate(&signed, &context()).is_ok());
+    }
+    let other = with(2, 1, "repos = ['acme/swim', 'acm/*']", "");
+    let found = other.authenticate(&signed, &context());
+    assert_eq!(codes(found), ["key-out-of-scope", "threshold-not-met"]);
+    let both = sign(&Fixture::new().manifest, &[1, 2]);
+    let verified = other.authenticate(&both, &context()).unwrap();
+    assert_eq!(verified.evidence().signers[0].name, "key 2");
+    let two = with(2, 2, "repos = ['acme/swim']", "");
+    let found = two.authenticate(&both, &context());
+    assert_eq!(codes(found), ["key-out-of-scope", "threshold-not-met"]);
+}
+
+#[test]
+fn expiry_is_denied_or_told() {
+    let signed = Fixture::new().signed();
+    let late = at("2027-11-01T00:00:00Z");
+    let found = with(1, 1, "", "").authenticate(&signed, &late);
+    assert_eq!(codes(found), ["manifest-expired"]);
+    let warn = with(1, 1, "", "[freshness]\nexpires = 'warn'");
+    let verified = warn.authenticate(&signed, &late).unwrap();
+    let [notice] = verified.evidence().notices.as_slice() else {
+        panic!("one notice")
+    };
+    assert_eq!(notice.rejection, Rejection::ManifestExpired);
+}
+
+#[test]
+fn an_old_signature_may_be_too_old() {
+    let signed = Fixture::new().signed();
+    let trust = with(1, 1, "", "[freshness]\nmax_age_days = 30");
+    let judge = |now| trust.authenticate(&signed, &at(now));
+    assert!(judge("2026-11-30T23:59:59Z").is_ok());
+    assert_eq!(codes(judge("2026-12-01T00:00:00Z")), ["manifest-expired"]);
+    let boundless = format!("[freshness]\nmax_age_days = {}", u32::MAX);
+    let boundless = with(1, 1, "", &boundless).authenticate(&signed, &context());
+    assert!(boundless.is_ok());
+}
+
+#[derive(Debug, Default)]
+struct Past {
+    last: Option<Accepted>,
+    floor: Option<Timestamp>,
+    ready: bool,
+}
+
+impl History for Past {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        Ok(self.last)
+    }
+
+    fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
+        Ok(self.floor)
+    }
+
+    fn is_ready(&self) -> io::Result<bool> {
+        Ok(self.ready)
+    }
+}
+
+fn after<'a>(past: &'a Past, now: &str) -> Context<'a> {
+    let mut context = Context::new(now.parse().unwrap());
+    context.history = Some(past);
+    context
+}
+
+#[test]
+fn the_clock_never_goes_back_behind_what_was_accepted() {
+    let signed = Fixture::new().signed();
+    let trust = with(1, 1, "", "");
+    let past = Past {
+        floor: Some("2027-11-01T00:00:00Z".parse().unwrap()),
+        ..Past::default()
+    };
+    // The clock was set back to before the manifest was issued, and the manifest is expired.
+    for now in ["1970-01-01T00:00:00Z", "2026-12-01T00:00:00Z"] {
+        let found = trust.authenticate(&signed, &after(&past, now));
+        assert_eq!(codes(found), ["manifest-expired"]);
+    }
+    let past = Past {
+        floor: Some("2026-11-20T00:00:00Z".parse().unwrap()),
+        ..Past::default()
+    };
+    let set_back = after(&past, "1970-01-01T00:00:00Z");
+    let verified = trust.authenticate(&signed, &set_back).unwrap();
+    assert_eq!(Some(verified.evidence().now), past.floor);
+}
+
+#[test]
+fn a_sequence_may_not_jump_too_far() {
+    let signed = Fixture::new().signed();
+    let last = |sequence| Past {
+        last: Some(Accepted::new(sequence, Sha256::of(b"the release before"))),
+        ..Past::default()
+    };
+    let judge = |past: &Past, jump: u64| {
+        let trust = with(1, 1, "", &format!("[rollback]\nmax_jump = {jump}"));
+        trust.authenticate(&signed, &after(past, "2026-11-23T12:00:00Z"))
+    };
+    assert!(judge(&last(2), 3).is_ok());
+    assert_eq!(codes(judge(&last(1), 3)), ["manifest-fast-forward"]);
+    assert_eq!(codes(judge(&last(6), 3)), ["manifest-rollback"]);
+    assert!(
+        judge(&Past::default(), 0).is_ok(),
+        "the first one may be any"
+    );
+}
+
+#[test]
+fn a_memory_that_is_required_must_be_ready() {
+    let signed = Fixture::new().signed();
+    let trust = with(1, 1, "", "[rollback]\nrequire_state = true");
+    let ready = Past {
+        ready: true,
+        ..Past::default()
+    };
+    let now = "2026-11-23T12:00:00Z";
+    assert!(trust.authenticate(&signed, &after(&ready, now)).is_ok());
+    let new = Past::default();
+    for context in [context(), after(&new, now)] {
+        let error = trust.authenticate(&signed, &context).unwrap_err();
+        assert_eq!(error.rejection(), None, "{error}");
+        assert!(error.to_string().contains("requires one"), "{error}");
+    }
+}
+
+/// A list of revocations of these, signed by keys 1 and 2.
+fn list(sequence: u64, revoked: Vec<Revoked>) -> SignedRevocations {
+    let entry = |what| Revocation::new(what, "recalled");
+    let revoked = revoked.into_iter().map(entry).collect();
+    let list = Revocations::new(sequence, validity(), revoked);
+    let mut signed = SignedRevocations::sign(&list, &key(1), &Limits::default()).unwrap();
+    signed.add_signature(&key(2), &Limits::default()).unwrap();
+    signed
+}
+
+#[test]
+fn whatever_was_called_back_counts_no_more() {
+    let fixture = Fixture::new();
+    let (signed, manifest) = (fixture.signed(), &fixture.manifest);
+    let weights = manifest
+        .file(&"model.safetensors".parse().unwrap())
+        .unwrap();
+    let tensor = &weights.tensors.as_ref().unwrap()[0];
+    let cases = [
+        (Revoked::Key(key(1).public().id()), "key-revoked"),
+        (Revoked::Manifest(signed.digest()), "manifest-revoked"),
+        (
+            Revoked::Revision(REVISION.parse().unwrap()),
+            "revision-revoked",
+        ),
+        (Revoked::Blake3(weights.blake3), "digest-revoked"),
+        (
+            Revoked::Blake3(weights.header_blake3.unwrap()),
+            "digest-revoked",
+        ),
+        (Revoked::Blake3(tensor.blake3), "digest-revoked"),
+    ];
+    // By a list that was signed with another key than the revoked one …
+    let trust = with(2, 1, "", "");
+    for (what, code) in &cases {
+        let signed_list = list(1, vec![what.clone()]);
+        let revocations = trust.authenticate_revocations(&signed_list, &context());
+        let revocations = revocations.unwrap();
+        let mut context = context();
+        context.revocations = Some(&revocations);
+        let found = codes(trust.authenticate(&signed, &context));
+        assert_eq!(found[0], *code);
+    }
+    // … and by the operator, in the trust policy itself.
+    for (what, code) in &cases {
+        let named = match what {
+            Revoked::Key(id) => format!("key = '{id}'"),
+            Revoked::Manifest(digest) => format!("manifest = '{digest}'"),
+            Revoked::Blake3(digest) => format!("blake3 = '{digest}'"),
+            Revoked::Revision(commit) => format!("revision = '{commit}'"),
+            other => panic!("{other}"),
+        };
+        let entry = format!("[[revoked]]\n{named}\nreason = 'recalled'");
+        let error = with(2, 1, "", &entry).authenticate(&signed, &context());
+        let error = error.unwrap_err();
+        assert_eq!(error.rejection().unwrap().code(), *code);
+        assert!(error.to_string().contains("recalled"), "{error}");
+    }
+}
+
+#[test]
+fn a_list_of_revocations_is_proven_like_a_manifest() {
+    let trust = with(2, 2, "", "");
+    let good = list(1, vec![]);
+    assert!(trust.authenticate_revocations(&good, &context()).is_ok());
+    let late = trust.authenticate_revocations(&good, &at("2027-11-01T00:00:00Z"));
+    assert_eq!(codes(late), ["manifest-expired"]);
+    let early = trust.authenticate_revocations(&good, &at("2026-10-01T00:00:00Z"));
+    assert_eq!(codes(early), ["manifest-not-yet-valid"]);
+    let strangers = TrustPolicy::parse(&trust_text(1, &[3]), |_| panic!("inline")).unwrap();
+    let found = strangers.authenticate_revocations(&good, &context());
+    assert_eq!(codes(found), ["signature-invalid"]);
+    // A key for some repositories cannot take another's releases away.
+    let scoped = with(2, 2, "repos = ['acme/*']", "");
+    let found = scoped.authenticate_revocations(&good, &context());
+    assert_eq!(codes(found), ["key-out-of-scope", "threshold-not-met"]);
+}
+
+#[test]
+fn one_meaning_is_not_taken_for_another() {
+    let trust = with(1, 1, "", "");
+    let manifest = Fixture::new().signed().to_bytes();
+    let as_list = SignedRevocations::parse(&manifest, &Limits::default()).unwrap();
+    let found = trust.authenticate_revocations(&as_list, &context());
+    assert_eq!(codes(found), ["predicate-type-unsupported"]);
+    let list = list(1, vec![]).to_bytes();
+    let as_manifest = SignedManifest::parse(&list, &Limits::default()).unwrap();
+    let found = trust.authenticate(&as_manifest, &context());
+    assert_eq!(codes(found), ["predicate-type-unsupported"]);
+}
+
+#[test]
+fn limits_of_the_trust_policy_hold() {
+    let fixture = Fixture::new();
+    let manifest = fixture.signed();
+    for (limit, code) in [
+        ("files = 2", "manifest-malformed"),
+        ("tensors = 2", "tensor-too-many"),
+        ("weights_bytes = 1000", "manifest-malformed"),
+        ("small_file_bytes = 10", "json-too-large"),
+    ] {
+        let trust = with(1, 1, "", &format!("[limits]\n{limit}"));
+        let found = trust.authenticate(&manifest, &context());
+        assert_eq!(codes(found)[0], code, "{limit}");
+    }
+    let kinds = with(1, 1, "", "[content]\nkinds = ['config', 'weights']");
+    let verified = kinds.authenticate(&manifest, &context()).unwrap();
+    let directory = directory(fixture.folder.path());
+    let found = verified.open(&directory, Proof::Tensors, kinds.rules());
+    assert_eq!(codes(found)[0], "file-kind-forbidden");
+}
