@@ -29,7 +29,7 @@ const KEYS: [&str; 15] = [
     "revision",
     "accepted",
     "proof",
-    "title",
+    "floor",
 ];
 
 /// One attack.

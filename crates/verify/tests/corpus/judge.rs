@@ -30,7 +30,7 @@ type Found = Result<Vec<Rejected>, Box<dyn Error>>;
 pub(crate) fn verdict(case: &Case) -> Verdict {
     let found = match case.kind() {
         "header" => header(case),
-        "envelope" | "trust" => authenticate(case).map(|_| Vec::new()),
+        "envelope" | "trust" => signed(case),
         kind => panic!("{kind} is no kind of case"),
     };
     match found {
@@ -58,21 +58,32 @@ fn survey(folder: &Path, rules: &Rules) -> Found {
     Ok(Survey::new(rules).run(&directory)?.notices)
 }
 
+/// Of what is signed: whose signature counts for it, and for what.
+fn signed(case: &Case) -> Found {
+    let manifest = authenticate(case, &trust(case)?)?;
+    Ok(manifest.evidence().notices.clone())
+}
+
 /// What is signed, before a trust policy and what is known beside it.
-fn authenticate(case: &Case) -> Result<Verified<Manifest>, Box<dyn Error>> {
-    let trust = trust(case)?;
-    let envelope = case.file("policy.dsse.json").unwrap();
-    let signed = SignedManifest::parse(envelope, trust.limits())?;
+fn authenticate(case: &Case, trust: &TrustPolicy) -> Result<Verified<Manifest>, Box<dyn Error>> {
     let now = case.head("now").unwrap_or("2026-11-23T12:00:00Z");
     let mut context = Context::new(now.parse()?);
     let repo = case.head("repo").map(str::parse).transpose()?;
     let revision = case.head("revision").map(str::parse).transpose()?;
-    let memory = case.head("accepted").map(Memory::of);
+    let memory = Memory::of(case);
     (context.repo, context.revision) = (repo.as_ref(), revision.as_ref());
     context.history = memory.as_ref().map(|memory| memory as &dyn History);
     if case.head("repo-type") == Some("dataset") {
         context.repo_type = RepoType::Dataset;
     }
+    let list = case.file("revocations.dsse.json").map(|envelope| {
+        let list = SignedRevocations::parse(envelope, trust.limits())?;
+        trust.authenticate_revocations(&list, &context)
+    });
+    let list = list.transpose()?;
+    context.revocations = list.as_ref();
+    let envelope = case.file("policy.dsse.json").unwrap();
+    let signed = SignedManifest::parse(envelope, trust.limits())?;
     Ok(trust.authenticate(&signed, &context)?)
 }
 
@@ -85,34 +96,36 @@ fn trust(case: &Case) -> Result<TrustPolicy, TrustPolicyError> {
     })
 }
 
-/// `SEQUENCE DIGEST` of the release known before; `never`, `lost`.
+/// What a robot remembers.
 #[derive(Debug)]
-enum Memory {
-    Of(Accepted),
-    Never,
-    Lost,
+struct Memory {
+    /// `accepted: SEQUENCE DIGEST`, the release known before; or `lost`.
+    accepted: Option<String>,
+    /// `floor: INSTANT`, one that has certainly passed.
+    floor: Option<String>,
 }
 
 impl Memory {
-    fn of(text: &str) -> Self {
-        match text.split_once(' ') {
-            Some((sequence, digest)) => Self::Of(Accepted::new(
-                sequence.parse().unwrap(),
-                digest.parse().unwrap(),
-            )),
-            None if text == "never" => Self::Never,
-            None => Self::Lost,
-        }
+    fn of(case: &Case) -> Option<Self> {
+        let [accepted, floor] = ["accepted", "floor"].map(|key| case.head(key).map(str::to_owned));
+        (accepted.is_some() || floor.is_some()).then_some(Self { accepted, floor })
     }
 }
 
 impl History for Memory {
     fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
-        match self {
-            Self::Of(accepted) => Ok(Some(*accepted)),
-            Self::Never => Ok(None),
-            Self::Lost => Err(io::Error::other("lost")),
-        }
+        let accepted = |text: &String| {
+            let (sequence, digest) = text.split_once(' ').ok_or(io::ErrorKind::InvalidData)?;
+            Ok(Accepted::new(
+                sequence.parse().unwrap(),
+                digest.parse().unwrap(),
+            ))
+        };
+        self.accepted.as_ref().map(accepted).transpose()
+    }
+
+    fn clock_floor(&self) -> io::Result<Option<jiff::Timestamp>> {
+        Ok(self.floor.as_ref().map(|floor| floor.parse().unwrap()))
     }
 }
 
@@ -122,10 +135,8 @@ fn rules(case: &Case) -> Rules {
     if let Some(line) = case.head("content") {
         rules.content = toml::from_str(line).unwrap();
     }
-    match case.head("limits").and_then(|line| line.split_once(" = ")) {
-        None => {}
-        Some(("tensors", most)) => rules.limits.tensors = most.parse().unwrap(),
-        Some(other) => panic!("{other:?} is no limit that a case may set"),
+    if let Some(line) = case.head("limits") {
+        rules.limits = toml::from_str(line).unwrap();
     }
     rules
 }

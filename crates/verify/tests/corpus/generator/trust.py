@@ -3,13 +3,14 @@
 import base64 as b64
 
 from .ed25519 import B, P, Q, encode, multiply, number, pem
-from .manifest import (FILES, KEYS, PAYLOAD_TYPE, REVISION, content, envelope, listed, manifest_file, pae, predicate, sha256, signature, signed,
+from .manifest import (EXPIRES, FILES, ISSUED, NOW, REVOCATIONS, KEYS, PAYLOAD_TYPE, REVISION, content, envelope, listed, manifest_file, pae, predicate, sha256, signature, signed,
                        statement, trust)
 from .notation import Case, file, text
 
 PAYLOAD = statement(predicate(FILES))
 BYTES = PAYLOAD.encode()
 OTHER = "f" * 40
+SHORT = "threshold-not-met"
 # A point of order 8, of which every point of low order is a multiple.
 ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
 
@@ -51,17 +52,16 @@ def signatures():
 
 
 def thresholds():
-    short = "threshold-not-met"
     two = trust(1, 2, 3, threshold=2)
     one, again = signature(BYTES), signature(BYTES, 2)
     yield case("two_of_three", "accept", "Any two will do.", signed(PAYLOAD, 3, 1), two)
-    yield case("one_of_two", short, "One stolen key is not enough.", signed(PAYLOAD, 1), two)
-    yield case("one_signature_twice", short, "One key signs twice.", by(one, one), two)
-    yield case("one_signature_under_two_ids", short, "The same signature under the id of another key.", by(one, (again[0], one[1])), two)
+    yield case("one_of_two", SHORT, "One stolen key is not enough.", signed(PAYLOAD, 1), two)
+    yield case("one_signature_twice", SHORT, "One key signs twice.", by(one, one), two)
+    yield case("one_signature_under_two_ids", SHORT, "The same signature under the id of another key.", by(one, (again[0], one[1])), two)
     s = int.from_bytes(one[1][32:], "little") + Q
-    yield case("one_signature_and_its_twin", short, "Two signatures of one key that differ: S and S + L.", by(one, (again[0], one[1][:32] + s.to_bytes(32, "little"))), two)
-    yield case("one_key_with_two_nonces", short, "Two different good signatures by one key.", by(one, (again[0], other_nonce())), two)
-    yield case("one_and_a_stranger", short, "The second is the attacker's own.", signed(PAYLOAD, 1, 4), two)
+    yield case("one_signature_and_its_twin", SHORT, "Two signatures of one key that differ: S and S + L.", by(one, (again[0], one[1][:32] + s.to_bytes(32, "little"))), two)
+    yield case("one_key_with_two_nonces", SHORT, "Two different good signatures by one key.", by(one, (again[0], other_nonce())), two)
+    yield case("one_and_a_stranger", SHORT, "The second is the attacker's own.", signed(PAYLOAD, 1, 4), two)
 
 
 def other_nonce():
@@ -79,6 +79,8 @@ def times():
     yield case("clock_five_minutes_slow", "accept", "Clocks differ.", now="2026-10-31T23:55:00Z")
     yield case("from_the_year_9000", "manifest-not-yet-valid", "A time past which arithmetic overflows.",
                signed(statement(predicate(FILES, issued="9000-01-01T00:00:00Z", expires="9999-12-30T22:00:00Z"))))
+    yield case("clock_set_back", "manifest-expired", "The clock is set back to when the old release was valid; the robot has seen later times.", floor="2027-11-02T00:00:00Z")
+    yield case("clock_set_back_harmlessly", "accept", "The robot has seen later times, and the release is valid then, too.", now="2026-01-01T00:00:00Z", floor="2026-11-22T00:00:00Z")
     expiry = lambda more: trust(more=more)
     yield case("expired_and_waived", "accept", "A robot without a network: the operator is told.", trust_file=expiry('\n[freshness]\nexpires = "warn"\n'), now="2028-01-01T00:00:00Z", notice="manifest-expired")
     yield case("from_the_future_is_never_waived", "manifest-not-yet-valid", "The waiver is for what is old.", trust_file=expiry('\n[freshness]\nexpires = "warn"\n'), now="2026-10-01T00:00:00Z")
@@ -114,15 +116,16 @@ def targets():
 def key_rules():
     until = lambda when: trust(key_lines=f'not_after = "{when}"\n')
     repos = lambda *globs: trust(key_lines=f"repos = {list(globs)}\n".replace("'", '"'))
-    yield case("key_expired", "key-expired", "A key that was retired, found on an old disk.", trust_file=until("2026-11-20T00:00:00Z"))
+    yield case("key_expired", "key-expired", "A key that was retired, found on an old disk.", trust_file=until("2026-11-20T00:00:00Z"), also=SHORT)
+    yield case("key_expires_now", "key-expired", "The last instant is not the key's any more.", trust_file=until(NOW), also=SHORT)
     yield case("key_expires_tomorrow", "accept", "Still in time.", trust_file=until("2026-11-24T00:00:00Z"))
-    for what, globs in (("of_another_owner", ["other/*"]), ("of_another_name", ["acme/run"]), ("of_a_prefix", ["acme/wal"]), ("of_nothing", []), ("of_another_case", ["ACME/*"]), ("across_the_slash", ["*walk"])):
-        yield case(f"key_{what}", "key-out-of-scope", "A key of one team signs for another's robots.", trust_file=repos(*globs))
-    for what, globs in (("name", ["acme/walk"]), ("owner", ["acme/*"]), ("second", ["acme/run", "acme/w*"])):
+    for what, globs in (("of_another_owner", ["other/*"]), ("of_another_name", ["acme/run"]), ("of_a_prefix", ["acme/wal"]), ("of_another_case", ["ACME/*"])):
+        yield case(f"key_{what}", "key-out-of-scope", "A key of one team signs for another's robots.", trust_file=repos(*globs), also=SHORT)
+    for what, globs in (("name", ["acme/walk"]), ("owner", ["acme/*"]), ("second", ["acme/run", "acme/w*"]), ("end", ["*/*k"]), ("many_stars", ["*c*/*a*l*"])):
         yield case(f"key_in_scope_by_{what}", "accept", "The repository is the key's.", trust_file=repos(*globs))
     two = lambda line: trust(1, threshold=2, key_lines=line, more=second_key())
-    yield case("expired_key_is_not_the_second", "key-expired", "One good key and one whose time is over are one key.", signed(PAYLOAD, 1, 2), two('not_after = "2026-11-20T00:00:00Z"\n'))
-    yield case("foreign_key_is_not_the_second", "key-out-of-scope", "One good key and one of another team are one key.", signed(PAYLOAD, 1, 2), two('repos = ["other/*"]\n'))
+    yield case("expired_key_is_not_the_second", "key-expired", "One good key and one whose time is over are one key.", signed(PAYLOAD, 1, 2), two('not_after = "2026-11-20T00:00:00Z"\n'), also=SHORT)
+    yield case("foreign_key_is_not_the_second", "key-out-of-scope", "One good key and one of another team are one key.", signed(PAYLOAD, 1, 2), two('repos = ["other/*"]\n'), also=SHORT)
     yield case("expired_key_beside_enough", "accept", "One good key is enough here; the other does not count.", signed(PAYLOAD, 1, 2),
                trust(1, key_lines='not_after = "2026-11-20T00:00:00Z"\n', more=second_key()))
 
@@ -138,16 +141,54 @@ def revoked(*entries):
 def revocations():
     config, weights = (listed(*row) for row in FILES)
     of = lambda field, value: trust(more=revoked((field, value, "found to be bad")))
-    yield case("key_revoked", "key-revoked", "A stolen key.", trust_file=of("key", KEYS[1].id()))
+    yield case("key_revoked", "key-revoked", "A stolen key.", trust_file=of("key", KEYS[1].id()), also=SHORT)
     yield case("other_key_revoked", "accept", "Another key was stolen.", trust_file=of("key", KEYS[2].id()))
     yield case("revoked_key_is_not_the_second", "key-revoked", "One good key and a stolen one are one key.", signed(PAYLOAD, 1, 2),
-               trust(1, 2, threshold=2, more=revoked(("key", KEYS[2].id(), "stolen"))))
+               trust(1, 2, threshold=2, more=revoked(("key", KEYS[2].id(), "stolen"))), also=SHORT)
     yield case("manifest_revoked", "manifest-revoked", "A release that was called back.", trust_file=of("manifest", sha256(BYTES)))
     yield case("manifest_revoked_with_more_signatures", "manifest-revoked", "The same statement in another envelope.", signed(PAYLOAD, 1, 2), of("manifest", sha256(BYTES)))
     yield case("revision_revoked", "revision-revoked", "A commit that was called back, under a new manifest.", signed(statement(predicate(FILES, sequence=6))), of("revision", REVISION))
     for what, digest in (("file", config["blake3"]), ("weights", weights["blake3"]), ("tensor", weights["tensors"][0]["blake3"])):
         yield case(f"digest_of_{what}_revoked", "digest-revoked", "Bad bytes in a new release.", trust_file=of("blake3", digest))
     yield case("nothing_of_it_revoked", "accept", "A list of other things.", trust_file=trust(more=revoked(("manifest", "0" * 64, "a"), ("blake3", "0" * 64, "b"), ("revision", OTHER, "c"))))
+
+
+def listing(sequence, *entries, **changes):
+    """A statement that calls back these: (field, value)."""
+    kinds = {"key": "sha256", "manifest": "sha256", "blake3": "blake3", "revision": "gitCommit"}
+    subject = [{"name": field, "digest": {kinds[field]: value}} for field, value in entries]
+    inner = {"sequence": sequence, "issued": ISSUED, "expires": EXPIRES,
+             "revoked": [{field: value, "reason": "found to be bad"} for field, value in entries]} | changes
+    return statement(inner, REVOCATIONS, subject)
+
+
+def lists():
+    """`revocations.dsse.json`: what was called back since the trust policy was written."""
+    config = listed(*FILES[0])
+    this = listing(1, ("manifest", sha256(BYTES)))
+    def of(name, expect, comment, pieces, trust_file=None, **head):
+        made = case(name, expect, comment, trust_file=trust_file, **head)
+        made.parts.append(file("revocations.dsse.json", pieces))
+        return made
+    yield of("list_of_manifest", "manifest-revoked", "A release that was called back.", signed(this))
+    yield of("list_of_key", "key-revoked", "A stolen key, called back by the other.", signed(listing(1, ("key", KEYS[1].id())), 2), trust(1, 2), also=SHORT)
+    yield of("list_of_revision", "revision-revoked", "A commit that was called back.", signed(listing(1, ("revision", REVISION))))
+    yield of("list_of_digest", "digest-revoked", "A file that was called back.", signed(listing(1, ("blake3", config["blake3"]))))
+    yield of("list_of_others", "accept", "Other things were called back.", signed(listing(1, ("manifest", "0" * 64), ("blake3", "0" * 64))))
+    yield of("list_empty", "accept", "Nothing was called back.", signed(listing(1)))
+    yield of("list_by_a_stranger", "signature-invalid", "Whoever writes the list takes policies away from robots, or hides that they were.", signed(this, 2))
+    yield of("list_by_too_few", SHORT, "One stolen key calls everything back.", signed(this, 1), trust(1, 2, threshold=2))
+    yield of("list_by_a_key_in_scope", "key-out-of-scope", "A list speaks of all repositories; this key does not.", signed(this), trust(key_lines='repos = ["acme/*"]\n'), also=SHORT)
+    yield of("list_expired", "manifest-expired", "Freeze: the robot is kept from newer lists.", signed(listing(1, issued="2026-09-01T00:00:00Z", expires="2026-10-01T00:00:00Z")))
+    yield of("list_from_the_future", "manifest-not-yet-valid", "A list made ahead of its time.", signed(listing(1, issued="2027-01-01T00:00:00Z")))
+    yield of("manifest_as_list", "predicate-type-unsupported", "What is good, offered as the list of what is bad: nothing is called back.", signed(PAYLOAD))
+    yield of("list_with_unknown_field", "manifest-unknown-field", "An exception that this version would not honour.", signed(this.replace('"sequence"', '"except":"dock 3","sequence"', 1)))
+    yield of("list_with_field_twice", "json-duplicate-key", "An empty list behind the full one.", signed(this.replace('"revoked"', '"revoked":[],"revoked"', 1)))
+    yield of("list_of_two_in_one_entry", "manifest-malformed", "Which of the two is called back?", signed(this.replace('"reason"', f'"revision":"{OTHER}","reason"', 1)))
+    yield of("list_of_a_branch", "manifest-malformed", "A name that moves.", signed(this.replace(f'"revoked":[\n{{"manifest":"{sha256(BYTES)}"', '"revoked":[\n{"revision":"main"', 1)))
+    yield of("list_with_other_subject", "manifest-malformed", "What other in-toto tools see is not what is called back.", signed(this.replace('"subject":[', '"subject":[{"name":"x","digest":{}},', 1)))
+    yield of("list_without_reason", "manifest-malformed", "Nobody can tell why.", signed(this.replace(',"reason":"found to be bad"', "", 1)))
+    yield of("list_with_escape", "manifest-malformed", "Clears the operator's screen.", signed(this.replace("found to be bad", "\\u001b[2J", 1)))
 
 
 def unusable():
@@ -182,10 +223,12 @@ def unusable():
                           ("revocation_without_reason", f"[[revoked]]\nrevision = '{OTHER}'", "reason"), ("revocation_of_a_branch", "[[revoked]]\nrevision = 'main'\nreason = 'x'", "main"),
                           ("revocation_of_a_short_digest", "[[revoked]]\nmanifest = 'abcd'\nreason = 'x'", "abcd")):
         yield case(f"policy_with_{what}", "could-not-check", "A rule that is not understood is not kept.", trust_file=trust(more=f"\n{section}\n"), error=word)
+    for what, globs, word in (("no_scope", "[]", "repos"), ("scope_across_the_slash", '["*"]', "repos"), ("scope_that_climbs", '["../*"]', "repos"), ("scope_of_questions", '["acme/wal?"]', "repos")):
+        yield case(f"policy_with_{what}", "could-not-check", "A scope that means more, or less, than it seems to.", trust_file=trust(key_lines=f"repos = {globs}\n"), error=word)
     yield case("policy_with_bad_not_after", "could-not-check", "An end that is not understood is no end.", trust_file=trust(key_lines='not_after = "soon"\n'), error="not_after")
-    yield case("policy_that_needs_state", "could-not-check", "The memory of newer releases was deleted with its store.", trust_file=trust(more="\n[rollback]\nrequire_state = true\n"), accepted="never")
+    yield case("policy_that_needs_state", "could-not-check", "The memory of newer releases was deleted with its store.", trust_file=trust(more="\n[rollback]\nrequire_state = true\n"), error="rollback state")
 
 
 def cases():
-    for group in (signatures, thresholds, times, histories, targets, key_rules, revocations, unusable):
+    for group in (signatures, thresholds, times, histories, targets, key_rules, revocations, lists, unusable):
         yield from group()
