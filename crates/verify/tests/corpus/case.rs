@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::judge::Verdict;
 
 /// Directories of the corpus.
-const KINDS: [&str; 3] = ["header", "envelope", "trust"];
+const KINDS: [&str; 4] = ["header", "envelope", "trust", "policy"];
 /// What a head may say.
 const KEYS: [&str; 15] = [
     "expect",

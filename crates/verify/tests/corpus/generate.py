@@ -10,10 +10,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from generator import envelope, header, trust
+from generator import envelope, header, policy, trust
 
 HERE = Path(__file__).resolve().parent
-KINDS = {"header": header, "envelope": envelope, "trust": trust}
+KINDS = {"header": header, "envelope": envelope, "trust": trust, "policy": policy}
 
 
 def corpus():

@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::path::Path;
 
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
 use tensorgate_verify::*;
 
 use crate::case::Case;
+use crate::tree;
 
 /// What a case expects, or what was found.
 #[derive(Debug, Default)]
@@ -31,6 +33,7 @@ pub(crate) fn verdict(case: &Case) -> Verdict {
     let found = match case.kind() {
         "header" => header(case),
         "envelope" | "trust" => signed(case),
+        "policy" => policy(case),
         kind => panic!("{kind} is no kind of case"),
     };
     match found {
@@ -50,12 +53,63 @@ fn header(case: &Case) -> Found {
     Header::parse(bytes, bytes.len().try_into()?, &rules.limits)?;
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("model.safetensors"), bytes)?;
-    survey(folder.path(), &rules)
+    Ok(Survey::new(&rules).run(&open(&folder)?)?.notices)
 }
 
-fn survey(folder: &Path, rules: &Rules) -> Found {
-    let directory = Directory::new(std::fs::File::open(folder)?.into());
-    Ok(Survey::new(rules).run(&directory)?.notices)
+fn open(folder: &TempDir) -> io::Result<Directory> {
+    Ok(Directory::new(std::fs::File::open(folder.path())?.into()))
+}
+
+/// A directory: the whole way where there is a manifest, else what a signer would see.
+fn policy(case: &Case) -> Found {
+    let folder = tree::make(case);
+    if case.file("trust.toml").is_some() {
+        return verified(case, &folder);
+    }
+    let (rules, externals) = (rules(case), list::<External>(case, "externals.json"));
+    let reviewed_code = list::<ReviewedCode>(case, "reviewed_code.json");
+    let survey = Survey::new(&rules)
+        .with_externals(&externals)
+        .with_reviewed_code(&reviewed_code);
+    let surveyed = survey.of(repo_type(case)).run(&open(&folder)?)?;
+    // What a verifier refuses in the list itself is refused to the signer as well.
+    let repo = Repo::model(
+        "acme/walk".parse()?,
+        "0123456789abcdef0123456789abcdef01234567".parse()?,
+    );
+    let span = (
+        "2026-11-01T00:00:00Z".parse()?,
+        "2027-11-01T00:00:00Z".parse()?,
+    );
+    let mut manifest = Manifest::new(repo, 1, span, About::of_type("act"), surveyed.files);
+    manifest.repo.repo_type = repo_type(case);
+    manifest.to_payload(&rules.limits)?;
+    Ok(surveyed.notices)
+}
+
+fn verified(case: &Case, folder: &TempDir) -> Found {
+    let trust = trust(case)?;
+    let proof = match case.head("proof") {
+        Some("whole") => Proof::Whole,
+        _ => Proof::Tensors,
+    };
+    let manifest = authenticate(case, &trust)?;
+    let policy = manifest.open(&open(folder)?, proof, trust.rules())?;
+    Ok(policy.notices().to_vec())
+}
+
+/// What a signer declares beside the files, as a manifest has it.
+fn list<T: DeserializeOwned>(case: &Case, name: &str) -> Vec<T> {
+    case.file(name)
+        .map(|json| serde_json::from_slice(json).unwrap())
+        .unwrap_or_default()
+}
+
+fn repo_type(case: &Case) -> RepoType {
+    match case.head("repo-type") {
+        Some("dataset") => RepoType::Dataset,
+        _ => RepoType::Model,
+    }
 }
 
 /// Of what is signed: whose signature counts for it, and for what.
@@ -73,9 +127,7 @@ fn authenticate(case: &Case, trust: &TrustPolicy) -> Result<Verified<Manifest>, 
     let memory = Memory::of(case);
     (context.repo, context.revision) = (repo.as_ref(), revision.as_ref());
     context.history = memory.as_ref().map(|memory| memory as &dyn History);
-    if case.head("repo-type") == Some("dataset") {
-        context.repo_type = RepoType::Dataset;
-    }
+    context.repo_type = repo_type(case);
     let list = case.file("revocations.dsse.json").map(|envelope| {
         let list = SignedRevocations::parse(envelope, trust.limits())?;
         trust.authenticate_revocations(&list, &context)

@@ -2,6 +2,7 @@
 
 import struct
 
+from . import polyglot
 from .notation import Case, raw, repeat, text, u64
 from .tensors import WIDTH, entry, f32, file, table, tensors
 
@@ -212,5 +213,5 @@ def good():
 
 
 def cases():
-    for group in (lengths, json_syntax, duplicates, forms, names, layout, values, good):
+    for group in (lengths, json_syntax, duplicates, forms, names, layout, values, good, polyglot.cases):
         yield from group()
