@@ -10,17 +10,17 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from generator import envelope, header, policy, trust
+from generator import content, envelope, header, policy, trust
 
 HERE = Path(__file__).resolve().parent
-KINDS = {"header": header, "envelope": envelope, "trust": trust, "policy": policy}
+KINDS = {"header": [header], "envelope": [envelope], "trust": [trust], "policy": [policy, content]}
 
 
 def corpus():
     """Every file of the corpus: path and content."""
     files = {}
-    for kind, module in KINDS.items():
-        for case in module.cases():
+    for kind, modules in KINDS.items():
+        for case in (case for module in modules for case in module.cases()):
             path = HERE / kind / f"{case.name}.case"
             assert path not in files, f"{path} has two meanings"
             files[path] = case.render()

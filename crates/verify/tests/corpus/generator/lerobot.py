@@ -77,5 +77,7 @@ def directory(*parts):
     placed = []
     for title, pieces in parts:
         kind, path = title.split(" ", 1)
-        placed.append((f"{kind} policy/{path}", pieces))
+        # What the signer declares lies beside the directory.
+        beside = path.removeprefix("../")
+        placed.append((f"{kind} {beside if beside != path else f'policy/{path}'}", pieces))
     return placed
