@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use tensorgate_verify::{RepoId, Revision};
 
+use crate::args_operator::{Store, Trust};
+
 /// Let only those policy weights reach a robot that somebody you trust signed
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_STATUS, max_term_width = 100)]
@@ -25,6 +27,10 @@ pub(crate) enum Command {
     Sign(Sign),
     Verify(Verify),
     Inspect(Inspect),
+    #[command(subcommand)]
+    Trust(Trust),
+    #[command(subcommand)]
+    Store(Store),
 }
 
 const EXIT_STATUS: &str = "\
@@ -160,6 +166,9 @@ pub(crate) struct Verify {
     /// Refuse a policy of any other commit
     #[arg(long, value_name = "HEX", value_parser = revision)]
     pub(crate) revision: Option<Revision>,
+    /// A signed list of what was called back; remembered from then on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) revocations: Option<PathBuf>,
     /// Compute the digests of whole weights files as well as those of each tensor
     #[arg(long)]
     pub(crate) full: bool,
@@ -194,12 +203,12 @@ pub(crate) fn parse() -> Result<Cli, Usage> {
     })
 }
 
-fn instant(text: &str) -> Result<Timestamp, &'static str> {
+pub(crate) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     text.parse()
         .map_err(|_| "an instant has date, time and zone, as in 2027-11-01T00:00:00Z")
 }
 
-fn revision(text: &str) -> Result<Revision, &'static str> {
+pub(crate) fn revision(text: &str) -> Result<Revision, &'static str> {
     text.parse()
         .map_err(|_| "a revision is a full commit id, 40 lower-case hexadecimal digits")
 }

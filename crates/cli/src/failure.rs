@@ -116,7 +116,9 @@ impl From<Error> for Failure {
                 None => Self::Error(Trouble {
                     subject: subject.to_string(),
                     detail: error.to_string(),
-                    hint: None,
+                    // The one thing that a proof demands and does not find.
+                    hint: (source.kind() == ErrorKind::NotFound && &**subject == "rollback state")
+                        .then(|| "make the store ready, once: `tensorgate store init`".to_owned()),
                 }),
             },
             other => Self::Error(Trouble {

@@ -120,8 +120,11 @@ impl Session<'_> {
         let limits = Limits::default();
         let trust = trust::load(trust)?;
         let signed = self.envelope(manifest, &limits).await?;
+        let mut context = self.context(target);
+        let revocations = self.store.state().revocations(&trust, &context)?;
+        context.revocations = revocations.as_ref();
         let manifest = trust
-            .authenticate(&signed, &self.context(target))
+            .authenticate(&signed, &context)
             .map_err(|error| name_the_signed(error, &signed, &limits))?;
         let fetched = self.download(Request::signed(target, &manifest)).await?;
         let policy = manifest.open(&fetched.directory()?, Proof::Tensors, trust.rules())?;

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod args_operator;
 mod claims;
 mod disk;
 mod failure;
@@ -15,15 +16,19 @@ mod keys;
 mod memory;
 mod output;
 mod progress;
+mod revoke;
 mod sign;
+mod store;
 mod target;
 mod text;
 mod trust;
+mod trust_check;
 mod verify;
 
 use std::process::ExitCode;
 
 use args::Command;
+use args_operator::{Store, Trust};
 use failure::Failure;
 use output::{Output, Report};
 
@@ -44,6 +49,11 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Sign(args) => sign::run(args, json),
+        Command::Store(Store::Init(args)) => store::init(args, json),
+        Command::Store(Store::Ls(args)) => store::ls(args),
+        Command::Store(Store::ResetState(args)) => store::reset_state(args, json),
+        Command::Trust(Trust::Check(args)) => trust_check::run(args),
+        Command::Trust(Trust::Revoke(args)) => revoke::run(args, json),
         Command::Verify(args) => verify::run(args, json),
     }
 }

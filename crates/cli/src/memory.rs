@@ -5,8 +5,12 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use tensorgate_store::{State, Store, StoreError};
-use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType};
+use tensorgate_verify::{
+    Accepted, Context, Evidence, History, RepoId, RepoType, RevocationEvidence, Revocations,
+    SignedRevocations, TrustPolicy, Verified,
+};
 
+use crate::disk;
 use crate::failure::Failure;
 
 /// The releases accepted before; none where none is kept and none may be.
@@ -61,6 +65,36 @@ impl Memory {
         match record(state, evidence) {
             Err(error) if denied(&error) => Ok(Some(not_remembered(&error))),
             other => Ok(other?),
+        }
+    }
+
+    /// The list of revocations that is in force: the one given, which is remembered from then on,
+    /// else the one remembered.
+    ///
+    /// # Errors
+    /// What the list is refused for; it is older than the one remembered; it is lost.
+    pub(crate) fn revocations(
+        &self,
+        given: Option<&Path>,
+        trust: &TrustPolicy,
+        context: &Context<'_>,
+    ) -> Result<Option<Verified<Revocations, RevocationEvidence>>, Failure> {
+        let Some(given) = given else {
+            return Ok(match self.state() {
+                Ok(state) => state.revocations(trust, context)?,
+                Err(_) => None,
+            });
+        };
+        let bytes = disk::read_at_most(given, trust.limits().manifest_bytes)
+            .map_err(|error| Failure::io("read the list of revocations", given, &error))?;
+        let signed = SignedRevocations::parse(&bytes, trust.limits())?;
+        let Ok(state) = self.state() else {
+            return Ok(Some(trust.authenticate_revocations(&signed, context)?));
+        };
+        let list = state.successor(&signed, trust, context)?;
+        match state.record_revocations(&list) {
+            Err(error) if !denied(&error) => Err(error.into()),
+            _ => Ok(Some(list)),
         }
     }
 

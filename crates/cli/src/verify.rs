@@ -23,7 +23,10 @@ pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     let directory = disk::open_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
     let signed = manifest(args, &directory, trust.limits())?;
-    let manifest = trust.authenticate(&signed, &context(args, &memory))?;
+    let mut context = context(args, &memory);
+    let revocations = memory.revocations(args.revocations.as_deref(), &trust, &context)?;
+    context.revocations = revocations.as_ref();
+    let manifest = trust.authenticate(&signed, &context)?;
     let proof = if args.full {
         Proof::Whole
     } else {

@@ -8,6 +8,7 @@ use tensorgate_verify::{
 use crate::error::{Result, StoreError};
 use crate::state::State;
 
+/// The file of the list.
 pub(crate) const REVOCATIONS: &str = "revocations.dsse.json";
 
 impl State {
@@ -22,12 +23,34 @@ impl State {
         trust: &TrustPolicy,
         context: &Context<'_>,
     ) -> Result<Option<Verified<Revocations, RevocationEvidence>>, Error> {
-        let kept = self.kept(trust.limits()).map_err(|error| Error::Io {
-            subject: REVOCATIONS.into(),
-            source: std::io::Error::other(error),
-        })?;
+        let kept = self.kept(trust.limits()).map_err(could_not)?;
         kept.map(|(signed, _)| trust.authenticate_revocations(&signed, context))
             .transpose()
+    }
+
+    /// Proves a list that is to take the place of the one that is kept.
+    ///
+    /// What that one revoked signs no successor, however old it is by now: it is judged as of the
+    /// day when it was issued.
+    ///
+    /// # Errors
+    /// As [`revocations`](Self::revocations), of either list. That it is the newer one is for
+    /// [`record_revocations`](Self::record_revocations) to say.
+    pub fn successor(
+        &self,
+        signed: &SignedRevocations,
+        trust: &TrustPolicy,
+        context: &Context<'_>,
+    ) -> Result<Verified<Revocations, RevocationEvidence>, Error> {
+        let kept = self.kept(trust.limits()).map_err(could_not)?;
+        let before = kept
+            .map(|(signed, list)| {
+                trust.authenticate_revocations(&signed, &Context::new(list.issued))
+            })
+            .transpose()?;
+        let mut context = *context;
+        context.revocations = before.as_ref();
+        trust.authenticate_revocations(signed, &context)
     }
 
     /// Keeps a list in the place of the one before; it is on the disk then.
@@ -77,5 +100,12 @@ impl State {
             return Err(StoreError::state(&path, "an older one than was accepted"));
         }
         Ok(Some((signed, list)))
+    }
+}
+
+fn could_not(error: StoreError) -> Error {
+    Error::Io {
+        subject: REVOCATIONS.into(),
+        source: std::io::Error::other(error),
     }
 }

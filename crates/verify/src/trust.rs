@@ -13,8 +13,8 @@ use crate::trust_text::{Freshness, Reader, Rollback};
 use crate::verified::{RevocationEvidence, Signer};
 use crate::{
     Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoGlob, RepoId, Revocation,
-    Revocations, Rules, Sha256, Signed, SignedManifest, SignedRevocations, TrustPolicyError,
-    Verified,
+    Revocations, Rules, Severity, Sha256, Signed, SignedManifest, SignedRevocations,
+    TrustPolicyError, Verified,
 };
 
 /// Trusted keys and how many of them must agree, and the rules for what they signed: the file
@@ -150,6 +150,26 @@ impl TrustPolicy {
     /// Whose OpenSSF Model Signing bundles count.
     pub fn oms(&self) -> &[OmsTrust] {
         &self.oms
+    }
+
+    /// What is said of an expired manifest.
+    pub const fn expired_is(&self) -> Severity {
+        self.freshness.expires
+    }
+
+    /// After how many days a signature is too old.
+    pub const fn max_age_days(&self) -> Option<u32> {
+        self.freshness.max_age_days
+    }
+
+    /// How far a sequence may be above the last one accepted.
+    pub const fn max_jump(&self) -> Option<u64> {
+        self.rollback.max_jump
+    }
+
+    /// Whether the memory against rollback must have been made ready.
+    pub const fn requires_state(&self) -> bool {
+        self.rollback.require_state
     }
 
     /// SHA-256 of the text.

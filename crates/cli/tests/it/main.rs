@@ -9,6 +9,7 @@ mod help;
 mod inspect;
 mod keygen;
 mod memory;
+mod operator;
 mod place;
 mod sign;
 mod support;

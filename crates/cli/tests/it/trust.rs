@@ -52,7 +52,7 @@ fn a_trust_policy_that_others_can_write_is_not_used() {
     workshop.chmod("release.pub.pem", 0o666);
     workshop
         .verify(&[])
-        .could_not_check("the key file \"release.pub.pem\"");
+        .could_not_check("line 2: the file \"release.pub.pem\"");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_malformed_trust_policy_is_shown_with_its_line() {
         ),
         (
             "threshold = 1\n[[keys]]\nname = \"a\"\npublic_key_file = \"x\"\n",
-            "the key file \"x\": No such file",
+            "line 2: the file \"x\": No such file",
         ),
     ];
     for (text, why) in cases {

@@ -1,0 +1,137 @@
+//! Commands for whoever decides what a robot trusts: `trust …` and `store …`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use jiff::Timestamp;
+use tensorgate_verify::{Blake3, KeyId, RepoId, Revision, Sha256};
+
+use crate::args::{instant, revision};
+
+/// Explain a trust policy; call back what must not count any more
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trust {
+    Check(Check),
+    Revoke(Revoke),
+}
+
+/// The robot's disk: make it ready, look, reset its memory
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    Init(Init),
+    Ls(Ls),
+    ResetState(ResetState),
+}
+
+/// Say what a trust policy would and would not accept
+///
+/// Whatever would surprise later is an error with its line: unknown keys, a threshold that cannot be
+/// met, a file that others can write. A policy under which nothing can be accepted now, because keys
+/// expired or were revoked, is an error as well.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate trust check /etc/tensorgate/trust.toml --repo acme/walk")]
+pub(crate) struct Check {
+    /// The trust policy
+    #[arg(value_name = "FILE")]
+    pub(crate) trust: PathBuf,
+    /// Say who speaks for this repository
+    #[arg(long, value_name = "ID")]
+    pub(crate) repo: Option<RepoId>,
+    /// Judge as of this instant, in RFC 3339
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) now: Option<Timestamp>,
+}
+
+/// Sign a list of what counts no more, or add to the one that is there
+///
+/// The list names every revocation in force; each new one has the next sequence number and takes the
+/// place of the one before. Robots learn of it by `verify --revocations` and remember it. With nothing
+/// to revoke, a signature is added to the list that is there: lists need as many signers as policies,
+/// and keys that speak for some repositories only do not count.
+#[derive(Args, Debug)]
+#[command(
+    group = ArgGroup::new("what").args(["revoked_key", "manifest", "blake3", "revision"]).multiple(true).requires("reason"),
+    after_help = "Example:
+  tensorgate trust revoke revocations.dsse.json --key ops.key.pem \\
+      --expires 2027-02-01T00:00:00Z --manifest DIGEST --reason \"falls on stairs\""
+)]
+pub(crate) struct Revoke {
+    /// The list, which is made if it is not there
+    #[arg(value_name = "FILE")]
+    pub(crate) list: PathBuf,
+    /// The private key, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The passphrase of an encrypted private key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// When a newer list should have come, in RFC 3339: from then on robots refuse everything
+    #[arg(long, value_name = "INSTANT", value_parser = instant, required_unless_present = "add_signature")]
+    pub(crate) expires: Option<Timestamp>,
+    /// Add a signature to the list as it is
+    #[arg(long, conflicts_with_all = ["what", "expires"])]
+    pub(crate) add_signature: bool,
+    /// A signing key, by its id
+    #[arg(long, value_name = "HEX")]
+    pub(crate) revoked_key: Vec<KeyId>,
+    /// A release, by the SHA-256 of its manifest
+    #[arg(long, value_name = "HEX")]
+    pub(crate) manifest: Vec<Sha256>,
+    /// A file or tensor, by its BLAKE3
+    #[arg(long, value_name = "HEX")]
+    pub(crate) blake3: Vec<Blake3>,
+    /// A commit
+    #[arg(long, value_name = "HEX", value_parser = revision)]
+    pub(crate) revision: Vec<Revision>,
+    /// Why, for whoever reads the refusal
+    #[arg(long, value_name = "TEXT", requires = "what")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Make a store ready, so that a robot which requires one can tell a new store from a lost one
+///
+/// For trust policies with `require_state = true` under `[rollback]`. A store in use stays as it is.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate store init --store /var/lib/tensorgate")]
+pub(crate) struct Init {
+    /// The store [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// List the releases that were accepted, which older ones cannot replace
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate store ls --json")]
+pub(crate) struct Ls {
+    /// The store [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// Forget which releases were accepted: then older ones are accepted again
+///
+/// The only way back from a memory that is damaged or lost, or from a sequence that was driven too
+/// high. Find out first how that came about. Signed revocations stay in force.
+#[derive(Args, Debug)]
+#[command(
+    group = ArgGroup::new("which").args(["repo", "all"]).required(true),
+    after_help = "Example:
+  tensorgate store reset-state --repo acme/walk"
+)]
+pub(crate) struct ResetState {
+    /// Of this repository
+    #[arg(long, value_name = "ID")]
+    pub(crate) repo: Option<RepoId>,
+    /// The repository is a data set
+    #[arg(long, requires = "repo")]
+    pub(crate) dataset: bool,
+    /// Of all repositories
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The store [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+}

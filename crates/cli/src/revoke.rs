@@ -1,0 +1,116 @@
+//! `tensorgate trust revoke`: a signed list of what counts no more.
+
+use std::io::ErrorKind;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tensorgate_verify::{Limits, Revocation, Revocations, Revoked, SignedRevocations, SigningKey};
+
+use crate::args_operator::Revoke;
+use crate::disk;
+use crate::failure::Failure;
+use crate::keys;
+use crate::output::{Report, say_waiting};
+use crate::text::count;
+
+pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
+    let limits = Limits::default();
+    let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
+    let name = args.list.file_name();
+    let name = name.ok_or_else(|| Failure::about(&args.list, "that names no file"))?;
+    let parent = disk::parent(&args.list);
+    let folder = disk::lock_parent(&args.list, || say_waiting(json, parent))
+        .map_err(|error| Failure::io("open the directory", parent, &error))?;
+    let earlier = read(args, &limits)?;
+    let signed = match (earlier, args.add_signature) {
+        (Some(mut earlier), true) => {
+            earlier.add_signature(&key, &limits)?;
+            earlier
+        }
+        (None, true) => {
+            let detail = format!("{:?} is not there: nothing to sign", args.list);
+            return Err(Failure::about(&args.list, detail));
+        }
+        (earlier, false) => renew(args, earlier.as_ref(), &key, &limits)?,
+    };
+    disk::replace(&folder, name, ".", &signed.to_bytes())
+        .map_err(|error| Failure::io("write", &args.list, &error))?;
+    report(args, &signed, &key, &limits)
+}
+
+fn read(args: &Revoke, limits: &Limits) -> Result<Option<SignedRevocations>, Failure> {
+    match disk::read_at_most(&args.list, limits.manifest_bytes) {
+        Ok(bytes) => Ok(Some(SignedRevocations::parse(&bytes, limits)?)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::io("read", &args.list, &error)),
+    }
+}
+
+/// The next list: what was revoked before, and what is revoked now.
+fn renew(
+    args: &Revoke,
+    earlier: Option<&SignedRevocations>,
+    key: &SigningKey,
+    limits: &Limits,
+) -> Result<SignedRevocations, Failure> {
+    let earlier = earlier.map(|signed| signed.untrusted(limits)).transpose()?;
+    let sequence = earlier.as_ref().map_or(0, |list| list.sequence);
+    let mut revoked = earlier.map_or_else(Vec::new, |list| list.revoked);
+    for what in named(args) {
+        let reason = args.reason.clone().unwrap_or_default();
+        revoked.retain(|entry| entry.what != what);
+        revoked.push(Revocation::new(what, reason));
+    }
+    // Whole seconds, rounded down, so that nothing is issued in the future.
+    let now = Timestamp::now();
+    let issued = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let span = (issued, args.expires.unwrap_or(issued));
+    let list = Revocations::new(sequence.saturating_add(1), span, revoked);
+    Ok(SignedRevocations::sign(&list, key, limits)?)
+}
+
+fn named(args: &Revoke) -> Vec<Revoked> {
+    let keys = args.revoked_key.iter().copied().map(Revoked::Key);
+    let manifests = args.manifest.iter().copied().map(Revoked::Manifest);
+    let bytes = args.blake3.iter().copied().map(Revoked::Blake3);
+    let commits = args.revision.iter().cloned().map(Revoked::Revision);
+    keys.chain(manifests).chain(bytes).chain(commits).collect()
+}
+
+fn report(
+    args: &Revoke,
+    signed: &SignedRevocations,
+    key: &SigningKey,
+    limits: &Limits,
+) -> Result<Report, Failure> {
+    let list = signed.untrusted(limits)?;
+    let mut prose = vec![
+        format!("signed: {:?}", args.list),
+        format!("  key        {}", key.public().id()),
+        format!("  sequence   {}", list.sequence),
+        format!("  valid      {} to {}", list.issued, list.expires),
+        format!(
+            "  revoked    {}",
+            count(list.revoked.len(), "entry").replace("entrys", "entries")
+        ),
+    ];
+    prose.extend(
+        list.revoked
+            .iter()
+            .map(|entry| format!("    {}: {}", entry.what, entry.reason)),
+    );
+    Ok(Report {
+        verdict: Some("done"),
+        subject: args.list.display().to_string(),
+        prose,
+        evidence: json!({
+            "list": signed.digest(),
+            "sequence": list.sequence,
+            "issued": list.issued,
+            "expires": list.expires,
+            "revoked": list.revoked,
+            "key": key.public().id().to_string(),
+        }),
+        ..Report::default()
+    })
+}

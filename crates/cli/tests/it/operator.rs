@@ -1,0 +1,231 @@
+//! What an operator decides: trust, revocation, and the robot's memory.
+
+use std::fs;
+
+use crate::support::{EXPIRES, Workshop};
+
+/// The workshop's trust policy with more in it.
+fn trust_more(workshop: &Workshop, more: &str) {
+    let text = fs::read_to_string(workshop.path("trust.toml")).unwrap();
+    workshop.write("trust.toml", format!("{text}\n{more}"));
+}
+
+/// Revokes the signed manifest by a list of its own.
+fn revoke(workshop: &Workshop, options: &[&str]) {
+    let usual = [
+        "trust",
+        "revoke",
+        "revocations.dsse.json",
+        "--key",
+        "release.key.pem",
+        "--expires",
+        EXPIRES,
+    ];
+    workshop.run(usual.iter().chain(options)).expect(0);
+}
+
+fn manifest_digest(workshop: &Workshop) -> String {
+    let object = workshop.verify(&["--json"]).json();
+    object["evidence"]["manifest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_revoked_release_is_refused_and_stays_so() {
+    let workshop = Workshop::signed();
+    let digest = manifest_digest(&workshop);
+    revoke(
+        &workshop,
+        &["--manifest", &digest, "--reason", "falls on stairs"],
+    );
+    let run = workshop.verify(&["--revocations", "revocations.dsse.json"]);
+    run.expect(1)
+        .says("rejected: manifest-revoked: ")
+        .says("falls on stairs");
+    // It was remembered.
+    workshop.verify(&[]).expect(1).says("manifest-revoked");
+    // An empty list with a higher number gives it back; the old one does not come back then.
+    let first = fs::read(workshop.path("revocations.dsse.json")).unwrap();
+    workshop.write("first.dsse.json", first);
+    revoke(&workshop, &[]);
+    let again = workshop.verify(&["--revocations", "revocations.dsse.json"]);
+    again.expect(1).says("manifest-revoked");
+    fs::remove_file(workshop.path("revocations.dsse.json")).unwrap();
+    revoke(&workshop, &[]);
+    let older = workshop.verify(&["--revocations", "revocations.dsse.json"]);
+    older.expect(1).says("rejected: manifest-rollback");
+    let older = workshop.verify(&["--revocations", "first.dsse.json"]);
+    older.expect(1).says("rejected: manifest-rollback");
+}
+
+#[test]
+fn a_revoked_key_signs_nothing_not_even_the_next_list() {
+    let workshop = Workshop::signed();
+    workshop.keygen("ops");
+    trust_more(
+        &workshop,
+        "[[keys]]\nname = 'ops'\npublic_key_file = 'ops.pub.pem'\n",
+    );
+    let show = workshop
+        .run(["trust", "check", "trust.toml", "--json"])
+        .json();
+    let key = show["evidence"]["keys"][0]["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let list = [
+        "trust",
+        "revoke",
+        "list.json",
+        "--key",
+        "ops.key.pem",
+        "--expires",
+        EXPIRES,
+    ];
+    let what = ["--revoked-key", &key, "--reason", "laptop lost"];
+    workshop.run(list.iter().chain(&what)).expect(0);
+    let run = workshop.verify(&["--revocations", "list.json"]);
+    run.expect(1)
+        .says("rejected: key-revoked: ")
+        .says("laptop lost");
+    // Who has the key cannot take that back.
+    let digest = "0".repeat(64);
+    let forged = [
+        "trust",
+        "revoke",
+        "list.json",
+        "--key",
+        "release.key.pem",
+        "--expires",
+        EXPIRES,
+    ];
+    let what = ["--manifest", &digest, "--reason", "nothing"];
+    workshop.run(forged.iter().chain(&what)).expect(0);
+    let run = workshop.verify(&["--revocations", "list.json"]);
+    run.expect(1).says("rejected: key-revoked");
+}
+
+#[test]
+fn a_lost_list_is_no_empty_list() {
+    let workshop = Workshop::signed();
+    revoke(&workshop, &["--revision", &"1".repeat(40), "--reason", "x"]);
+    workshop
+        .verify(&["--revocations", "revocations.dsse.json"])
+        .expect(0);
+    fs::remove_file(workshop.path("store/state/revocations.dsse.json")).unwrap();
+    let run = workshop.verify(&[]);
+    run.expect(2).says("revocations.dsse.json").says("lost");
+}
+
+#[test]
+fn a_list_for_two_signers_takes_two() {
+    let workshop = Workshop::signed();
+    workshop.keygen("second");
+    let text = fs::read_to_string(workshop.path("trust.toml")).unwrap();
+    let text = text.replace("threshold = 1", "threshold = 2");
+    workshop.write(
+        "trust.toml",
+        format!("{text}\n[[keys]]\nname = 'second'\npublic_key_file = 'second.pub.pem'\n"),
+    );
+    workshop.sign_as("second", &[]).expect(0);
+    revoke(&workshop, &[]);
+    let given = ["--revocations", "revocations.dsse.json"];
+    workshop.verify(&given).expect(1).says("threshold-not-met");
+    let add = [
+        "trust",
+        "revoke",
+        "revocations.dsse.json",
+        "--key",
+        "second.key.pem",
+        "--add-signature",
+    ];
+    workshop.run(add).expect(0);
+    workshop.verify(&given).expect(0);
+}
+
+#[test]
+fn a_store_that_is_required_is_made_ready_once() {
+    let workshop = Workshop::signed();
+    trust_more(&workshop, "[rollback]\nrequire_state = true\n");
+    let run = workshop.verify(&[]);
+    run.expect(2)
+        .says("requires one")
+        .says("tensorgate store init");
+    workshop
+        .run(["store", "init"])
+        .expect(0)
+        .says("nothing was accepted yet");
+    workshop.verify(&[]).expect(0);
+    workshop
+        .run(["store", "init"])
+        .expect(0)
+        .says("in use already");
+    fs::remove_dir_all(workshop.path("store/state")).unwrap();
+    workshop.verify(&[]).expect(2).says("requires one");
+}
+
+#[test]
+fn only_an_operator_resets_a_damaged_memory() {
+    let workshop = Workshop::signed();
+    workshop.verify(&[]).expect(0);
+    let record = "store/state/rollback/model--acme--walk.json";
+    workshop.write(record, "{");
+    workshop.verify(&[]).expect(2).says("damaged");
+    workshop.run(["store", "ls"]).expect(2).says("damaged");
+    let run = workshop.run(["store", "reset-state", "--repo", "acme/walk"]);
+    run.expect(0)
+        .says("forgot which releases of the model acme/walk");
+    workshop.verify(&[]).expect(0);
+    let listed = workshop.run(["store", "ls", "--json"]).json();
+    assert_eq!(listed["accepted"][0]["repo"], "acme/walk");
+    assert_eq!(listed["accepted"][0]["sequence"], 5);
+    workshop.write("store/state/index.json", "{");
+    workshop.verify(&[]).expect(2).says("damaged");
+    workshop
+        .run(["store", "reset-state", "--repo", "acme/walk"])
+        .expect(2);
+    workshop.run(["store", "reset-state", "--all"]).expect(0);
+    workshop.verify(&[]).expect(0);
+    workshop.run(["store", "reset-state"]).expect(2);
+}
+
+#[test]
+fn the_clock_cannot_be_set_back_behind_what_was_accepted() {
+    let workshop = Workshop::signed();
+    workshop.verify(&[]).expect(0);
+    // An instant before the manifest was issued: the floor is what counts, and the evidence says so.
+    let object = workshop
+        .verify(&["--now", "2001-01-01T00:00:00Z", "--json"])
+        .json();
+    assert_eq!(object["verdict"], "verified");
+    assert_eq!(object["evidence"]["now_given"], true);
+    let now = object["evidence"]["now"].as_str().unwrap();
+    assert!(now > "2026", "{now}");
+}
+
+#[test]
+fn a_trust_policy_is_explained() {
+    let workshop = Workshop::signed();
+    let run = workshop.run(["trust", "check", "trust.toml"]);
+    run.expect(0).says("\"trust.toml\" can be used\n");
+    run.says("\"release\", key ").says("for all repositories");
+    run.says("refuses    what is expired\n")
+        .says("refuses    code, reviewed or not\n");
+    trust_more(
+        &workshop,
+        "repos = ['acme/walk-*']\nnot_after = '2099-01-01T00:00:00Z'\n[freshness]\nexpires = 'warn'\nmax_age_days = 9\n[rollback]\nmax_jump = 7\n[content]\ndtypes = ['F32']\n",
+    );
+    let run = workshop.run(["trust", "check", "trust.toml", "--repo", "acme/walk-2"]);
+    run.expect(0)
+        .says("until 2099-01-01T00:00:00Z, for acme/walk-*\n");
+    run.says("lets pass  what is expired, with a note\n");
+    run.says("signed 9 days ago")
+        .says("more than 7 above")
+        .says("other types than F32");
+    let run = workshop.run(["trust", "check", "trust.toml", "--repo", "acme/walk"]);
+    run.expect(2)
+        .says("accepts nothing of acme/walk: 0 keys count, 1 must sign");
+    run.says("does not count: key-out-of-scope");
+    let late = ["--now", "2100-01-01T00:00:00Z"];
+    let run = workshop.run(["trust", "check", "trust.toml"].iter().chain(&late));
+    run.expect(2).says("key-expired: at 2099");
+}
