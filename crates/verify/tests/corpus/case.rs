@@ -81,7 +81,9 @@ impl Case {
             .unwrap();
         let name = format!("{kind}/{}", path.file_stem().unwrap().to_str().unwrap());
         let text = fs::read_to_string(path).unwrap();
-        let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+        let (head, body) = text
+            .split_once("\n\n")
+            .unwrap_or_else(|| (text.trim_end(), ""));
         let head: BTreeMap<String, String> = head.lines().map(|line| pair(line, ": ")).collect();
         let unknown = head.keys().find(|key| !KEYS.contains(&key.as_str()));
         assert_eq!(unknown, None, "{name}: in its head");

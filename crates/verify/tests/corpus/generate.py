@@ -10,10 +10,10 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from generator import content, envelope, header, policy, trust
+from generator import content, envelope, header, installed, policy, trust
 
 HERE = Path(__file__).resolve().parent
-KINDS = {"header": [header], "envelope": [envelope], "trust": [trust], "policy": [policy, content]}
+KINDS = {"header": [header], "envelope": [envelope], "trust": [trust], "policy": [policy, content, installed]}
 
 
 def corpus():
