@@ -12,6 +12,7 @@ mod envelope;
 mod fragments;
 mod header;
 mod invariants;
+mod props;
 mod support;
 mod trust;
 mod trust_rules;
