@@ -117,15 +117,15 @@ impl Session<'_> {
         manifest: &str,
         trust: &Path,
     ) -> Result<Report, Failure> {
-        let limits = Limits::default();
         let trust = trust::load(trust)?;
-        let signed = self.envelope(manifest, &limits).await?;
+        let limits = trust.limits();
+        let signed = self.envelope(manifest, limits).await?;
         let mut context = self.context(target);
         let revocations = self.store.state().revocations(&trust, &context)?;
         context.revocations = revocations.as_ref();
         let manifest = trust
             .authenticate(&signed, &context)
-            .map_err(|error| name_the_signed(error, &signed, &limits))?;
+            .map_err(|error| name_the_signed(error, &signed, limits))?;
         let fetched = self.download(Request::signed(target, &manifest)).await?;
         let policy = manifest.open(&fetched.directory()?, Proof::Tensors, trust.rules())?;
         let kept = self.store.admit(&policy)?;

@@ -237,7 +237,7 @@ async fn a_manifest_elsewhere_is_read_up_to_a_limit() {
         .small_file(&commit, &path, 100, &Silent)
         .await
         .unwrap();
-    assert_eq!(bytes, b"{\"type\": \"act\"}");
+    assert_eq!(bytes, b"{\"type\": \"mlp\"}");
     let error = repository
         .small_file(&commit, &path, 14, &Silent)
         .await

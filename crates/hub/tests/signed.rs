@@ -27,7 +27,7 @@ fn manifest(folder: &Path, id: &str, commit: &str) -> Verified<Manifest> {
         .run(&directory)
         .unwrap()
         .files;
-    let manifest = Manifest::new(repo, 1, validity, About::of_type("act"), files);
+    let manifest = Manifest::new(repo, 1, validity, About::of_type("mlp"), files);
     let signed = SignedManifest::sign(&manifest, &key, &limits).unwrap();
     let pem = key.public_pem().unwrap();
     let text = format!("threshold = 1\n[[keys]]\nname = 'acme'\npublic_key = '''{pem}'''");
@@ -166,7 +166,7 @@ async fn what_was_signed_must_be_what_is_listed() {
 async fn a_plain_file_that_was_not_signed_is_refused_when_it_comes() {
     let set = Set::new();
     let manifest = published(&set, |folder| {
-        fs::write(folder.join("config.json"), b"{\"type\": \"ACT\"}").unwrap();
+        fs::write(folder.join("config.json"), b"{\"type\": \"MLP\"}").unwrap();
     });
     let error = fetch_signed(&set, &manifest).await.unwrap_err();
     assert_eq!(

@@ -12,6 +12,7 @@ use futures::task::LocalSpawnExt;
 use jiff::Timestamp;
 use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Context, Node, Publisher, QosProfile};
+use tensorgate_verify::{Policy, Verified};
 
 use crate::announce::{Announcement, Session};
 use crate::borrowed;
@@ -182,11 +183,20 @@ impl Gate {
             Ok(Progress::Failed(error)) => self.fail(error),
             Ok(Progress::Loaded(announcement, took)) => {
                 self.logger.info(&describe(announcement.policy(), took));
+                self.tell_notices(announcement.policy());
                 match self.start_publishing(announcement) {
                     Ok(thread) => Work::Publishing(thread),
                     Err(error) => self.fail(LoadError::could_not(format!("~/fragments: {error}"))),
                 }
             }
+        }
+    }
+
+    /// What the trust policy lets pass is still said.
+    fn tell_notices(&self, policy: &Verified<Policy>) {
+        let of_manifest = policy.evidence().notices.iter();
+        for notice in of_manifest.chain(policy.notices()) {
+            self.logger.warn(&format!("let pass: {notice}"));
         }
     }
 
@@ -292,10 +302,7 @@ fn start_loading(params: Params) -> Receiver<Progress> {
     receiver
 }
 
-fn describe(
-    policy: &tensorgate_verify::Verified<tensorgate_verify::Policy>,
-    took: Duration,
-) -> String {
+fn describe(policy: &Verified<Policy>, took: Duration) -> String {
     let evidence = policy.evidence();
     let signers: Vec<&str> = evidence
         .signers

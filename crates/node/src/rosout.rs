@@ -23,6 +23,7 @@ pub(crate) struct Logger {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Level {
     Info,
+    Warn,
     Error,
 }
 
@@ -42,6 +43,10 @@ impl Logger {
 
     pub(crate) fn info(&self, text: &str) {
         self.log(Level::Info, text);
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        self.log(Level::Warn, text);
     }
 
     pub(crate) fn error(&self, text: &str) {
@@ -67,6 +72,10 @@ impl Logger {
             Level::Info => {
                 r2r::log_info!(&self.name, "{text}");
                 Log::INFO as u8
+            }
+            Level::Warn => {
+                r2r::log_warn!(&self.name, "{text}");
+                Log::WARN as u8
             }
             Level::Error => {
                 r2r::log_error!(&self.name, "{text}");

@@ -29,11 +29,11 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.umask(0o022)
 
 
-def tensorgate(*args):
+def tensorgate(*args, status=0):
     """Runs the command; returns the JSON it prints."""
     command = [PROGRAMS / "tensorgate", *map(str, args), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return json.loads(done.stdout)
 
 

@@ -57,7 +57,7 @@ def test_late_joiner(tmp_path, gate, ros):
 
 
 def test_act_sized_policy_reaches_early_and_late_joiners(tmp_path, gate, ros):
-    signed = Signed(tmp_path, conftest.act_tensors(), {"type": "act"})
+    signed = Signed(tmp_path, conftest.act_tensors(), {"type": "act", "pretrained_backbone_weights": None})
     size = (signed.directory / "model.safetensors").stat().st_size
     assert size > 200e6
     early = Subscriber(ros, trust=signed.trust)
@@ -184,6 +184,24 @@ def test_an_expired_policy_is_withdrawn(tmp_path, gate, ros):
     ros.wait_for(state_is(subscriber, Status.STATE_WITHDRAWN), "the withdrawal")
     assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_EXPIRED
     assert "manifest-expired" in node.text()
+
+
+def test_revoked_policy_is_not_published(tmp_path, gate, ros):
+    """The list of revocations that the store keeps counts for the node, too."""
+    signed = Signed(tmp_path, conftest.small_tensors())
+    state = ["--trust", signed.trust, "--state", tmp_path / "store" / "state"]
+    digest = conftest.tensorgate("verify", signed.directory, *state)["evidence"]["manifest"]
+    revoke = ["trust", "revoke", tmp_path / "list.json", "--key", tmp_path / "release.key.pem"]
+    what = ["--manifest", digest, "--reason", "falls on stairs"]
+    conftest.tensorgate(*revoke, "--expires", "2099-01-01T00:00:00Z", *what)
+    given = ["--revocations", tmp_path / "list.json"]
+    told = conftest.tensorgate("verify", signed.directory, *state, *given, status=1)
+    assert told["code"] == "manifest-revoked"
+    gate(policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_REJECTED), "the refusal on ~/status")
+    assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_REVOKED
+    assert subscriber.manifests == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

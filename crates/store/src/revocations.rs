@@ -1,8 +1,8 @@
 //! The list of revocations that was accepted last: it counts until a newer one takes its place.
 
 use tensorgate_verify::{
-    Context, Error, Limits, RevocationEvidence, Revocations, SignedRevocations, TrustPolicy,
-    Verified,
+    Context, Error, Limits, Rejection, RevocationEvidence, Revocations, SignedRevocations,
+    TrustPolicy, Verified,
 };
 
 use crate::error::{Result, StoreError};
@@ -34,8 +34,8 @@ impl State {
     /// day when it was issued.
     ///
     /// # Errors
-    /// As [`revocations`](Self::revocations), of either list. That it is the newer one is for
-    /// [`record_revocations`](Self::record_revocations) to say.
+    /// As [`revocations`](Self::revocations), of either list; `manifest-rollback` of one that is
+    /// older than what is kept, or another of the same number.
     pub fn successor(
         &self,
         signed: &SignedRevocations,
@@ -50,7 +50,22 @@ impl State {
             .transpose()?;
         let mut context = *context;
         context.revocations = before.as_ref();
-        trust.authenticate_revocations(signed, &context)
+        let list = trust.authenticate_revocations(signed, &context)?;
+        match before {
+            Some(before) if !follows(&list, &before) => {
+                let detail = format!(
+                    "{} is no newer list than {}, which was accepted before",
+                    list.sequence, before.sequence
+                );
+                let subject = "revocations.sequence";
+                Err(Error::rejected(
+                    Rejection::ManifestRollback,
+                    subject,
+                    detail,
+                ))
+            }
+            _ => Ok(list),
+        }
     }
 
     /// Keeps a list in the place of the one before; it is on the disk then.
@@ -66,7 +81,7 @@ impl State {
         let mut index = self.index()?.unwrap_or_default();
         let kept = self.kept(&Limits::default())?.map(|(_, list)| list);
         let known = kept.as_ref() == Some(&**list);
-        if let Some(kept) = kept.filter(|kept| kept.sequence >= list.sequence && !known) {
+        if let Some(kept) = kept.filter(|kept| !follows(list, kept)) {
             return Err(StoreError::Superseded {
                 sequence: kept.sequence,
                 manifest: list.evidence().list,
@@ -101,6 +116,11 @@ impl State {
         }
         Ok(Some((signed, list)))
     }
+}
+
+/// Whether a list is the one before, or a newer one.
+fn follows(list: &Revocations, before: &Revocations) -> bool {
+    list.sequence > before.sequence || list == before
 }
 
 fn could_not(error: StoreError) -> Error {

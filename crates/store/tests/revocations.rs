@@ -73,6 +73,9 @@ fn the_newest_list_counts_whatever_comes_after() {
             matches!(error, StoreError::Superseded { sequence: 3, .. }),
             "{error}"
         );
+        // Nor does it count where nothing can be written.
+        let error = state.successor(&stale, &trust(), &context()).unwrap_err();
+        assert_eq!(error.rejection(), Some(Rejection::ManifestRollback));
     }
     assert_eq!(kept(&path), Some(3));
 }

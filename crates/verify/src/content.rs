@@ -16,7 +16,7 @@ use crate::{FilePath, Rejection, RepoType, Rules};
 pub enum Kind {
     /// The model card and licence texts.
     Card,
-    /// `config.json`, `train_config.json` and their like.
+    /// `config.json`, `train_config.json`, `adapter_config.json` and their like.
     Config,
     /// The pipelines before and after the network: `*_preprocessor.json`, `*_postprocessor.json`.
     Processor,
@@ -74,9 +74,14 @@ impl Kind {
         let name = path.file_name();
         match name {
             ".gitattributes" => return Some(Self::Repository),
-            "config.json" | "train_config.json" | "generation_config.json" => {
-                return Some(Self::Config);
-            }
+            "config.json"
+            | "train_config.json"
+            | "generation_config.json"
+            | "adapter_config.json"
+            | "preprocessor_config.json"
+            | "processor_config.json" => return Some(Self::Config),
+            "model.safetensors" | "adapter_model.safetensors" => return Some(Self::Weights),
+            "model.safetensors.index.json" => return Some(Self::WeightsIndex),
             "tokenizer.json"
             | "tokenizer_config.json"
             | "special_tokens_map.json"
@@ -90,11 +95,8 @@ impl Kind {
         let (stem, extension) = name.rsplit_once('.')?;
         match extension {
             "safetensors" if stem.contains("processor_step_") => Some(Self::ProcessorState),
-            "safetensors" => Some(Self::Weights),
-            "json" if stem.ends_with(".safetensors.index") => Some(Self::WeightsIndex),
-            "json" if stem.ends_with("processor") || stem == "processor_config" => {
-                Some(Self::Processor)
-            }
+            "safetensors" if is_shard(name) => Some(Self::Weights),
+            "json" if stem.ends_with("processor") => Some(Self::Processor),
             "md" => Some(Self::Card),
             "py" => Some(Self::ReviewedCode),
             _ => None,
@@ -119,6 +121,16 @@ impl Kind {
             _ => false,
         }
     }
+}
+
+/// `model-00001-of-00002.safetensors`: one of several files of weights. Other tensors (the state
+/// of an optimiser, of a random number generator) are of training, never for a robot.
+pub(crate) fn is_shard(name: &str) -> bool {
+    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.strip_prefix("model-")
+        .and_then(|rest| rest.strip_suffix(".safetensors"))
+        .and_then(|rest| rest.split_once("-of-"))
+        .is_some_and(|(shard, shards)| number(shard) && number(shards))
 }
 
 impl fmt::Display for Kind {

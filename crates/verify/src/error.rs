@@ -68,7 +68,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn rejected(
+    /// A refusal that another crate of the gate finds; it can make nothing verified.
+    pub fn rejected(
         rejection: Rejection,
         subject: impl fmt::Display,
         detail: impl fmt::Display,
@@ -116,11 +117,16 @@ impl Rejections {
 }
 
 /// Collects the refusals of independent checks; an I/O error ends the collecting.
+///
+/// Of an attacker's million refusals, the first [`MOST`] are kept: one is enough to refuse.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     refused: Vec<Rejected>,
     waived: Vec<Rejected>,
 }
+
+/// Refusals, and waived ones, that are kept: each takes up to 1 KiB.
+const MOST: usize = 1_024;
 
 impl Findings {
     /// Keeps the value, or notes why there is none.
@@ -142,7 +148,7 @@ impl Findings {
         subject: impl fmt::Display,
         detail: impl fmt::Display,
     ) {
-        self.refused.push(Rejected::new(rejection, subject, detail));
+        self.judge(Severity::Deny, rejection, subject, detail);
     }
 
     /// Refuses, or only notes it, as the trust policy says of this rule.
@@ -153,11 +159,18 @@ impl Findings {
         subject: impl fmt::Display,
         detail: impl fmt::Display,
     ) {
-        let found = Rejected::new(rejection, subject, detail);
-        match verdict {
-            Severity::Deny => self.refused.push(found),
-            Severity::Warn => self.waived.push(found),
+        let found = match verdict {
+            Severity::Deny => &mut self.refused,
+            Severity::Warn => &mut self.waived,
+        };
+        if found.len() < MOST {
+            found.push(Rejected::new(rejection, subject, detail));
         }
+    }
+
+    /// Whether no further refusal is kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.refused.len() >= MOST
     }
 
     /// What was found and let through, if nothing was refused.

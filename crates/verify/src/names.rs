@@ -119,8 +119,12 @@ fn component_is_plain(component: &str) -> Result<(), &'static str> {
     if component.len() > COMPONENT_BYTES {
         return Err("a component of more than 255 bytes");
     }
-    if component.eq_ignore_ascii_case(".git") {
+    // `git~1` is the short name of `.git` on file systems that make them (CVE-2014-9390).
+    if component.eq_ignore_ascii_case(".git") || component.eq_ignore_ascii_case("git~1") {
         return Err("a `.git` component");
+    }
+    if is_device(component) {
+        return Err("the name of a device on Windows");
     }
     if !component.bytes().all(is_plain) {
         return Err(
@@ -131,6 +135,21 @@ fn component_is_plain(component: &str) -> Result<(), &'static str> {
         return Err("a component that begins with space, `-` or `~`, or ends with space or `.`");
     }
     Ok(())
+}
+
+/// Names that Windows takes for devices, with any extension, in any case: a policy is read on
+/// the engineer's machine too.
+/// <https://learn.microsoft.com/windows/win32/fileio/naming-a-file>
+fn is_device(component: &str) -> bool {
+    let stem = component.split('.').next().unwrap_or(component);
+    let stem = stem.trim_end_matches(' ').to_ascii_lowercase();
+    let is_numbered = |device: &str| {
+        stem.strip_prefix(device)
+            .is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
+    };
+    matches!(&*stem, "aux" | "con" | "conin$" | "conout$" | "nul" | "prn")
+        || is_numbered("com")
+        || is_numbered("lpt")
 }
 
 /// Printable ASCII without what file systems of other systems, shells and globs treat as syntax.

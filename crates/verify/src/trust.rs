@@ -280,7 +280,10 @@ impl TrustPolicy {
             if !signed.has_signature_of(&key.key, &message) {
                 continue;
             }
-            match revoked.refuse_key(key.id()).and(key.refuse_expired(now)) {
+            match revoked
+                .refuse_key(key.id())
+                .and_then(|()| key.refuse_expired(now))
+            {
                 Ok(()) => signers.push(key),
                 Err(why) => refused.push(why),
             }

@@ -14,7 +14,7 @@ fn what_is_signed_verifies() {
     assert_eq!(object["verdict"], "done");
     assert_eq!(object["written"], "walk/policy.dsse.json");
     assert_eq!(object["added_signature"], false);
-    assert_eq!(object["evidence"]["policy"]["type"], "act");
+    assert_eq!(object["evidence"]["policy"]["type"], "mlp");
     assert_eq!(object["evidence"]["policy"]["robot"], "go2");
     assert_eq!(object["evidence"]["files"], 3);
     let verified = workshop.verify(&["--json"]).json();

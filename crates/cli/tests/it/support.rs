@@ -83,7 +83,7 @@ impl Workshop {
     }
 
     pub(crate) fn policy(&self, name: &str) {
-        self.write(&format!("{name}/config.json"), r#"{"type": "act"}"#);
+        self.write(&format!("{name}/config.json"), r#"{"type": "mlp"}"#);
         self.write(&format!("{name}/README.md"), "# walk\n");
         self.write(&format!("{name}/model.safetensors"), weights());
     }

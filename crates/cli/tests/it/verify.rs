@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
-use crate::support::{REVISION, Workshop, weights};
+use crate::support::{REVISION, Workshop, safetensors_of, weights};
 
 #[test]
 fn a_signed_policy_is_verified() {
@@ -151,32 +151,22 @@ fn swapped_files_are_not_the_signed_ones() {
     let workshop = Workshop::new();
     workshop.keygen("release");
     workshop.policy("walk");
-    workshop.write("walk/a_processor_step_0.safetensors", weights());
-    let mut other = weights();
-    let end = other.len() - 1;
-    other[end] = 7;
-    workshop.write("walk/b_processor_step_0.safetensors", other);
+    let (a, b) = ("walk/a/model.safetensors", "walk/b/model.safetensors");
+    let of = |name: &str, byte| {
+        let header = format!(r#"{{"{name}":{{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}}}"#);
+        safetensors_of(&header, &[byte; 8])
+    };
+    workshop.write(a, of("left", 0));
+    workshop.write(b, of("side", 7));
     workshop.trust(1, &["release"]);
     workshop.sign(&[]).expect(0);
     workshop.verify(&[]).expect(0);
-    fs::rename(
-        workshop.path("walk/a_processor_step_0.safetensors"),
-        workshop.path("c"),
-    )
-    .unwrap();
-    fs::rename(
-        workshop.path("walk/b_processor_step_0.safetensors"),
-        workshop.path("walk/a_processor_step_0.safetensors"),
-    )
-    .unwrap();
-    fs::rename(
-        workshop.path("c"),
-        workshop.path("walk/b_processor_step_0.safetensors"),
-    )
-    .unwrap();
+    fs::rename(workshop.path(a), workshop.path("c")).unwrap();
+    fs::rename(workshop.path(b), workshop.path(a)).unwrap();
+    fs::rename(workshop.path("c"), workshop.path(b)).unwrap();
     let run = workshop.verify(&[]);
-    run.rejected("digest-mismatch", "a_processor_step_0.safetensors#gain");
-    run.says("rejected: digest-mismatch: \"b_processor_step_0.safetensors#gain\"");
+    run.rejected("digest-mismatch", "a/model.safetensors");
+    run.says("rejected: digest-mismatch: \"b/model.safetensors\"");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         (".gitattributes", b"*.safetensors filter=lfs\n".to_vec()),
         ("README.md", b"# walk\n".to_vec()),
-        ("config.json", b"{\"type\": \"act\"}".to_vec()),
+        ("config.json", b"{\"type\": \"mlp\"}".to_vec()),
         ("eval/video.mp4", vec![7; 100]),
         (WEIGHTS, weights()),
         ("optimizer.bin", vec![1; 100]),

@@ -334,20 +334,21 @@ fn sign_payload(payload: &[u8]) -> SignedManifest {
 
 #[test]
 fn a_signature_does_not_excuse_code() {
-    let fixture = Fixture::new();
-    let mut manifest = fixture.manifest.clone();
-    let mut code = manifest.files[0].clone();
-    (code.path, code.kind) = ("modeling.py".parse().unwrap(), Kind::ReviewedCode);
-    manifest.files.push(code);
-    manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
-    let refused = refusal(SignedManifest::sign(&manifest, &key(1), &Limits::default()));
-    assert_eq!(refused, Rejection::CodeUnreviewed);
-    // The same, signed by a hostile holder of a trusted key.
-    let payload = fixture.manifest.to_payload(&Limits::default()).unwrap();
-    let payload = String::from_utf8(payload).unwrap();
-    let payload = payload
-        .replace("config.json", "config.py")
-        .replace("\"config\"", "\"reviewed-code\"");
-    let found = trust(1, &[1]).authenticate(&sign_payload(payload.as_bytes()), &context());
-    assert_eq!(refusal(found), Rejection::CodeUnreviewed);
+    let mut fixture = Fixture::new();
+    std::fs::write(fixture.path("modeling.py"), "import os").unwrap();
+    let review = crate::lerobot::reviewed("modeling.py", b"import os");
+    let mut rules = Rules::default();
+    rules.content.reviewed_code = Code::Allow;
+    let survey = Survey::new(&rules).with_reviewed_code(std::slice::from_ref(&review));
+    let surveyed = survey.run(&directory(fixture.folder.path())).unwrap();
+    fixture.manifest.files = surveyed.files;
+    let open = |fixture: &Fixture, rules: &Rules| {
+        let manifest = authenticate(&trust(1, &[1]), &fixture.signed()).unwrap();
+        manifest.open(&directory(fixture.folder.path()), Proof::Tensors, rules)
+    };
+    let unreviewed = refusal(open(&fixture, &rules));
+    assert_eq!(unreviewed, Rejection::CodeUnreviewed);
+    fixture.manifest.reviewed_code = vec![review];
+    assert_eq!(fixture.refusal(), Rejection::CodeUnreviewed, "by default");
+    assert!(open(&fixture, &rules).is_ok());
 }

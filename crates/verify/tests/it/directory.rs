@@ -9,7 +9,7 @@ use tensorgate_verify::*;
 #[test]
 fn an_honest_directory_becomes_a_policy() {
     let policy = Fixture::new().open().unwrap();
-    assert_eq!(policy.files().len(), 3);
+    assert_eq!(policy.files().len(), 4);
     assert_eq!(
         policy.file("config.json").unwrap().bytes(),
         CONFIG.as_bytes()
@@ -18,14 +18,14 @@ fn an_honest_directory_becomes_a_policy() {
     assert_eq!(weight.shape(), [6]);
     assert_eq!(weight.data()[4..8], 1.0_f32.to_le_bytes());
     assert!(
-        policy.tensor("action.mean").is_none(),
+        policy.tensor("gripper.mean").is_none(),
         "statistics are not weights"
     );
     let statistics = policy
         .tensor_files()
         .find(|f| f.kind() == Kind::ProcessorState)
         .unwrap();
-    assert_eq!(statistics.tensor("action.mean").unwrap().shape(), [12]);
+    assert_eq!(statistics.tensor("gripper.mean").unwrap().shape(), [12]);
 }
 
 #[test]
@@ -261,12 +261,9 @@ fn text_has_page_ends_and_vocabularies_have_odd_characters() {
 #[test]
 fn a_tensor_is_in_one_file_of_the_weights() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.safetensors"), weights(&[("same", 3)])).unwrap();
-    fs::write(
-        folder.path().join("b.safetensors"),
-        weights(&[("other", 3), ("same", 4)]),
-    )
-    .unwrap();
+    let write = |name, tensors| fs::write(folder.path().join(name), weights(tensors)).unwrap();
+    write("model.safetensors", &[("same", 3)]);
+    write("adapter_model.safetensors", &[("other", 3), ("same", 4)]);
     let files = survey(folder.path()).unwrap();
     let manifest = Manifest::new(repo(), 1, validity(), About::of_type("t"), files);
     let refused = refusal(SignedManifest::sign(&manifest, &key(1), &Limits::default()));
@@ -319,4 +316,38 @@ fn benign_headers_may_begin_like_a_pickle() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("model.safetensors"), file).unwrap();
     assert_eq!(survey(folder.path()).unwrap().len(), 1);
+}
+
+#[test]
+fn names_mean_the_same_on_every_file_system() {
+    for name in [
+        "NUL",
+        "con.json",
+        "aux .md",
+        "Com1.safetensors",
+        "tokenizer/LPT9",
+        "CONIN$",
+        ".GIT/config",
+        "GIT~1/config.json",
+        "a.",
+        "a ",
+        "a:b",
+        "a\\b",
+        "caf\u{e9}.md",
+        "\u{ff23}ON",
+        "..",
+    ] {
+        let error = name.parse::<FilePath>().unwrap_err();
+        assert_eq!(error.rejection(), Some(Rejection::FileNameUnsafe), "{name}");
+    }
+    for name in [
+        "console.md",
+        "com.json",
+        "com10.json",
+        "null.json",
+        "lpt.md",
+        "git~2",
+    ] {
+        assert!(name.parse::<FilePath>().is_ok(), "{name}");
+    }
 }

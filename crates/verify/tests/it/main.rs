@@ -6,13 +6,18 @@
     reason = "tests make files, and tables of closures"
 )]
 
+mod audit;
 mod authenticate;
 mod directory;
 mod envelope;
 mod fragments;
 mod header;
 mod invariants;
+mod lerobot;
+mod polyglot;
 mod props;
+mod statistics;
 mod support;
 mod trust;
 mod trust_rules;
+mod weights;

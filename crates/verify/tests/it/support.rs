@@ -11,7 +11,12 @@ use tensorgate_verify::*;
 pub(crate) const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 pub(crate) const CONFIG: &str = r#"{"type": "mlp", "layers": [2, 3]}"#;
 
-/// A directory with a config and two safetensors files, and its manifest, signed by `key(1)`.
+/// A step that has statistics and, as it declares no feature, scales nothing.
+const PIPELINE: &str = r#"{"name": "policy_preprocessor", "steps": [
+    {"registry_name": "normalizer_processor", "config": {"features": {}, "norm_map": {}},
+     "state_file": "policy_preprocessor_step_3_normalizer_processor.safetensors"}]}"#;
+
+/// A directory with a config, a pipeline and two safetensors files, and its manifest, signed by `key(1)`.
 pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
     pub(crate) manifest: Manifest,
@@ -31,7 +36,8 @@ impl Fixture {
         let state = folder
             .path()
             .join("policy_preprocessor_step_3_normalizer_processor.safetensors");
-        fs::write(state, weights_of("action.mean", &[0.0; 12])).unwrap();
+        fs::write(state, weights_of("gripper.mean", &[0.0; 12])).unwrap();
+        fs::write(folder.path().join("policy_preprocessor.json"), PIPELINE).unwrap();
         let files = survey(folder.path()).unwrap();
         let manifest = Manifest::new(repo(), 5, validity(), About::of_type("mlp"), files);
         Self { folder, manifest }
