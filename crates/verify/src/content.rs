@@ -159,8 +159,8 @@ impl fmt::Display for Kind {
 pub(crate) fn kind_of(path: &FilePath, repo_type: RepoType, first_bytes: &[u8]) -> Result<Kind> {
     match Kind::of(path, repo_type) {
         Some(kind) => Ok(kind),
-        None => Err(match Format::of(first_bytes) {
-            Some(format) => Error::rejected(format.rejection(), path, format!("this is {format}")),
+        None => Err(match Format::of_file(path, first_bytes) {
+            Some(format) => named(path, format),
             None => Error::rejected(
                 Rejection::FileKindForbidden,
                 path,
@@ -204,26 +204,13 @@ pub(crate) fn check_other(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
         Kind::Video => return magic(bytes.get(4..8) == Some(b"ftyp"), "an MP4 file"),
         _ => {}
     }
-    if let Some(format) = Format::of(bytes) {
-        return Err(Error::rejected(
-            format.rejection(),
-            path,
-            format!("this is {format}"),
-        ));
-    }
     if !kind.is_json(path) {
-        if is_text(bytes) {
-            return Ok(());
-        }
-        let detail = "neither text in UTF-8 nor any other allowed format";
-        return Err(Error::rejected(Rejection::FormatUnknown, path, detail));
+        return check_text(path, kind, bytes);
     }
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Error::rejected(
-            Rejection::JsonMalformed,
-            path,
-            "not a JSON object",
-        ));
+        let foreign = Format::of(bytes).map(|format| named(path, format));
+        let malformed = || Error::rejected(Rejection::JsonMalformed, path, "not a JSON object");
+        return Err(foreign.unwrap_or_else(malformed));
     }
     json::refuse_ambiguity(bytes).map_err(|error| {
         let rejection = match error {
@@ -232,6 +219,25 @@ pub(crate) fn check_other(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
         };
         Error::rejected(rejection, path, error)
     })
+}
+
+fn check_text(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<()> {
+    if !is_text(bytes) {
+        let detail = "neither text in UTF-8 nor any other allowed format";
+        let foreign = Format::of(bytes).map(|format| named(path, format));
+        return Err(
+            foreign.unwrap_or_else(|| Error::rejected(Rejection::FormatUnknown, path, detail))
+        );
+    }
+    // Code may well begin as scripts do; who reviewed it is judged elsewhere.
+    match Format::of_text(bytes).filter(|_| kind != Kind::ReviewedCode) {
+        Some(format) => Err(named(path, format)),
+        None => Ok(()),
+    }
+}
+
+fn named(path: &FilePath, format: Format) -> Error {
+    Error::rejected(format.rejection(), path, format!("this is {format}"))
 }
 
 /// UTF-8 without the control characters that no text has (tabs, line and page ends are none of

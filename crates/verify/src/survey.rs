@@ -6,6 +6,7 @@ use crate::audit::{Declared, Document, is_interpreted, judge};
 use crate::claim::range;
 use crate::content::{MANIFEST_FILE, check_other, kind_of, name_refusal, refuse_kind};
 use crate::error::{Error, Findings, Rejected, Result};
+use crate::format::HEAD;
 use crate::header::{Header, Tensor};
 use crate::manifest::{FileEntry, TensorEntry};
 use crate::manifest_rules::{refuse_collisions, refuse_large};
@@ -146,7 +147,7 @@ impl<'a> Survey<'a> {
         let kind = kind_of(
             path,
             self.repo_type,
-            &untrusted.first_bytes(32).map_err(io)?,
+            &untrusted.first_bytes(HEAD).map_err(io)?,
         )?;
         refuse_kind(path, kind, self.rules)?;
         refuse_large(path, kind, untrusted.len(), &self.rules.limits)?;
@@ -185,7 +186,7 @@ impl<'a> Survey<'a> {
             bytes.map_err(|error| Error::io(path, error))
         };
         let name = |bytes: &[u8], error| name_refusal(path, bytes, error);
-        let first_bytes = read(32)?;
+        let first_bytes = read(HEAD)?;
         let len =
             Header::prefix_len(&first_bytes, limits).map_err(|error| name(&first_bytes, error))?;
         let prefix = read(usize::try_from(len).unwrap_or(usize::MAX))?;

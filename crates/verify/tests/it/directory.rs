@@ -217,7 +217,7 @@ fn what_a_signer_would_vouch_for_is_checked_first() {
         (
             "policy.onnx",
             b"\x08\x07\x12\x07pytorch",
-            Rejection::FileKindForbidden,
+            Rejection::FormatUnknown,
         ),
         ("modeling.py", b"import os\n", Rejection::CodeUnreviewed),
         (

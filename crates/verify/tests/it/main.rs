@@ -10,6 +10,7 @@ mod audit;
 mod authenticate;
 mod directory;
 mod envelope;
+mod format;
 mod fragments;
 mod header;
 mod invariants;
