@@ -21,10 +21,12 @@ def codes():
         ("class_name", "Lambda", "A layer that is a function."), ("module", "os", "Imported."), ("_attn_implementation_internal", "acme/kernels", "Fetches and runs a kernel."),
         ("tokenizer_class", "evil.Tokenizer", "A path to a class, imported."), ("chat_template", "{{ cycler.__init__.__globals__.os.system('id') }}", "A program of a template language.")):
         name = field.strip("_")
-        yield beside(f"config_{name}", NAMES, gain, config(**{field: value}), subject=f"config.json#/{field}")
-        yield beside(f"config_{name}_below", NAMES, "The same, where nobody looks.", config(text_config={"layers": [{field: value}]}), subject=f"config.json#/text_config/layers/0/{field}")
+        # What has the form of a Hub id names something to fetch, besides.
+        also = {"also": EXTERNAL} if value in ("acme/pipe", "acme/kernels") else {}
+        yield beside(f"config_{name}", NAMES, gain, config(**{field: value}), subject=f"config.json#/{field}", **also)
+        yield beside(f"config_{name}_below", NAMES, "The same, where nobody looks.", config(text_config={"layers": [{field: value}]}), subject=f"config.json#/text_config/layers/0/{field}", **also)
     yield beside("config_class_of_another_case", NAMES, "Readers that ignore case find it.", config(Auto_Map={"AutoModel": "x.Y"}))
-    yield beside("config_auto_map_escaped", NAMES, "Equal only after unescaping.", file("config.json", text('{"type": "act", "auto\\u005fmap": {"AutoConfig": "x.Y"}}')), subject="config.json#/auto_map")
+    yield beside("config_auto_map_escaped", NAMES, "Equal only after unescaping.", file("config.json", text('{"type": "act", "auto\\u005fmap": {"AutoConfig": "x.Y"}, "pretrained_backbone_weights": null}')), subject="config.json#/auto_map")
     for path in ("tokenizer_config.json", "generation_config.json", "train_config.json"):
         yield beside(f"auto_map_in_{path.split('.')[0]}", NAMES, "The same rule for every document.", file(path, document({"auto_map": {"AutoTokenizer": ["x.Y", None]}})), subject=f"{path}#/auto_map")
     yield beside("chat_template_in_tokenizer_config", NAMES, "A program of a template language, run for each prompt.", file("tokenizer_config.json", document({"chat_template": "{% for m in messages %}{{ m }}{% endfor %}"})))
@@ -34,12 +36,12 @@ def codes():
 
 
 def pipelines():
-    def pre(name, expect, comment, *steps, subject=None, more=(), **fields):
-        subject = f"{PRE}.json#/steps/3{subject}" if subject is not None else None
-        head = {} if subject is None else {"subject": subject}
+    def pre(name, expect, comment, *steps, subject=None, also=None, more=(), **fields):
+        head = {} if subject is None else {"subject": f"{PRE}.json#/steps/3{subject}"}
+        head |= {} if also is None else {"also": also}
         return beside(name, expect, comment, preprocessor(*steps, **fields), *more, **head)
     plain = normalizer()
-    yield pre("step_class", NAMES, "Any callable of any module, called with the step's settings.", {"class": "os.system", "config": {"command": "id"}}, plain, subject="/class")
+    yield pre("step_class", NAMES, "Any callable of any module, called with the step's settings.", {"class": "os.system", "config": {"command": "id"}}, plain, subject="/class", also=UNKNOWN)
     yield pre("step_class_beside_name", NAMES, "A known step in the eyes of one reader, any callable in another's.", plain | {"class": "os.system"}, subject="/class")
     for what, name in (("unknown", "acme_step"), ("of_another_case", "Normalizer_Processor"), ("of_a_module", "os.system"), ("empty", ""), ("with_space", "normalizer_processor ")):
         yield pre(f"step_{what}", UNKNOWN, "A step that another package registers under this name.", step(name), plain, subject="")
@@ -56,8 +58,8 @@ def pipelines():
     for what, value in (("climbing", "../other/state.safetensors"), ("absolute", "/tmp/state.safetensors"), ("missing", "policy_preprocessor_step_9_normalizer_processor.safetensors"),
                         ("weights", "model.safetensors"), ("config", "config.json"), ("dotted", f"./{PRE_STATE}"), ("number", 3), ("empty", "")):
         expect = UNKNOWN if what == "number" else UNSAFE
-        also = {"number": UNSAFE}.get(what)
-        yield beside(f"state_file_{what}", expect, "Statistics from elsewhere: they scale what the motors get.", preprocessor(normalizer(state=value)), **({"also": also} if also else {}))
+        also = DEGENERATE if expect == UNSAFE else f"{DEGENERATE} {UNSAFE}"
+        yield beside(f"state_file_{what}", expect, "Statistics from elsewhere: they scale what the motors get.", preprocessor(normalizer(state=value)), also=also)
     yield beside("state_that_nobody_loads", UNSAFE, "Statistics for a step that a later edit of the pipeline adds.", state(f"{PRE}_step_5_normalizer_processor.safetensors"))
     inline = {"action": {"mean": [9.0, 9.0], "std": [9.0, 9.0]}}
     yield beside("statistics_inline", UNSAFE, "They win over the signed file, which is then ignored.", preprocessor(normalizer(config={"stats": inline})))
@@ -78,17 +80,17 @@ def statistics():
     nan, infinity = float("nan"), float("inf")
     for what, value in (("nan", nan), ("infinite", infinity)):
         for stat in ("mean", "std", "min", "max"):
-            yield of(f"{stat}_{what}", "One such number and every action is meaningless.", {f"action.{stat}": (0.5, value)})
+            yield of(f"{stat}_{what}", "One such number and every action is meaningless.", {f"action.{stat}": (0.5, value)}, expect="weights-non-finite", also=DEGENERATE)
     yield of("std_negative", "The action's sign turns: the joint moves the other way.", {"action.std": (1.0, -2.0)})
     yield of("min_above_max", "The action's sign turns.", {"action.min": (-1.0, 4.0)})
     yield of("of_one_value", "Broadcast: one joint's scale for all.", {"action.mean": (0.5,), "action.std": (1.0,)})
     yield of("of_three_values", "Shaped for another robot.", {"action.mean": (0.5, 0.5, 0.5), "action.std": (1.0, 1.0, 1.0)})
     yield of("without_action", "A feature without statistics passes unscaled: the motors get what the network says.", without=[name for name in STATISTICS if name.startswith("action.")])
     yield of("without_std", "Half of what the mode needs.", without=["action.std"])
-    yield of("of_integers", "Steps of whole numbers where fractions are meant.", {"action.mean": ("I64", [2], bytes(16))})
+    yield of("of_integers", "Whole numbers are numbers.", {"action.mean": ("I64", [2], bytes(16))}, expect="accept")
     yield of("constant", "A joint that never moved in the data: told, and let pass.", {"action.std": (1.0, 0.0)}, expect="accept", notice=DEGENERATE)
     yield of("constant_and_denied", "The operator does not let it pass.", {"action.std": (1.0, 0.0)}, content='constant_statistics = "deny"')
-    yield of("of_an_index", "Columns that are saved along, constant by nature.", {"index.std": (0.0,), "index.mean": (0.0,)}, expect="accept")
+    yield of("of_an_index", "Columns that are saved along, constant by nature.", {"index.std": (0.0,), "index.mean": (0.0,)}, expect="accept", notice=DEGENERATE)
     yield beside("statistics_of_two_data_sets", DEGENERATE, "Before and after the network they are not the same: files of two policies.", state(POST_STATE, {"action.mean": (0.75, -0.5)}))
     yield beside("statistics_name_without_dot", DEGENERATE, "A name that says of nothing what it is.", *states({"mean": (0.0, 0.0)}))
     quantiles = {"action.q01": (-1.0, -1.0), "action.q99": (1.0, -2.0)}
@@ -98,7 +100,7 @@ def statistics():
     yield beside("statistics_range_equal", "accept", "A constant joint in the other mode.", *of_mode("MIN_MAX"), *states({"action.min": (-1.0, 3.0)}), notice=DEGENERATE)
     yield beside("statistics_not_needed", "accept", "IDENTITY needs none.", *of_mode("IDENTITY"), *states(without=[name for name in STATISTICS if name.startswith("action.")]))
     yield beside("statistics_mode_unknown", DEGENERATE, "A mode that this version does not know.", *of_mode("ZSCORE"))
-    yield beside("statistics_without_state_file", DEGENERATE, "Nothing is scaled, and nothing says so.", preprocessor(normalizer(state=None)), also=UNSAFE)
+    yield beside("statistics_without_state_file", UNSAFE, "Nothing is scaled, and nothing says so.", preprocessor(normalizer(state=None)), also=DEGENERATE)
     for what, eps in (("zero", 0), ("negative", -1e-08), ("huge", 1.0), ("text", "1e-8")):
         yield beside(f"statistics_eps_{what}", DEGENERATE, "Added to every divisor: it shrinks each action, or divides by nothing.", preprocessor(normalizer(config={"eps": eps})))
     only_state = {"features": {"observation.state": FEATURES["observation.state"]}}
@@ -116,7 +118,7 @@ def externals():
     yield beside("external_by_default", EXTERNAL, "Not named, and fetched all the same.", config(type="smolvla"), subject=field)
     yield beside("external_backbone", EXTERNAL, "Weights of a backbone, fetched when the policy is loaded.", config(pretrained_backbone_weights="ResNet18_Weights.IMAGENET1K_V1"), subject="config.json#/pretrained_backbone_weights")
     yield beside("external_base_policy", EXTERNAL, "The weights of another repository in place of these.", config(pretrained_path="acme/other"), subject="config.json#/pretrained_path")
-    yield beside("external_of_unknown_type", EXTERNAL, "A type that nobody knows: a field that is called so names something.", config(type="acme_policy", vision_encoder="acme/encoder"), subject="config.json#/vision_encoder")
+    yield beside("external_of_unknown_type", EXTERNAL, "A type that nobody knows: a field that is called so names something.", config(type="acme_policy", vision_backbone=None, vision_encoder="acme/encoder"), subject="config.json#/vision_encoder")
     yield beside("external_adapter", EXTERNAL, "An adapter on top of a policy that is elsewhere.", file("adapter_config.json", document({"base_model_name_or_path": "acme/base", "peft_type": "LORA"})), config(use_peft=True), subject="adapter_config.json#/base_model_name_or_path")
     yield beside("external_tokenizer_of_step", EXTERNAL, "A tokenizer turns words into what the policy acts on.", preprocessor(step("tokenizer_processor", {"tokenizer_name": "google/paligemma-3b-pt-224"}), normalizer()), subject=f"{PRE}.json#/steps/3/config/tokenizer_name")
     yield beside("external_local_path", EXTERNAL, "A path on the robot that somebody else fills.", config(pretrained_path="/tmp/policy"), subject="config.json#/pretrained_path")
@@ -139,6 +141,7 @@ def shards():
     yield of("one_missing", INDEX, "Half of the weights; the other half stays random.", parts=[one])
     yield of("one_not_listed", INDEX, "A shard that one loader reads and another does not.", weight_map={"a": good["a"]}, size=8)
     yield of("tensor_elsewhere", INDEX, "The index sends the reader to the wrong shard.", weight_map={"a": good["b"], "b": good["a"]})
+    yield of("tensor_twice", INDEX, "One controller takes the first, another the last.", parts=[one, file("model-00002-of-00002.safetensors", tensors.tensors(("b", "F32", [1], tensors.f32(0.25)), ("a", "F32", [2], tensors.f32(9, 9))))], size=20)
     yield of("tensor_missing", INDEX, "A tensor that is in no shard stays random.", weight_map=good | {"c": good["a"]})
     for what, path in (("climbing", "../model.safetensors"), ("absolute", "/tmp/model.safetensors"), ("card", "README.md")):
         yield of(f"path_{what}", INDEX, "Weights from elsewhere.", weight_map=good | {"a": path})
@@ -174,7 +177,7 @@ def data_sets():
     yield case("dataset_table_of_pickle", "format-unknown", "A pickle under the name of a table.", file("data/a.parquet", text("cos\nsystem\n")), **dataset)
     yield case("dataset_table_cut", "format-unknown", "The directory of a table is at its end.", file("data/a.parquet", text("PAR1xxxxxxxx")), **dataset)
     yield case("dataset_video_of_another_form", "format-unknown", "A playlist that names other files.", file("videos/a.mp4", text("#EXTM3U\nfile:///etc/passwd\n")), **dataset)
-    yield case("dataset_script", "file-kind-forbidden", "A loading script that is run.", info, file("walk.py", text("import os\n")), **dataset)
+    yield case("dataset_script", "format-executable", "A loading script that is run.", info, file("walk.py", text("import os\n")), **dataset)
 
 
 def cases():

@@ -186,7 +186,7 @@ def file_lists():
     yield listing("table_name_unsafe", "tensor-name-unsafe", "A name that is a path.", lambda files: first(files).update(name="../../x"))
     yield listing("table_dtype_unknown", MALFORMED, "A type of unknown size.", lambda files: first(files).update(dtype="F31"))
     yield listing("table_dtype_as_object", MALFORMED, "Mapped by readers in their own way.", lambda files: first(files).update(dtype={"F32": None}))
-    yield listing("table_same_tensor_in_two_files", MALFORMED, "One controller takes the first, another the last.", lambda files: files.append(files[weights] | {"path": "model2.safetensors"}))
+    yield listing("table_same_tensor_in_two_files", MALFORMED, "One controller takes the first, another the last.", lambda files: files.insert(1, files[weights] | {"path": "model-00001-of-00002.safetensors"}))
 
 
 def externals():

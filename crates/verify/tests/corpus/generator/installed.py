@@ -134,7 +134,7 @@ def hostile():
     yield of("remote_code", "remote-code-requested", "The loader runs what another repository brings.", config(trust_remote_code=True))
     yield of("step_class", "config-names-code", "Any callable of any module.", preprocessor({"class": "os.system", "config": {}}, normalizer()), also="processor-unknown")
     yield of("step_unknown", "processor-unknown", "A step of another package.", preprocessor(step("acme_step"), normalizer()))
-    yield of("state_elsewhere", "processor-state-unsafe", "Statistics from elsewhere.", preprocessor(normalizer(state="../state.safetensors")))
+    yield of("state_elsewhere", "processor-state-unsafe", "Statistics from elsewhere.", preprocessor(normalizer(state="../state.safetensors")), also="normalizer-degenerate")
     yield of("statistics_negative", "normalizer-degenerate", "The action's sign turns.", *states({"action.std": (1.0, -2.0)}))
     yield of("external", "external-unpinned", "A second model that nobody signed.", config(pretrained_backbone_weights="ResNet18_Weights.IMAGENET1K_V1"))
     script = file("modeling.py", text("import os\n"))

@@ -11,6 +11,7 @@ from .notation import Case, content, file, link, raw, repeat, special, text
 from .polyglot import CALL, GLOBAL, archive
 
 PICKLE = b"\x80\x04\x95\x1e\0\0\0\0\0\0\0\x8c\x08builtins\x94\x8c\x05print\x94\x93\x94."
+LOST_STATE = "normalizer-degenerate processor-state-unsafe"
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\0."
 
 
@@ -34,6 +35,7 @@ def good():
     yield case("good_bare", "accept", "Weights and a card.", WEIGHTS, CARD)
     yield case("good_card_of_utf8", "accept", "People write in their own script.", WEIGHTS, file("README.md", text("# Laufen f\u00fcr \u30ed\u30dc\u30c3\u30c8\n")))
     yield case("good_empty_text", "accept", "An empty licence says nothing, and does nothing.", WEIGHTS, file("LICENSE", []))
+    yield case("good_vocabulary_like_a_pickle", "accept", "Words that read like opcodes, and the end of a line, which is none.", WEIGHTS, file("merges.txt", text("cat\ndog\neel\n.\n")))
     yield case("good_file_that_looks_like_a_manifest", "accept", "The manifest's name is no part of the policy.", WEIGHTS, file("policy.dsse.json", text("{}")))
 
 
@@ -61,18 +63,21 @@ def entries():
         yield Case(f"name_{what}", unsafe, gain, parts=directory(WEIGHTS, file(name.decode("utf-8", "surrogateescape"), text("x\n"))))
     yield beside("deep", unsafe, "Directories without end.", special("directory", "/".join("d" * 20)))
     yield beside("case_twins", "file-name-collision", "One file where names have no case, and which?", CARD, file("readme.md", text("# Other\n")))
-    yield beside("case_twins_of_weights", "file-name-collision", "The signed weights, or the others.", file("Model.safetensors", WEIGHTS[1]))
+    yield beside("case_twins_of_weights", "file-name-collision", "The signed weights, or the others.", file("Model.safetensors", WEIGHTS[1]), also="file-kind-forbidden")
     yield beside("case_twins_of_directories", "file-name-collision", "Two directories that are one elsewhere.", file("assets/a.md", text("x\n")), file("Assets/A.md", text("y\n")))
 
 
 def kinds():
     forbidden = "file-kind-forbidden"
-    for name, gain in ((".hidden", "Out of sight."), (".gitignore", "Hides files from those who look with git."), (".env", "Settings for whatever runs here."), ("__init__.pyc", "Compiled code without its source."),
-                       ("setup.cfg", "Settings that tools run."), ("requirements.txt", "Names what is installed."), ("config.yaml", "A second configuration that another loader prefers."), ("notebook.ipynb", "Code in cells."),
-                       ("model.safetensors.bak", "A second file of weights."), ("Makefile", "Commands."), ("template.jinja", "A program of a template language."), ("page.html", "Opened in a browser."),
-                       ("model.ckpt", "Weights of a format that runs code."), ("policy.onnx", "Weights that other files hide behind."), ("model_index.json", "Names classes of libraries."), ("training_state.json", "Of training, not of the robot."),
-                       ("desktop.ini", "Settings for a file manager."), ("no_extension", "Nothing says what it is.")):
-        yield beside(f"kind_of_{name.strip('._').replace('.', '_').lower()}", forbidden, gain, file(name, text("x\n")), subject=name)
+    unknown, program = "format-unknown", "format-executable"
+    for name, expect, gain in (
+        (".hidden", forbidden, "Out of sight."), (".gitignore", forbidden, "Hides files from those who look with git."), (".env", forbidden, "Settings for whatever runs here."),
+        ("__init__.pyc", program, "Compiled code without its source."), ("setup.cfg", forbidden, "Settings that tools run."), ("requirements.txt", forbidden, "Names what is installed."),
+        ("config.yaml", unknown, "A second configuration that another loader prefers."), ("notebook.ipynb", program, "Code in cells."), ("model.safetensors.bak", forbidden, "A second file of weights."),
+        ("model2.safetensors", forbidden, "A second file of weights."), ("Makefile", forbidden, "Commands."), ("template.jinja", program, "A program of a template language."), ("page.html", forbidden, "Opened in a browser."),
+        ("model.ckpt", "format-pickle", "Weights of a format that runs code."), ("policy.onnx", unknown, "Weights that other files hide behind."), ("model_index.json", forbidden, "Names classes of libraries."),
+        ("training_state.json", forbidden, "Of training, not of the robot."), ("desktop.ini", forbidden, "Settings for a file manager."), ("no_extension", forbidden, "Nothing says what it is.")):
+        yield beside(f"kind_of_{name.strip('._').replace('.', '_').lower()}", expect, gain, file(name, text("x\n")), subject=name)
     for name in ("optimizer_state.safetensors", "rng_state.safetensors"):
         yield beside(f"kind_of_{name.split('.')[0]}", forbidden, "State of training: tensors that no robot needs.", file(name, WEIGHTS[1]))
     yield beside("kind_not_wanted", forbidden, "The operator lets fewer kinds pass.", CARD, content='kinds = ["weights", "config", "processor", "processor-state"]', subject="README.md")
@@ -99,8 +104,8 @@ def formats():
         ("pickle_as_state", "policy_preprocessor_step_3_normalizer_processor.safetensors", PICKLE, pickle),
         ("zip_of_torch", "model.pt", archive(), packed), ("zip_as_weights", "model.safetensors", archive(), packed), ("zip_as_card", "README.md", archive(), packed), ("zip_empty", "model.npz", b"PK\5\6" + bytes(18), packed),
         ("zip_of_keras", "model.keras", archive(), packed), ("tar", "model.nemo", tar(), packed), ("tar_as_weights", "model.safetensors", tar(), packed), ("tar_as_card", "README.md", tar(), packed),
-        ("seven_zip", "model.7z", b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24), packed), ("gzip", "model.safetensors.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\xff\3\0" + bytes(8), packed), ("bzip2", "scaler.joblib", b"BZh91AY&SY" + bytes(8), packed),
-        ("xz", "scaler.xz", b"\xfd7zXZ\0\0\4" + bytes(8), packed), ("lz4", "scaler.lz4", b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(8), packed), ("zlib", "scaler.joblib", zlib.compress(PICKLE), packed),
+        ("seven_zip", "model.7z", b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24), packed), ("gzip", "model.safetensors.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\xff\3\0" + bytes(8), packed), ("bzip2", "scaler.bz2", b"BZh91AY&SY" + bytes(8), packed), ("bzip2_as_joblib", "scaler.joblib", b"BZh91AY&SY" + bytes(8), pickle),
+        ("xz", "scaler.xz", b"\xfd7zXZ\0\0\4" + bytes(8), packed), ("lz4", "scaler.lz4", b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(8), packed), ("zlib", "scaler.z", zlib.compress(PICKLE), packed), ("zlib_as_joblib", "scaler.joblib", zlib.compress(PICKLE), pickle),
         ("elf", "libpolicy.so", b"\x7fELF\2\1\1" + bytes(9), program), ("elf_as_card", "README.md", b"\x7fELF\2\1\1" + bytes(9), program), ("elf_as_weights", "model.safetensors", b"\x7fELF\2\1\1" + bytes(60), program),
         ("pe", "policy.dll", b"MZ\x90\0\3" + bytes(20), program), ("script", "run.sh", b"#!/bin/sh\nid\n", program), ("script_as_card", "README.md", b"#!/bin/sh\nid\n", program), ("script_as_licence", "LICENSE", b"#!/usr/bin/env python3\n", program),
         ("numpy", "stats.npy", b"\x93NUMPY\1\0v\0{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", unknown), ("hdf5", "model.h5", b"\x89HDF\r\n\x1a\n" + bytes(8), unknown), ("hdf5_as_weights", "model.safetensors", b"\x89HDF\r\n\x1a\n" + bytes(88), unknown),
@@ -111,7 +116,7 @@ def formats():
     for name, path, data, expect in rows:
         pieces = raw(data) if any(byte >= 0x80 or byte < 9 for byte in data) else text(data)
         yield beside(f"format_{name}", expect, "Runs, or unpacks, or means something else to a loader that looks at the bytes." if expect != unknown else "Bytes that are none of the allowed formats.",
-                     file(path, pieces), subject=path)
+                     file(path, pieces), subject=path, **({"also": LOST_STATE} if "processor_step" in path else {}))
 
 
 def json_files():
@@ -125,7 +130,8 @@ def json_files():
     for name, data, expect in rows:
         yield beside(f"json_{name}", expect, "Readers disagree about what it says." if expect == twice else "Strict readers refuse it, lenient ones make something of it.", file("config.json", text(data)), subject="config.json")
     for path in ("policy_preprocessor.json", "tokenizer_config.json", "train_config.json", "adapter_config.json", "generation_config.json"):
-        yield beside(f"json_key_twice_in_{path.split('.')[0]}", twice, "The same rule for every document.", file(path, text('{"a": 1, "a": 2}')), subject=path)
+        also = {"also": "processor-state-unsafe"} if "processor" in path else {}
+        yield beside(f"json_key_twice_in_{path.split('.')[0]}", twice, "The same rule for every document.", file(path, text('{"a": 1, "a": 2}')), subject=path, **also)
     yield beside("json_of_17_mb", "json-too-large", "A document without end.", file("config.json", text("{") + repeat(17 << 20, text(" ")) + text("}")), subject="config.json")
     yield beside("text_of_17_mb", "json-too-large", "A card without end.", file("README.md", repeat(17 << 20, text("x"))), subject="README.md")
 
@@ -134,11 +140,10 @@ def weights():
     header = WEIGHTS[1]
     yield beside("weights_empty", "header-too-short", "Nothing in place of weights.", file("model.safetensors", []), subject="model.safetensors")
     yield beside("weights_cut", "tensor-offsets-invalid", "A download that was cut.", file("model.safetensors", header[:-1] + raw(content(header[-1:])[:4])))
-    yield beside("weights_with_twins_in_two_files", "manifest-malformed", "One controller takes the first, another the last.", file("model2.safetensors", dict(ACT)["file model.safetensors"]))
     yield beside("weights_with_old_statistics", "normalizer-degenerate", "Statistics inside the weights, where nobody judges them.",
                  file("model.safetensors", tensors.tensors(("normalize_inputs.buffer_observation_state.mean", "F32", [2], tensors.f32(0, 0)), ("w", "F32", [1], tensors.f32(1)))))
-    yield beside("state_header_broken", "header-malformed", "The same strict rules for statistics.", file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("[]")))
-    yield beside("state_without_tensors", "tensor-empty", "Statistics of nothing: values pass unscaled.", file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("{}")))
+    yield beside("state_header_broken", "header-malformed", "The same strict rules for statistics.", file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("[]")), also=LOST_STATE)
+    yield beside("state_without_tensors", "tensor-empty", "Statistics of nothing: values pass unscaled.", file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("{}")), also=LOST_STATE)
 
 
 def cases():
