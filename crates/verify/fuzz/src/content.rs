@@ -10,13 +10,16 @@ use tensorgate_verify::{Directory, Result, Rules, Survey, Surveyed};
 
 const STATE: &str = "policy_preprocessor_step_3_normalizer_processor.safetensors";
 const CONFIG: &str = r#"{"type": "act", "use_peft": false, "pretrained_backbone_weights": null}"#;
-const PIPELINE: &str = r#"{"name": "policy_preprocessor", "steps": [{"registry_name": "normalizer_processor", "config": {"eps": 1e-08, "features": {"action": {"type": "ACTION", "shape": [2]}}, "norm_map": {"ACTION": "MEAN_STD"}}, "state_file": "policy_preprocessor_step_3_normalizer_processor.safetensors"}]}"#;
+const BACK: &str = "policy_postprocessor_step_0_unnormalizer_processor.safetensors";
 
 /// Names in the order of the byte that chooses them, and what lies there otherwise, if anything.
-pub(crate) fn files() -> [(&'static str, Option<Vec<u8>>); 9] {
+pub(crate) fn files() -> [(&'static str, Option<Vec<u8>>); 11] {
     [
         ("config.json", Some(CONFIG.into())),
-        ("policy_preprocessor.json", Some(PIPELINE.into())),
+        (
+            "policy_preprocessor.json",
+            Some(pipeline("normalizer_processor", STATE)),
+        ),
         ("model.safetensors", Some(tensors(&["w"]))),
         (STATE, Some(tensors(&["action.mean", "action.std"]))),
         ("model.safetensors.index.json", None),
@@ -24,7 +27,20 @@ pub(crate) fn files() -> [(&'static str, Option<Vec<u8>>); 9] {
         ("tokenizer_config.json", None),
         ("README.md", None),
         ("modeling.py", None),
+        (
+            "policy_postprocessor.json",
+            Some(pipeline("unnormalizer_processor", BACK)),
+        ),
+        (BACK, Some(tensors(&["action.mean", "action.std"]))),
     ]
+}
+
+/// A pipeline of one step, which scales the action.
+fn pipeline(step: &str, state: &str) -> Vec<u8> {
+    let config = r#"{"eps": 1e-08, "features": {"action": {"type": "ACTION", "shape": [2]}}, "norm_map": {"ACTION": "MEAN_STD"}}"#;
+    let step =
+        format!(r#"{{"registry_name": "{step}", "config": {config}, "state_file": "{state}"}}"#);
+    format!(r#"{{"name": "pipeline", "steps": [{step}]}}"#).into()
 }
 
 fn tensors(names: &[&str]) -> Vec<u8> {
@@ -46,7 +62,7 @@ pub(crate) fn good_policy() -> TempDir {
     for (name, content) in files() {
         put(&folder, name, content.as_deref());
     }
-    assert!(survey(&folder).is_ok(), "the good policy is good");
+    survey(&folder).expect("the good policy is good");
     folder
 }
 

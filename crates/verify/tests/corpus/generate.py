@@ -14,14 +14,49 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-from generator import content, envelope, header, installed, notation, policy, trust
+from generator import (
+    content,
+    envelope,
+    formats,
+    header,
+    hostile,
+    installed,
+    listing,
+    notation,
+    policy,
+    polyglot,
+    revocations,
+    shards,
+    statement,
+    statistics,
+    table,
+    trust,
+    unusable,
+    values,
+)
 
 HERE = Path(__file__).resolve().parent
-KINDS = {"header": [header], "envelope": [envelope], "trust": [trust], "policy": [policy, content, installed]}
+KINDS = {
+    "header": [header, table, values, polyglot],
+    "envelope": [envelope, statement, listing],
+    "trust": [trust, revocations, unusable],
+    "policy": [policy, formats, content, statistics, shards, installed, hostile],
+}
 
 # Files of the fuzz target `content`, in the order of the byte that chooses them.
-CONTENT = ["config.json", "policy_preprocessor.json", "model.safetensors", "policy_preprocessor_step_3_normalizer_processor.safetensors",
-           "model.safetensors.index.json", "adapter_config.json", "tokenizer_config.json", "README.md", "modeling.py"]
+CONTENT = [
+    "config.json",
+    "policy_preprocessor.json",
+    "model.safetensors",
+    "policy_preprocessor_step_3_normalizer_processor.safetensors",
+    "model.safetensors.index.json",
+    "adapter_config.json",
+    "tokenizer_config.json",
+    "README.md",
+    "modeling.py",
+    "policy_postprocessor.json",
+    "policy_postprocessor_step_0_unnormalizer_processor.safetensors",
+]
 
 
 def cases():
@@ -43,10 +78,10 @@ def corpus():
 def differences(files):
     present = {path for kind in KINDS for path in (HERE / kind).glob("*")}
     yield from (f"unknown: {path}" for path in sorted(present - files.keys()))
-    for path, content in files.items():
+    for path, rendered in files.items():
         if path not in present:
             yield f"missing: {path}"
-        elif path.read_text() != content:
+        elif path.read_text() != rendered:
             yield f"changed: {path}"
 
 
@@ -55,8 +90,8 @@ def write(files):
         (HERE / kind).mkdir(exist_ok=True)
         for path in set((HERE / kind).glob("*")) - files.keys():
             path.unlink()
-    for path, content in files.items():
-        path.write_text(content)
+    for path, rendered in files.items():
+        path.write_text(rendered)
 
 
 def write_seeds(folder):

@@ -8,8 +8,16 @@ BLOCK, CHUNK = 64, 1024
 CHUNK_START, CHUNK_END, PARENT, ROOT = 1, 2, 4, 8
 MASK = 0xFFFFFFFF
 # Which words a quarter round mixes: first the columns, then the diagonals.
-ROUND = [(0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
-         (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)]
+ROUND = [
+    (0, 4, 8, 12),
+    (1, 5, 9, 13),
+    (2, 6, 10, 14),
+    (3, 7, 11, 15),
+    (0, 5, 10, 15),
+    (1, 6, 11, 12),
+    (2, 7, 8, 13),
+    (3, 4, 9, 14),
+]
 
 
 def rotate(word, by):
@@ -31,7 +39,7 @@ def compress(chaining, block, counter, length, flags):
 
 
 def chunk(data, index, root):
-    blocks = [data[at:at + BLOCK] for at in range(0, len(data), BLOCK)] or [b""]
+    blocks = [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)] or [b""]
     chaining = IV
     for i, block in enumerate(blocks):
         flags = CHUNK_START if i == 0 else 0

@@ -35,18 +35,35 @@ def listed(path, pieces, kind):
 def described(data):
     """Of safetensors: the digest of the header, and the tensors with theirs."""
     start = 8 + int.from_bytes(data[:8], "little")
-    rows = [(row["data_offsets"], name, row) for name, row in json.loads(data[8:start]).items() if name != "__metadata__"]
-    table = [{"name": name, "dtype": row["dtype"], "shape": row["shape"], "begin": begin, "end": end,
-              "blake3": blake3(data[start + begin:start + end])} for (begin, end), name, row in sorted(rows, key=lambda r: r[:2])]
+    rows = [
+        (row["data_offsets"], name, row) for name, row in json.loads(data[8:start]).items() if name != "__metadata__"
+    ]
+    table = [
+        {
+            "name": name,
+            "dtype": row["dtype"],
+            "shape": row["shape"],
+            "begin": begin,
+            "end": end,
+            "blake3": blake3(data[start + begin : start + end]),
+        }
+        for (begin, end), name, row in sorted(rows, key=lambda r: r[:2])
+    ]
     return {"header_blake3": blake3(data[:start]), "tensors": table}
 
 
 def predicate(files, **changes):
     """`files` are (path, pieces, kind)."""
-    return {"repo": {"type": "model", "id": "acme/walk", "revision": REVISION}, "sequence": 5,
-            "issued": ISSUED, "expires": EXPIRES, "policy": {"type": "mlp"},
-            "files": [listed(*row) for row in sorted(files, key=lambda row: row[0])],
-            "externals": [], "reviewed_code": []} | changes
+    return {
+        "repo": {"type": "model", "id": "acme/walk", "revision": REVISION},
+        "sequence": 5,
+        "issued": ISSUED,
+        "expires": EXPIRES,
+        "policy": {"type": "mlp"},
+        "files": [listed(*row) for row in sorted(files, key=lambda row: row[0])],
+        "externals": [],
+        "reviewed_code": [],
+    } | changes
 
 
 def statement(inner, predicate_type=PREDICATE, subject=None):
@@ -54,8 +71,10 @@ def statement(inner, predicate_type=PREDICATE, subject=None):
     if subject is None:
         subject = [{"name": entry["path"], "digest": {"sha256": entry["sha256"]}} for entry in inner["files"]]
     fields = ",\n".join(f"{compact(key)}:{lines(value)}" for key, value in inner.items())
-    return (f'{{"_type":{compact(STATEMENT)},\n"subject":{lines(subject)},\n'
-            f'"predicateType":{compact(predicate_type)},\n"predicate":{{\n{fields}\n}}}}')
+    return (
+        f'{{"_type":{compact(STATEMENT)},\n"subject":{lines(subject)},\n'
+        f'"predicateType":{compact(predicate_type)},\n"predicate":{{\n{fields}\n}}}}'
+    )
 
 
 def lines(value):
@@ -76,15 +95,15 @@ def signature(payload, seed=1, message=None):
 
 def envelope(payload, signatures, payload_type=PAYLOAD_TYPE, close="]}"):
     """Lines of an envelope around `payload`; `signatures` are (key id or None, bytes)."""
+
     def one(key_id, sig):
         hint = "" if key_id is None else f'"keyid":"{key_id}",'
         return text("{" + hint + '"sig":"') + base64(raw(sig)) + text('"}')
+
     body = text(f'{{"payloadType":"{payload_type}","payload":"') + base64(text(payload)) + text('","signatures":[')
     for i, (key_id, sig) in enumerate(signatures):
         body += (text(",") if i else []) + one(key_id, sig)
     return body + text(close)
-
-
 
 
 def signed(payload, *seeds):
@@ -94,7 +113,10 @@ def signed(payload, *seeds):
 
 def trust(*seeds, threshold=1, more="", key_lines=""):
     """A trust policy of these keys; `key_lines` go to each key, `more` behind them."""
-    keys = "".join(f'\n[[keys]]\nname = "key {seed}"\n{key_lines}public_key = """\n{KEYS[seed].pem()}"""\n' for seed in seeds or (1,))
+    keys = "".join(
+        f'\n[[keys]]\nname = "key {seed}"\n{key_lines}public_key = """\n{KEYS[seed].pem()}"""\n'
+        for seed in seeds or (1,)
+    )
     return file("trust.toml", text(f"threshold = {threshold}\n{keys}{more}"))
 
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Piece:
     """One line of a body and the bytes that it stands for."""
+
     line: str
     data: bytes
 
 
 def escaped(data):
     """Printable ASCII as it is, everything else as `\\xNN`; a space that would end the line too."""
+
     def one(byte):
         return "\\\\" if byte == 0x5C else chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}"
+
     shown = "".join(map(one, data))
     return shown[:-1] + "\\x20" if shown.endswith(" ") else shown
 
@@ -33,8 +36,8 @@ def raw(data):
     """Bytes in hexadecimal, 32 a line; one byte many times as one line."""
     if len(data) > 32 and len(set(data)) == 1:
         return repeat(len(data), raw(data[:1]))
-    rows = [data[at:at + 32] for at in range(0, len(data), 32)]
-    return [Piece("hex " + " ".join(row[i:i + 4].hex() for i in range(0, len(row), 4)), row) for row in rows]
+    rows = [data[at : at + 32] for at in range(0, len(data), 32)]
+    return [Piece("hex " + " ".join(row[i : i + 4].hex() for i in range(0, len(row), 4)), row) for row in rows]
 
 
 def u64(value):
@@ -49,6 +52,7 @@ def repeat(count, pieces):
 def base64(pieces):
     """Shows the content; the reader of the case encodes it. The digits are in `data`."""
     from base64 import b64encode
+
     whole = b64encode(content(pieces))
     return [Piece(f"base64 {piece.line}", whole if i == 0 else b"") for i, piece in enumerate(pieces)]
 
@@ -60,6 +64,7 @@ def content(pieces):
 @dataclass
 class Case:
     """One attack: its name, what answers it, why it is tried, and the files that it is made of."""
+
     name: str
     expect: str
     comment: str

@@ -1,14 +1,8 @@
-"""Attacks on a directory: which files lie there, under which names, in which formats."""
-
-import io
-import struct
-import tarfile
-import zlib
+"""Attacks on a directory: which files lie there, and under which names."""
 
 from . import tensors
 from .lerobot import ACT, directory
-from .notation import Case, content, file, link, raw, repeat, special, text
-from .polyglot import CALL, GLOBAL, archive
+from .notation import Case, content, file, link, raw, special, text
 
 PICKLE = b"\x80\x04\x95\x1e\0\0\0\0\0\0\0\x8c\x08builtins\x94\x8c\x05print\x94\x93\x94."
 LOST_STATE = "normalizer-degenerate processor-state-unsafe"
@@ -17,7 +11,13 @@ LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\
 
 def case(name, expect, comment, *parts, **head):
     """A directory of exactly these parts."""
-    return Case(name, expect, comment, head={key.replace("_", "-"): value for key, value in head.items()}, parts=directory(*parts))
+    return Case(
+        name,
+        expect,
+        comment,
+        head={key.replace("_", "-"): value for key, value in head.items()},
+        parts=directory(*parts),
+    )
 
 
 def beside(name, expect, comment, *parts, **head):
@@ -31,121 +31,226 @@ WEIGHTS = file("model.safetensors", tensors.tensors(("w", "F32", [2], tensors.f3
 
 
 def good():
-    yield case("good_act", "accept", "A policy as it is published.", *ACT, CARD, file(".gitattributes", text("*.safetensors filter=lfs\n")))
+    yield case(
+        "good_act",
+        "accept",
+        "A policy as it is published.",
+        *ACT,
+        CARD,
+        file(".gitattributes", text("*.safetensors filter=lfs\n")),
+    )
     yield case("good_bare", "accept", "Weights and a card.", WEIGHTS, CARD)
-    yield case("good_card_of_utf8", "accept", "People write in their own script.", WEIGHTS, file("README.md", text("# Laufen f\u00fcr \u30ed\u30dc\u30c3\u30c8\n")))
-    yield case("good_empty_text", "accept", "An empty licence says nothing, and does nothing.", WEIGHTS, file("LICENSE", []))
-    yield case("good_vocabulary_like_a_pickle", "accept", "Words that read like opcodes, and the end of a line, which is none.", WEIGHTS, file("merges.txt", text("cat\ndog\neel\n.\n")))
-    yield case("good_file_that_looks_like_a_manifest", "accept", "The manifest's name is no part of the policy.", WEIGHTS, file("policy.dsse.json", text("{}")))
+    yield case(
+        "good_card_of_utf8",
+        "accept",
+        "People write in their own script.",
+        WEIGHTS,
+        file("README.md", text("# Laufen f\u00fcr \u30ed\u30dc\u30c3\u30c8\n")),
+    )
+    yield case(
+        "good_empty_text", "accept", "An empty licence says nothing, and does nothing.", WEIGHTS, file("LICENSE", [])
+    )
+    yield case(
+        "good_vocabulary_like_a_pickle",
+        "accept",
+        "Words that read like opcodes, and the end of a line, which is none.",
+        WEIGHTS,
+        file("merges.txt", text("cat\ndog\neel\n.\n")),
+    )
+    yield case(
+        "good_file_that_looks_like_a_manifest",
+        "accept",
+        "The manifest's name is no part of the policy.",
+        WEIGHTS,
+        file("policy.dsse.json", text("{}")),
+    )
 
 
 def entries():
     irregular, unsafe = "file-not-regular", "file-name-unsafe"
-    yield case("nothing", "file-missing", "An empty directory: a loader may go on with random weights.", special("directory", "."))
+    yield case(
+        "nothing",
+        "file-missing",
+        "An empty directory: a loader may go on with random weights.",
+        special("directory", "."),
+    )
     yield case("nothing_but_a_manifest", "file-missing", "A manifest of nothing.", file("policy.dsse.json", text("{}")))
-    yield beside("link_to_a_secret", irregular, "The robot's own secret is published as a file of the policy.", link("README.md", "/etc/shadow"), subject="README.md")
-    yield beside("link_within", irregular, "Checked under one name, exchanged under another.", file("tokenizer.json", text("{}")), link("vocab.json", "tokenizer.json"), subject="vocab.json")
+    yield beside(
+        "link_to_a_secret",
+        irregular,
+        "The robot's own secret is published as a file of the policy.",
+        link("README.md", "/etc/shadow"),
+        subject="README.md",
+    )
+    yield beside(
+        "link_within",
+        irregular,
+        "Checked under one name, exchanged under another.",
+        file("tokenizer.json", text("{}")),
+        link("vocab.json", "tokenizer.json"),
+        subject="vocab.json",
+    )
     yield beside("link_to_nothing", irregular, "Filled after the check.", link("README.md", "later"))
     yield beside("link_to_itself", irregular, "Followed for ever.", link("README.md", "README.md"))
-    yield beside("link_to_a_directory", irregular, "Files from elsewhere under listed names.", link("tokenizer", "/etc"))
-    yield beside("link_in_place_of_weights", irregular, "The bytes are whatever the link means at the moment.", link("model.safetensors", "../model.safetensors"))
+    yield beside(
+        "link_to_a_directory", irregular, "Files from elsewhere under listed names.", link("tokenizer", "/etc")
+    )
+    yield beside(
+        "link_in_place_of_weights",
+        irregular,
+        "The bytes are whatever the link means at the moment.",
+        link("model.safetensors", "../model.safetensors"),
+    )
     yield beside("fifo", irregular, "Opened, it waits for ever.", special("fifo", "README.md"), subject="README.md")
     yield beside("socket", irregular, "No file.", special("socket", "README.md"))
-    yield beside("git_directory", unsafe, "Hooks and configuration that git runs.", file(".git/config", text("[core]\n\tfsmonitor = touch /tmp/x\n")), subject=".git")
-    yield beside("git_directory_of_another_case", unsafe, "The same where names have no case.", file(".GIT/hooks/post-checkout", text("#!/bin/sh\n")))
+    yield beside(
+        "git_directory",
+        unsafe,
+        "Hooks and configuration that git runs.",
+        file(".git/config", text("[core]\n\tfsmonitor = touch /tmp/x\n")),
+        subject=".git",
+    )
+    yield beside(
+        "git_directory_of_another_case",
+        unsafe,
+        "The same where names have no case.",
+        file(".GIT/hooks/post-checkout", text("#!/bin/sh\n")),
+    )
     yield beside("git_directory_below", unsafe, "The same in a directory below.", file("assets/.git/config", text("")))
     for what, name, gain in (
-        ("newline", b"a\nb.md", "A forged line in the log."), ("escape", b"\x1b[2J.md", "Clears the operator's screen."), ("not_utf8", b"\xff.md", "Shown and compared differently by everybody."),
-        ("not_ascii", "c\u00e4rd.md".encode(), "Two spellings on two file systems."), ("turned", "\u202edm.exe".encode(), "Reads as another kind of file."),
-        ("backslash", b"..\\..\\x.md", "A path on other systems."), ("colon", b"card.md:hidden", "A second stream of a file on other systems."), ("trailing_dot", b"README.md.", "The same file on other systems."),
-        ("trailing_space", b"README.md ", "The same file on other systems."), ("leading_dash", b"-rf.md", "An option to whatever is called with `*`."), ("tilde", b"~root.md", "Somebody's home."),
-        ("star", b"*.md", "Means all of them."), ("quote", b"a\".md", "Ends a string in whatever is built by pasting."), ("device", b"nul.md", "A device on other systems."), ("device_with_number", b"COM1.md", "A device on other systems.")):
-        yield Case(f"name_{what}", unsafe, gain, parts=directory(WEIGHTS, file(name.decode("utf-8", "surrogateescape"), text("x\n"))))
+        ("newline", b"a\nb.md", "A forged line in the log."),
+        ("escape", b"\x1b[2J.md", "Clears the operator's screen."),
+        ("not_utf8", b"\xff.md", "Shown and compared differently by everybody."),
+        ("not_ascii", "c\u00e4rd.md".encode(), "Two spellings on two file systems."),
+        ("turned", "\u202edm.exe".encode(), "Reads as another kind of file."),
+        ("backslash", b"..\\..\\x.md", "A path on other systems."),
+        ("colon", b"card.md:hidden", "A second stream of a file on other systems."),
+        ("trailing_dot", b"README.md.", "The same file on other systems."),
+        ("trailing_space", b"README.md ", "The same file on other systems."),
+        ("leading_dash", b"-rf.md", "An option to whatever is called with `*`."),
+        ("tilde", b"~root.md", "Somebody's home."),
+        ("star", b"*.md", "Means all of them."),
+        ("quote", b'a".md', "Ends a string in whatever is built by pasting."),
+        ("device", b"nul.md", "A device on other systems."),
+        ("device_with_number", b"COM1.md", "A device on other systems."),
+    ):
+        yield Case(
+            f"name_{what}",
+            unsafe,
+            gain,
+            parts=directory(WEIGHTS, file(name.decode("utf-8", "surrogateescape"), text("x\n"))),
+        )
     yield beside("deep", unsafe, "Directories without end.", special("directory", "/".join("d" * 20)))
-    yield beside("case_twins", "file-name-collision", "One file where names have no case, and which?", CARD, file("readme.md", text("# Other\n")))
-    yield beside("case_twins_of_weights", "file-name-collision", "The signed weights, or the others.", file("Model.safetensors", WEIGHTS[1]), also="file-kind-forbidden")
-    yield beside("case_twins_of_directories", "file-name-collision", "Two directories that are one elsewhere.", file("assets/a.md", text("x\n")), file("Assets/A.md", text("y\n")))
+    yield beside(
+        "case_twins",
+        "file-name-collision",
+        "One file where names have no case, and which?",
+        CARD,
+        file("readme.md", text("# Other\n")),
+    )
+    yield beside(
+        "case_twins_of_weights",
+        "file-name-collision",
+        "The signed weights, or the others.",
+        file("Model.safetensors", WEIGHTS[1]),
+        also="file-kind-forbidden",
+    )
+    yield beside(
+        "case_twins_of_directories",
+        "file-name-collision",
+        "Two directories that are one elsewhere.",
+        file("assets/a.md", text("x\n")),
+        file("Assets/A.md", text("y\n")),
+    )
 
 
 def kinds():
     forbidden = "file-kind-forbidden"
     unknown, program = "format-unknown", "format-executable"
     for name, expect, gain in (
-        (".hidden", forbidden, "Out of sight."), (".gitignore", forbidden, "Hides files from those who look with git."), (".env", forbidden, "Settings for whatever runs here."),
-        ("__init__.pyc", program, "Compiled code without its source."), ("setup.cfg", forbidden, "Settings that tools run."), ("requirements.txt", forbidden, "Names what is installed."),
-        ("config.yaml", unknown, "A second configuration that another loader prefers."), ("notebook.ipynb", program, "Code in cells."), ("model.safetensors.bak", forbidden, "A second file of weights."),
-        ("model2.safetensors", forbidden, "A second file of weights."), ("Makefile", forbidden, "Commands."), ("template.jinja", program, "A program of a template language."), ("page.html", forbidden, "Opened in a browser."),
-        ("model.ckpt", "format-pickle", "Weights of a format that runs code."), ("policy.onnx", unknown, "Weights that other files hide behind."), ("model_index.json", forbidden, "Names classes of libraries."),
-        ("training_state.json", forbidden, "Of training, not of the robot."), ("desktop.ini", forbidden, "Settings for a file manager."), ("no_extension", forbidden, "Nothing says what it is.")):
-        yield beside(f"kind_of_{name.strip('._').replace('.', '_').lower()}", expect, gain, file(name, text("x\n")), subject=name)
+        (".hidden", forbidden, "Out of sight."),
+        (".gitignore", forbidden, "Hides files from those who look with git."),
+        (".env", forbidden, "Settings for whatever runs here."),
+        ("__init__.pyc", program, "Compiled code without its source."),
+        ("setup.cfg", forbidden, "Settings that tools run."),
+        ("requirements.txt", forbidden, "Names what is installed."),
+        ("config.yaml", unknown, "A second configuration that another loader prefers."),
+        ("notebook.ipynb", program, "Code in cells."),
+        ("model.safetensors.bak", forbidden, "A second file of weights."),
+        ("model2.safetensors", forbidden, "A second file of weights."),
+        ("Makefile", forbidden, "Commands."),
+        ("template.jinja", program, "A program of a template language."),
+        ("page.html", forbidden, "Opened in a browser."),
+        ("model.ckpt", "format-pickle", "Weights of a format that runs code."),
+        ("policy.onnx", unknown, "Weights that other files hide behind."),
+        ("model_index.json", forbidden, "Names classes of libraries."),
+        ("training_state.json", forbidden, "Of training, not of the robot."),
+        ("desktop.ini", forbidden, "Settings for a file manager."),
+        ("no_extension", forbidden, "Nothing says what it is."),
+    ):
+        yield beside(
+            f"kind_of_{name.strip('._').replace('.', '_').lower()}", expect, gain, file(name, text("x\n")), subject=name
+        )
     for name in ("optimizer_state.safetensors", "rng_state.safetensors"):
-        yield beside(f"kind_of_{name.split('.')[0]}", forbidden, "State of training: tensors that no robot needs.", file(name, WEIGHTS[1]))
-    yield beside("kind_not_wanted", forbidden, "The operator lets fewer kinds pass.", CARD, content='kinds = ["weights", "config", "processor", "processor-state"]', subject="README.md")
-
-
-def tar():
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as tarred:
-        member = tarfile.TarInfo("data.pkl")
-        member.size = len(PICKLE)
-        tarred.addfile(member, io.BytesIO(PICKLE))
-    return target.getvalue()
-
-
-def formats():
-    pickle, packed, program, unknown = "format-pickle", "format-archive", "format-executable", "format-unknown"
-    text_pickle = b"cos\nsystem\n(S'id'\ntR."
-    rows = [
-        ("pickle_2", "pytorch_model.bin", b"\x80\x02}q\0.", pickle), ("pickle_3", "model.pkl", b"\x80\x03}q\0.", pickle), ("pickle_4", "policy.pt", PICKLE, pickle), ("pickle_5", "model.bin", b"\x80\x05" + PICKLE[2:], pickle),
-        ("pickle_of_text", "rng_state.pth", text_pickle, pickle), ("pickle_of_torch", "model.pth", LEGACY, pickle), ("pickle_as_joblib", "scaler.joblib", PICKLE, pickle),
-        ("pickle_as_weights", "model.safetensors", PICKLE, pickle), ("pickle_of_torch_as_weights", "model.safetensors", LEGACY, pickle), ("pickle_of_text_as_weights", "model.safetensors", text_pickle, pickle),
-        ("pickle_as_card", "README.md", PICKLE, pickle), ("pickle_of_text_as_card", "README.md", text_pickle, pickle), ("pickle_of_text_as_licence", "LICENSE", b"(cbuiltins\nprint\nS'x'\no.", pickle),
-        ("pickle_of_inst_as_vocabulary", "merges.txt", b"(S'id'\nios\nsystem\n.", pickle), ("pickle_as_config", "config.json", PICKLE, pickle), ("pickle_of_text_as_config", "config.json", text_pickle, pickle), ("pickle_as_tokenizer", "tokenizer.json", PICKLE, pickle),
-        ("pickle_as_state", "policy_preprocessor_step_3_normalizer_processor.safetensors", PICKLE, pickle),
-        ("zip_of_torch", "model.pt", archive(), packed), ("zip_as_weights", "model.safetensors", archive(), packed), ("zip_as_card", "README.md", archive(), packed), ("zip_empty", "model.npz", b"PK\5\6" + bytes(18), packed),
-        ("zip_of_keras", "model.keras", archive(), packed), ("tar", "model.nemo", tar(), packed), ("tar_as_weights", "model.safetensors", tar(), packed), ("tar_as_card", "README.md", tar(), packed),
-        ("seven_zip", "model.7z", b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24), packed), ("gzip", "model.safetensors.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\xff\3\0" + bytes(8), packed), ("bzip2", "scaler.bz2", b"BZh91AY&SY" + bytes(8), packed), ("bzip2_as_joblib", "scaler.joblib", b"BZh91AY&SY" + bytes(8), pickle),
-        ("xz", "scaler.xz", b"\xfd7zXZ\0\0\4" + bytes(8), packed), ("lz4", "scaler.lz4", b"\x04\x22\x4d\x18\x64\x40\xa7" + bytes(8), packed), ("zlib", "scaler.z", zlib.compress(PICKLE), packed), ("zlib_as_joblib", "scaler.joblib", zlib.compress(PICKLE), pickle),
-        ("elf", "libpolicy.so", b"\x7fELF\2\1\1" + bytes(9), program), ("elf_as_card", "README.md", b"\x7fELF\2\1\1" + bytes(9), program), ("elf_as_weights", "model.safetensors", b"\x7fELF\2\1\1" + bytes(60), program),
-        ("pe", "policy.dll", b"MZ\x90\0\3" + bytes(20), program), ("script", "run.sh", b"#!/bin/sh\nid\n", program), ("script_as_card", "README.md", b"#!/bin/sh\nid\n", program), ("script_as_licence", "LICENSE", b"#!/usr/bin/env python3\n", program),
-        ("numpy", "stats.npy", b"\x93NUMPY\1\0v\0{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", unknown), ("hdf5", "model.h5", b"\x89HDF\r\n\x1a\n" + bytes(8), unknown), ("hdf5_as_weights", "model.safetensors", b"\x89HDF\r\n\x1a\n" + bytes(88), unknown),
-        ("gguf", "model.gguf", b"GGUF\3\0\0\0" + bytes(16), unknown), ("tflite", "model.tflite", b"\x1c\0\0\0TFL3" + bytes(8), unknown), ("lfs_pointer_as_weights", "model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n", unknown),
-        ("lfs_pointer_as_config", "config.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n", unknown), ("error_page_as_weights", "model.safetensors", b"<!DOCTYPE html><html><body>Not Found</body></html>", unknown),
-        ("binary_as_card", "README.md", b"# Walk\n\0\1\2", unknown), ("escape_in_card", "README.md", b"# Walk \x1b]0;x\x07\n", unknown), ("latin1_as_card", "README.md", b"# f\xfcr\n", unknown), ("utf16_as_vocabulary", "merges.txt", b"\xff\xfea\0b\0", unknown),
-    ]
-    for name, path, data, expect in rows:
-        pieces = raw(data) if any(byte >= 0x80 or byte < 9 for byte in data) else text(data)
-        yield beside(f"format_{name}", expect, "Runs, or unpacks, or means something else to a loader that looks at the bytes." if expect != unknown else "Bytes that are none of the allowed formats.",
-                     file(path, pieces), subject=path, **({"also": LOST_STATE} if "processor_step" in path else {}))
-
-
-def json_files():
-    malformed, twice = "json-malformed", "json-duplicate-key"
-    good = '{"type": "act"}'
-    rows = [("empty", "", malformed), ("array", "[1]", malformed), ("text", '"act"', malformed), ("null", "null", malformed), ("second_value", good + good, malformed), ("trailing_comma", '{"type": "act",}', malformed),
-            ("comment", '{"type": "act" /* x */}', malformed), ("nan", '{"type": "act", "dropout": NaN}', malformed), ("infinity", '{"type": "act", "dropout": Infinity}', malformed), ("huge_number", '{"type": "act", "dropout": 1e999}', malformed),
-            ("byte_order_mark", "\ufeff" + good, malformed), ("single_quotes", "{'type': 'act'}", malformed), ("raw_control", '{"type": "a\x01ct"}', malformed), ("lone_surrogate", '{"type": "\\ud800"}', malformed),
-            ("not_utf8", b'{"type": "\xff"}', malformed), ("cut", '{"type": "ac', malformed), ("nested_deeply", '{"type": ' + "[" * 200 + "]" * 200 + "}", malformed),
-            ("key_twice", '{"type": "act", "type": "smolvla"}', twice), ("key_twice_escaped", '{"type": "act", "typ\\u0065": "smolvla"}', twice), ("key_twice_below", '{"type": "act", "a": [{"b": 1, "b": 2}]}', twice)]
-    for name, data, expect in rows:
-        yield beside(f"json_{name}", expect, "Readers disagree about what it says." if expect == twice else "Strict readers refuse it, lenient ones make something of it.", file("config.json", text(data)), subject="config.json")
-    for path in ("policy_preprocessor.json", "tokenizer_config.json", "train_config.json", "adapter_config.json", "generation_config.json"):
-        also = {"also": "processor-state-unsafe"} if "processor" in path else {}
-        yield beside(f"json_key_twice_in_{path.split('.')[0]}", twice, "The same rule for every document.", file(path, text('{"a": 1, "a": 2}')), subject=path, **also)
-    yield beside("json_of_17_mb", "json-too-large", "A document without end.", file("config.json", text("{") + repeat(17 << 20, text(" ")) + text("}")), subject="config.json")
-    yield beside("text_of_17_mb", "json-too-large", "A card without end.", file("README.md", repeat(17 << 20, text("x"))), subject="README.md")
+        yield beside(
+            f"kind_of_{name.split('.')[0]}",
+            forbidden,
+            "State of training: tensors that no robot needs.",
+            file(name, WEIGHTS[1]),
+        )
+    yield beside(
+        "kind_not_wanted",
+        forbidden,
+        "The operator lets fewer kinds pass.",
+        CARD,
+        content='kinds = ["weights", "config", "processor", "processor-state"]',
+        subject="README.md",
+    )
 
 
 def weights():
     header = WEIGHTS[1]
-    yield beside("weights_empty", "header-too-short", "Nothing in place of weights.", file("model.safetensors", []), subject="model.safetensors")
-    yield beside("weights_cut", "tensor-offsets-invalid", "A download that was cut.", file("model.safetensors", header[:-1] + raw(content(header[-1:])[:4])))
-    yield beside("weights_with_old_statistics", "normalizer-degenerate", "Statistics inside the weights, where nobody judges them.",
-                 file("model.safetensors", tensors.tensors(("normalize_inputs.buffer_observation_state.mean", "F32", [2], tensors.f32(0, 0)), ("w", "F32", [1], tensors.f32(1)))))
-    yield beside("state_header_broken", "header-malformed", "The same strict rules for statistics.", file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("[]")), also=LOST_STATE)
-    yield beside("state_without_tensors", "tensor-empty", "Statistics of nothing: values pass unscaled.", file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("{}")), also=LOST_STATE)
+    yield beside(
+        "weights_empty",
+        "header-too-short",
+        "Nothing in place of weights.",
+        file("model.safetensors", []),
+        subject="model.safetensors",
+    )
+    yield beside(
+        "weights_cut",
+        "tensor-offsets-invalid",
+        "A download that was cut.",
+        file("model.safetensors", header[:-1] + raw(content(header[-1:])[:4])),
+    )
+    yield beside(
+        "weights_with_old_statistics",
+        "normalizer-degenerate",
+        "Statistics inside the weights, where nobody judges them.",
+        file(
+            "model.safetensors",
+            tensors.tensors(
+                ("normalize_inputs.buffer_observation_state.mean", "F32", [2], tensors.f32(0, 0)),
+                ("w", "F32", [1], tensors.f32(1)),
+            ),
+        ),
+    )
+    yield beside(
+        "state_header_broken",
+        "header-malformed",
+        "The same strict rules for statistics.",
+        file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("[]")),
+        also=LOST_STATE,
+    )
+    yield beside(
+        "state_without_tensors",
+        "tensor-empty",
+        "Statistics of nothing: values pass unscaled.",
+        file("policy_preprocessor_step_3_normalizer_processor.safetensors", tensors.file("{}")),
+        also=LOST_STATE,
+    )
 
 
 def cases():
-    for group in (good, entries, kinds, formats, json_files, weights):
+    for group in (good, entries, kinds, weights):
         yield from group()

@@ -5,8 +5,19 @@ import struct
 
 from .notation import content, raw, repeat, text, u64
 
-WIDTH = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F16": 2, "BF16": 2, "F32": 4, "I32": 4,
-         "F64": 8, "I64": 8}
+WIDTH = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "F16": 2,
+    "BF16": 2,
+    "F32": 4,
+    "I32": 4,
+    "F64": 8,
+    "I64": 8,
+}
 
 
 def file(header, data=b"", pad=True):
