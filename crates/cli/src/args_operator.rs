@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use tensorgate_verify::{Blake3, KeyId, RepoId, Revision, Sha256};
 
-use crate::args::{instant, revision};
+use crate::args::{RepoTypeArg, instant, revision};
 
 /// Explain a trust policy; call back what must not count any more
 #[derive(Debug, Subcommand)]
@@ -46,9 +46,8 @@ pub(crate) struct Check {
 /// Sign a list of what counts no more, or add to the one that is there
 ///
 /// The list names every revocation in force; each new one has the next sequence number and takes the
-/// place of the one before. Robots learn of it by `verify --revocations` and remember it. With nothing
-/// to revoke, a signature is added to the list that is there: lists need as many signers as policies,
-/// and keys that speak for some repositories only do not count.
+/// place of the one before. Robots learn of it by `verify --revocations` and remember it. Lists
+/// need as many signers as policies, and keys that speak for some repositories only do not count.
 #[derive(Args, Debug)]
 #[command(
     group = ArgGroup::new("what").args(["revoked_key", "manifest", "blake3", "revision"]).multiple(true).requires("reason"),
@@ -125,9 +124,9 @@ pub(crate) struct ResetState {
     /// Of this repository
     #[arg(long, value_name = "ID")]
     pub(crate) repo: Option<RepoId>,
-    /// The repository is a data set
-    #[arg(long, requires = "repo")]
-    pub(crate) dataset: bool,
+    /// What kind of repository that is
+    #[arg(long, value_name = "TYPE", default_value = "model", requires = "repo")]
+    pub(crate) repo_type: RepoTypeArg,
     /// Of all repositories
     #[arg(long)]
     pub(crate) all: bool,

@@ -1,6 +1,6 @@
 //! What a manifest says, for people. It proves nothing by being said.
 
-use tensorgate_verify::{Manifest, SignedManifest};
+use tensorgate_verify::{Manifest, RepoId, RepoType, Revision, SignedManifest};
 
 use crate::text::{count, thousands, total};
 
@@ -8,7 +8,7 @@ use crate::text::{count, thousands, total};
 pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String> {
     let Manifest { repo, policy, .. } = manifest;
     let mut lines = vec![
-        format!("  repo       {}@{}", repo.id, repo.revision),
+        self::repo(repo.repo_type, &repo.id, &repo.revision),
         format!("  sequence   {}", manifest.sequence),
         format!("  policy     {:?}", policy.policy_type),
     ];
@@ -24,7 +24,24 @@ pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String>
             thousands(bytes(manifest))
         ),
     ]);
+    let (externals, reviews) = (&manifest.externals, &manifest.reviewed_code);
+    if !externals.is_empty() || !reviews.is_empty() {
+        lines.push(format!(
+            "  declares   {}, {} of code",
+            count(externals.len(), "external"),
+            count(reviews.len(), "review")
+        ));
+    }
     lines
+}
+
+/// The line of a repository at a commit, as `fetch` takes it.
+pub(crate) fn repo(repo_type: RepoType, id: &RepoId, revision: &Revision) -> String {
+    let prefix = match repo_type {
+        RepoType::Dataset => "datasets/",
+        _ => "",
+    };
+    format!("  repo       {prefix}{id}@{revision}")
 }
 
 /// Bytes of all files.

@@ -9,10 +9,11 @@ use tensorgate_hub::{
 };
 use tensorgate_store::Store;
 use tensorgate_verify::{
-    Context, Error, Limits, MANIFEST_FILE, Manifest, Proof, Rejection, SignedManifest,
+    Context, Error, Limits, MANIFEST_FILE, Manifest, Proof, Rejection, RepoType, SignedManifest,
 };
+use tokio::runtime::{self, Runtime};
 
-use crate::args::Fetch;
+use crate::args::{Fetch, RepoTypeArg, Source};
 use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
@@ -24,48 +25,84 @@ use crate::trust;
 use crate::verify::{evidence_json, evidence_lines};
 
 pub(crate) fn run(args: &Fetch, json: bool) -> Result<Report, Failure> {
-    let target: Target = args.target.parse()?;
-    let config = config(args)?;
-    let hub = Hub::unless_offline(&config)?;
-    let place = match &args.store {
-        Some(place) => place.clone(),
-        None => Store::default_location()?,
-    };
-    let store = Store::open(&place)?.on_wait(move |lock| say_waiting(json, lock));
-    let progress = progress::choose(json);
-    let session = Session {
-        store,
-        hub,
-        progress: progress.as_ref(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::about(&place, format!("no runtime: {error}")))?;
+    let target = target(&args.target, args.repo_type)?;
+    let (session, runtime) = Session::open(&args.source, json)?;
     runtime.block_on(session.fetch(args, target))
 }
 
-fn config(args: &Fetch) -> Result<Config, Failure> {
+/// Fetches the files at a commit, or at a name that is pinned first; nobody vouches for them.
+pub(crate) fn untrusted(
+    target: Target,
+    source: &Source,
+    json: bool,
+) -> Result<(Target, Fetched), Failure> {
+    let (session, runtime) = Session::open(source, json)?;
+    runtime.block_on(async {
+        let target = session.pin(target).await?;
+        let fetched = session.download(Request::new(&target)).await?;
+        Ok((target, fetched))
+    })
+}
+
+/// What is asked for. A type that is given must be that of the name, if the name says one.
+pub(crate) fn target(text: &str, repo_type: Option<RepoTypeArg>) -> Result<Target, Failure> {
+    let mut target: Target = text.parse()?;
+    match (repo_type.map(RepoType::from), target.repo_type) {
+        (Some(RepoType::Model), RepoType::Dataset) => {
+            let detail = format!("{text:?} names a dataset, --repo-type a model");
+            return Err(Failure::about(Path::new(text), detail).hint("leave out one of them"));
+        }
+        (Some(given), _) => target.repo_type = given,
+        (None, _) => {}
+    }
+    Ok(target)
+}
+
+fn config(source: &Source) -> Result<Config, Failure> {
     let mut config = Config::from_env()?;
-    if let Some(endpoint) = &args.endpoint {
+    if let Some(endpoint) = &source.endpoint {
         config.endpoint = endpoint.parse()?;
     }
-    if let Some(file) = &args.token_file {
+    if let Some(file) = &source.token_file {
         let text = keys::secret(file, "token")?;
         config.token = Some(Token::new(&text, &file.display().to_string())?);
     }
-    config.offline |= args.offline;
+    config.offline |= source.offline;
     Ok(config)
 }
 
 /// What every step of a fetch needs.
-struct Session<'a> {
+struct Session {
     store: Store,
     hub: Option<Hub>,
-    progress: &'a dyn Progress,
+    progress: Box<dyn Progress>,
 }
 
-impl Session<'_> {
+impl Session {
+    /// With the runtime that its steps run on.
+    fn open(source: &Source, json: bool) -> Result<(Self, Runtime), Failure> {
+        let config = config(source)?;
+        let hub = Hub::unless_offline(&config)?;
+        let place = match &source.store {
+            Some(place) => place.clone(),
+            None => Store::default_location()?,
+        };
+        let store = Store::open(&place)?.on_wait(move |lock| say_waiting(json, lock));
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::about(&place, format!("no runtime: {error}")))?;
+        let progress = progress::choose(json);
+        Ok((
+            Self {
+                store,
+                hub,
+                progress,
+            },
+            runtime,
+        ))
+    }
+
     async fn fetch(&self, args: &Fetch, target: Target) -> Result<Report, Failure> {
         let asked = target.clone();
         let target = self.pin(target).await?;
@@ -89,7 +126,7 @@ impl Session<'_> {
             return Ok(target);
         };
         let repository = hub.repository_of(&target);
-        let revision = repository.resolve(name, self.progress).await?;
+        let revision = repository.resolve(name, self.progress.as_ref()).await?;
         self.progress
             .notice(&format!("resolved {name} to {revision}, pinned"));
         Ok(target.clone().pinned(revision))
@@ -105,7 +142,7 @@ impl Session<'_> {
             data: format!("{path}\n"),
             ..Report::default()
         };
-        describe(&mut report, &fetched, "no file of a policy has this name");
+        describe(&mut report, &fetched, LEFT_OUT);
         report.more.insert("path".into(), path.to_string().into());
         Ok(report)
     }
@@ -141,6 +178,7 @@ impl Session<'_> {
             data: format!("{}\n", kept.path().display()),
             evidence: evidence_json(policy.evidence()),
             notices: first.into_iter().chain(twice).collect(),
+            waived: policy.notices().to_vec(),
             ..Report::default()
         };
         report.prose.extend(evidence_lines(policy.evidence()));
@@ -182,14 +220,20 @@ impl Session<'_> {
         let repository = hub.repository_of(&target);
         let file = MANIFEST_FILE.parse()?;
         let bytes = repository
-            .small_file(revision, &file, limits.manifest_bytes, self.progress)
+            .small_file(
+                revision,
+                &file,
+                limits.manifest_bytes,
+                self.progress.as_ref(),
+            )
             .await
             .map_err(|error| Failure::from(error).or_hint(MANIFEST_PLACE))?;
         Ok(SignedManifest::parse(&bytes, limits)?)
     }
 
     async fn download(&self, request: Request<'_>) -> Result<Fetched, Failure> {
-        Ok(fetch(&self.store, self.hub.as_ref(), request, self.progress).await?)
+        let progress = self.progress.as_ref();
+        Ok(fetch(&self.store, self.hub.as_ref(), request, progress).await?)
     }
 }
 
@@ -213,6 +257,9 @@ fn name_the_signed(error: Error, signed: &SignedManifest, limits: &Limits) -> Fa
 }
 
 const MANIFEST_PLACE: &str = "--manifest REPO@REV takes policy.dsse.json at that commit; --manifest FILE takes one from here";
+
+/// Why a fetch without a manifest leaves out a file.
+pub(crate) const LEFT_OUT: &str = "no file of a policy has this name";
 
 /// What came, and what did not and why.
 fn describe(report: &mut Report, fetched: &Fetched, why_left_out: &str) {

@@ -15,7 +15,7 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         R::KeyExpired | R::KeyRevoked | R::KeyOutOfScope => {
             "the signing key no longer counts for this repository: ask the publisher for a release signed with a current one"
         }
-        R::DigestMismatch | R::SizeMismatch | R::CodeChanged => {
+        R::DigestMismatch | R::SizeMismatch => {
             "the bytes are not what was signed: fetch the policy again, and do not use this copy"
         }
         R::FileMissing => "the policy is incomplete: fetch it again",
@@ -55,24 +55,42 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         R::FormatPickle | R::FormatArchive => {
             "convert the weights to safetensors: loading this file could run code"
         }
-        R::FormatExecutable | R::CodeUnreviewed => "remove it: no policy needs to bring a program",
-        R::ConfigNamesCode
-        | R::RemoteCodeRequested
-        | R::ProcessorUnknown
-        | R::ProcessorStateUnsafe => {
-            "the configuration would make the loader run code: remove the field"
+        R::FormatExecutable => "remove it: no policy needs to bring a program",
+        R::CodeUnreviewed => {
+            "remove it, or declare its review: `[[reviewed_code]]` in --externals FILE, `reviewed_code = \"allow\"` in trust.toml"
         }
-        R::ExternalUnpinned => "loading would pull in something that nobody signed",
+        R::CodeChanged => {
+            "these bytes are not what the reviewer read: restore those, or have these reviewed and signed"
+        }
+        R::ConfigNamesCode => "the field would make the loader run code: remove it",
+        R::RemoteCodeRequested => {
+            "remove the field: a policy must load without code from a repository"
+        }
+        R::ProcessorUnknown => {
+            "use steps that only compute: whatever runs foreign code or needs a live object is the robot's own to add"
+        }
+        R::ProcessorStateUnsafe => {
+            "save the processor again: `state_file` names a file beside it, and statistics stand only there"
+        }
+        R::ExternalUnpinned => {
+            "in --externals FILE: `[[externals]]` field = \"…\", name = \"…\", decision = \"absent\", reason = \"…\"; or pinned"
+        }
         R::JsonDuplicateKey | R::JsonMalformed | R::JsonTooLarge | R::WeightsIndexInvalid => {
             "readers would understand this file differently, or not at all: write it again"
         }
         R::PolyglotPickle | R::PolyglotZip | R::TrailingBytes => {
             "the file is more than weights: save it again with safetensors and do not use this copy"
         }
-        R::WeightsNonFinite | R::NormalizerDegenerate => {
-            "numbers in it would drive the motors to nonsense: was training broken off?"
+        R::WeightsNonFinite => {
+            "NaN and infinity drive motors to nonsense: was training broken off? save an earlier checkpoint"
         }
-        R::OmsSignatureInvalid | R::OmsUnsupported => "sign the policy with `tensorgate sign`",
+        R::NormalizerDegenerate => {
+            "these numbers scale what the motors get: compute the statistics of the data set again"
+        }
+        R::OmsSignatureInvalid => {
+            "nobody under [[oms]] of the trust policy made this bundle: compare the keys with the publisher"
+        }
+        R::OmsUnsupported => "sign the policy with `tensorgate sign`",
         _ => TENSORS,
     }
 }

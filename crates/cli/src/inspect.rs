@@ -1,25 +1,22 @@
 //! `tensorgate inspect`: what is there, with no word on whether it may be trusted.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use tensorgate_verify::{
-    Error, FilePath, Header, Kind, Limits, MANIFEST_FILE, RepoType, SignedManifest,
-};
+use tensorgate_verify::{Header, Limits, MANIFEST_FILE, SignedManifest};
 
 use crate::args::Inspect;
 use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
+use crate::header;
+use crate::listing::{self, Listed};
 use crate::output::Report;
 use crate::text::{count, table, thousands, total};
 
 const SHOWS: &str = "`inspect` shows safetensors files, manifests and directories";
-/// As many components as the path of a policy's file may have.
-const DEPTH: usize = 16;
-const UNTRUSTED: &str = "untrusted: nothing below was verified";
+pub(crate) const UNTRUSTED: &str = "untrusted: nothing below was verified";
 
 pub(crate) fn run(args: &Inspect) -> Result<Report, Failure> {
     let path = args.path.as_path();
@@ -60,29 +57,9 @@ fn tensors_file(path: &Path, bytes: u64, limits: &Limits) -> Result<Shown, Failu
     }
 }
 
-/// Reads the table of a safetensors file and none of its data.
 fn header(path: &Path, limits: &Limits) -> Result<Header, Failure> {
-    let io = |error| Failure::io("read", path, &error);
-    let mut file = disk::open_regular(path).map_err(io)?;
-    let len = file.metadata().map_err(io)?.len();
-    let mut bytes = Vec::new();
-    file.by_ref().take(8).read_to_end(&mut bytes).map_err(io)?;
-    let wanted = Header::prefix_len(&bytes, limits).map_err(|error| about(path, error))?;
-    file.take(wanted.saturating_sub(8))
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
-    Header::parse(&bytes, len, limits).map_err(|error| about(path, error))
-}
-
-/// Puts the file's name in place of the word "header".
-fn about(path: &Path, error: Error) -> Failure {
-    let mut failure = Failure::from(error);
-    if let Failure::Rejected(all) = &mut failure {
-        for finding in all.iter_mut().filter(|finding| finding.subject == "header") {
-            finding.subject = path.display().to_string();
-        }
-    }
-    failure
+    let file = disk::open_regular(path).map_err(|error| Failure::io("read", path, &error))?;
+    header::read(&file, path, limits)
 }
 
 fn tensors(header: &Header, bytes: u64) -> Shown {
@@ -170,34 +147,22 @@ fn manifest(signed: &SignedManifest, limits: &Limits) -> Result<Shown, Failure> 
             "expires": manifest.expires,
             "policy": manifest.policy,
             "files": manifest.files,
+            "externals": manifest.externals,
+            "reviewed_code": manifest.reviewed_code,
         }
     });
     Ok((text, fields(object)))
 }
 
-/// One file, link or whatever else lies in a directory.
-struct Entry {
-    path: String,
-    bytes: u64,
-    kind: String,
-    note: String,
-}
-
 fn directory(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
-    let mut entries = Vec::new();
-    walk(path, "", DEPTH, limits, &mut entries)?;
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    let entries = listing::list(path, limits)?;
+    let notes: Vec<String> = entries.iter().map(|entry| note(entry, limits)).collect();
     let mut rows = vec![["file", "kind", "bytes", ""].map(str::to_owned).to_vec()];
-    let row = |entry: &Entry| {
-        let Entry {
-            path,
-            kind,
-            note,
-            bytes,
-        } = entry;
-        vec![path.clone(), kind.clone(), thousands(*bytes), note.clone()]
+    let row = |(entry, note): (&Listed, &String)| {
+        let bytes = thousands(entry.bytes);
+        vec![entry.name.clone(), entry.kind_name(), bytes, note.clone()]
     };
-    rows.extend(entries.iter().map(row));
+    rows.extend(entries.iter().zip(&notes).map(row));
     let bytes = total(entries.iter().map(|entry| entry.bytes));
     let (claims, mut object) = manifest_of(path, limits);
     let text = format!(
@@ -207,8 +172,8 @@ fn directory(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
         thousands(bytes)
     );
     object.insert("bytes".into(), bytes.into());
-    let files = entries.iter().map(|entry| {
-        json!({ "path": entry.path, "kind": entry.kind, "bytes": entry.bytes, "note": entry.note })
+    let files = entries.iter().zip(notes).map(|(entry, note)| {
+        json!({ "path": entry.name, "kind": entry.kind_name(), "bytes": entry.bytes, "note": note })
     });
     object.insert("files".into(), files.collect());
     Ok((text, object))
@@ -228,59 +193,13 @@ fn manifest_of(path: &Path, limits: &Limits) -> Shown {
     }
 }
 
-fn walk(
-    directory: &Path,
-    prefix: &str,
-    depth: usize,
-    limits: &Limits,
-    entries: &mut Vec<Entry>,
-) -> Result<(), Failure> {
-    let io = |error| Failure::io("list", directory, &error);
-    for found in fs::read_dir(directory).map_err(io)? {
-        let found = found.map_err(io)?;
-        if entries.len() >= limits.files {
-            let detail = format!("more than {} files", limits.files);
-            return Err(Failure::about(directory, detail));
-        }
-        let name = format!("{prefix}{}", found.file_name().to_string_lossy());
-        let stat = fs::symlink_metadata(found.path()).map_err(io)?;
-        if stat.is_dir() && depth > 1 {
-            walk(
-                &found.path(),
-                &format!("{name}/"),
-                depth - 1,
-                limits,
-                entries,
-            )?;
-        } else {
-            entries.push(entry(&found.path(), name, &stat, limits));
-        }
-    }
-    Ok(())
-}
-
-fn entry(path: &Path, name: String, stat: &fs::Metadata, limits: &Limits) -> Entry {
-    let file_path = name.parse::<FilePath>();
-    let kind = file_path
-        .as_ref()
-        .ok()
-        .and_then(|path| Kind::of(path, RepoType::Model));
-    let (kind_name, note) = match (&file_path, kind) {
-        _ if !stat.is_file() => ("-".to_owned(), "not a regular file".to_owned()),
-        (Err(error), _) => ("-".to_owned(), first_reason(error)),
-        (Ok(_), None) if name == MANIFEST_FILE => ("manifest".to_owned(), String::new()),
-        (Ok(_), None) => (
-            "-".to_owned(),
-            "no file of a policy has this name".to_owned(),
-        ),
-        (Ok(_), Some(kind)) if kind.is_tensors() => (kind.to_string(), summary(path, limits)),
-        (Ok(_), Some(kind)) => (kind.to_string(), String::new()),
-    };
-    Entry {
-        path: name,
-        bytes: stat.len(),
-        kind: kind_name,
-        note,
+fn note(entry: &Listed, limits: &Limits) -> String {
+    match (entry.path(), entry.kind()) {
+        (Err(why), _) => why,
+        (Ok(_), None) if entry.name == MANIFEST_FILE => String::new(),
+        (Ok(_), None) => "no file of a policy has this name".to_owned(),
+        (Ok(_), Some(kind)) if kind.is_tensors() => summary(&entry.place, limits),
+        (Ok(_), Some(_)) => String::new(),
     }
 }
 
@@ -294,13 +213,6 @@ fn summary(path: &Path, limits: &Limits) -> String {
             })
         }
         Err(Failure::Error(trouble)) => trouble.detail,
-    }
-}
-
-fn first_reason(error: &Error) -> String {
-    match error {
-        Error::Rejected(all) => all.first().detail.to_string(),
-        other => other.to_string(),
     }
 }
 

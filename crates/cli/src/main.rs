@@ -1,19 +1,25 @@
 //! `tensorgate`: the gate between the Hugging Face Hub and a robot, as a command.
 //!
-//! Exit status 0: verified, fetched or done; 1: rejected; 2: could not check, or wrong usage.
+//! Exit status 0: verified, passed, fetched or done; 1: rejected; 2: could not check, or wrong usage.
 #![forbid(unsafe_code)]
 
 mod args;
 mod args_operator;
+mod audit;
 mod claims;
+mod declarations;
+mod diff;
 mod disk;
 mod failure;
 mod fetch;
+mod header;
 mod hints;
 mod inspect;
 mod keygen;
 mod keys;
+mod listing;
 mod memory;
+mod oms;
 mod output;
 mod progress;
 mod revoke;
@@ -45,6 +51,8 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, json: bool) -> Result<Report, Failure> {
     match command {
+        Command::Audit(args) => audit::run(args, json),
+        Command::Diff(args) => diff::run(args),
         Command::Fetch(args) => fetch::run(args, json),
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
+use tensorgate_verify::{Rejected, Rejection};
 
 use crate::args::Usage;
 use crate::failure::{Failure, Finding, Trouble};
@@ -24,7 +25,7 @@ pub(crate) struct Output {
 /// What a command that succeeded has to tell.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// `verified`, `fetched`, `done`; nothing where nothing was judged.
+    /// `verified`, `passed`, `fetched`, `done`; nothing where nothing was judged.
     pub(crate) verdict: Option<&'static str>,
     /// What it is about.
     pub(crate) subject: String,
@@ -34,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) data: String,
     /// What is worth knowing beside the verdict.
     pub(crate) notices: Vec<String>,
+    /// What was found and let pass by the rules.
+    pub(crate) waived: Vec<Rejected>,
     /// What the verdict rests on.
     pub(crate) evidence: Value,
     /// Further fields of the JSON object.
@@ -83,10 +86,16 @@ fn print_report(report: &Report) -> ExitCode {
     for line in &report.prose {
         say(line);
     }
-    for notice in &report.notices {
+    for notice in notices(report) {
         say(&format!("note: {notice}"));
     }
     write_data(&report.data, 0)
+}
+
+/// A line for each thing worth knowing beside the verdict.
+fn notices(report: &Report) -> Vec<String> {
+    let waived = report.waived.iter().map(Rejected::to_string);
+    report.notices.iter().cloned().chain(waived).collect()
 }
 
 fn print_rejected(all: &[Finding]) -> ExitCode {
@@ -118,6 +127,7 @@ fn print_error(trouble: &Trouble) -> ExitCode {
 }
 
 fn report_json(report: Report) -> Value {
+    let notices = notices(&report);
     let mut object = report.more;
     if let Some(verdict) = report.verdict {
         object.insert("verdict".into(), verdict.into());
@@ -126,19 +136,16 @@ fn report_json(report: Report) -> Value {
         object.insert("hint".into(), Value::Null);
         object.insert("evidence".into(), report.evidence);
         object.insert("rejections".into(), json!([]));
-        object.insert("notices".into(), report.notices.into());
+        object.insert("notices".into(), notices.into());
+        let waived = report.waived.iter();
+        let waived = waived.map(|found| entry_json(found.rejection, &found.subject, &found.detail));
+        object.insert("waived".into(), waived.collect());
     }
     object.into()
 }
 
 fn rejected_json(all: &[Finding]) -> Value {
-    let entry = |finding: &Finding| {
-        json!({
-            "code": finding.rejection.code(),
-            "subject": finding.subject,
-            "detail": finding.detail,
-        })
-    };
+    let entry = |found: &Finding| entry_json(found.rejection, &found.subject, &found.detail);
     let first = all.first();
     json!({
         "verdict": "rejected",
@@ -149,6 +156,10 @@ fn rejected_json(all: &[Finding]) -> Value {
         "evidence": null,
         "rejections": all.iter().map(entry).collect::<Vec<_>>(),
     })
+}
+
+fn entry_json(rejection: Rejection, subject: &str, detail: &str) -> Value {
+    json!({ "code": rejection.code(), "subject": subject, "detail": detail })
 }
 
 fn error_json(code: &str, trouble: &Trouble) -> Value {

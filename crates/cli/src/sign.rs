@@ -5,12 +5,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    About, Context, Directory, Limits, Manifest, Predicate, Repo, Rules, SignedManifest,
-    SigningKey, Survey, TrustPolicy,
+    About, Code, Context, Directory, Limits, Manifest, Predicate, Repo, Rules, SignedManifest,
+    SigningKey, Survey, Surveyed, TrustPolicy,
 };
 
 use crate::args::Sign;
 use crate::claims;
+use crate::declarations::Declarations;
 use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
@@ -22,15 +23,22 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
     let directory = disk::open_directory(&args.dir)?;
     let target = Target::of(args)?;
-    let rules = Rules::default();
-    let files = Survey::new(&rules).run(&directory)?.files;
+    let declared = match &args.externals {
+        Some(file) => Declarations::read(file)?,
+        None => Declarations::default(),
+    };
+    let surveyed = survey(args, &directory, &declared)?;
     let about = about(args, &directory, &limits)?;
     // Whole seconds, as people write them; rounded down, so that nothing is issued in the future.
     let issued = Timestamp::now();
     let issued = Timestamp::from_second(issued.as_second()).unwrap_or(issued);
-    let repo = Repo::model(args.repo.clone(), args.revision.clone());
     refuse_expired(args.expires, issued)?;
-    let manifest = Manifest::new(repo, args.sequence, (issued, args.expires), about, files);
+    let mut repo = Repo::model(args.repo.clone(), args.revision.clone());
+    repo.repo_type = args.repo_type.into();
+    let validity = (issued, args.expires);
+    let mut manifest = Manifest::new(repo, args.sequence, validity, about, surveyed.files);
+    manifest.externals = declared.externals;
+    manifest.reviewed_code = declared.reviewed_code;
 
     // Until it is dropped, nobody else adds a signature that this one would overwrite.
     let folder = target.lock(json)?;
@@ -48,7 +56,26 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
         target.write(&folder, &signed.to_bytes())?;
     }
     let manifest = signed.untrusted(&limits)?;
-    Ok(report(args, &manifest, &signed, &key, &target.path, action))
+    let mut report = report(args, &manifest, &signed, &key, &target.path, action);
+    report.waived = surveyed.notices;
+    Ok(report)
+}
+
+/// Refuses what a verifier would. Code passes if the signer vouches for it, byte for byte: whether
+/// it may reach a robot, that robot's trust policy says.
+fn survey(
+    args: &Sign,
+    directory: &Directory,
+    declared: &Declarations,
+) -> Result<Surveyed, Failure> {
+    let mut rules = Rules::default();
+    rules.content.reviewed_code = Code::Allow;
+    let surveyed = Survey::new(&rules)
+        .of(args.repo_type.into())
+        .with_externals(&declared.externals)
+        .with_reviewed_code(&declared.reviewed_code)
+        .run(directory)?;
+    Ok(surveyed)
 }
 
 /// What came of it.
@@ -180,6 +207,8 @@ fn report(
         "key": key.to_string(),
         "files": manifest.files.len(),
         "bytes": claims::bytes(manifest),
+        "externals": manifest.externals.len(),
+        "reviewed_code": manifest.reviewed_code.len(),
     });
     let more = json!({ "written": target.display().to_string(), "added_signature": action == Action::Added });
     Report {

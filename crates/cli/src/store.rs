@@ -69,10 +69,7 @@ pub(crate) fn ls(args: &Ls) -> Result<Report, Failure> {
 /// `store reset-state`.
 pub(crate) fn reset_state(args: &ResetState, json: bool) -> Result<Report, Failure> {
     let store = open(args.store.as_deref(), json)?;
-    let repo_type = match args.dataset {
-        true => RepoType::Dataset,
-        false => RepoType::Model,
-    };
+    let repo_type = args.repo_type.into();
     let only = args.repo.as_ref().map(|repo| (repo_type, repo));
     store.state().reset(only)?;
     let what = match only {

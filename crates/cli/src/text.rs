@@ -19,6 +19,12 @@ pub(crate) fn count(n: usize, what: &str) -> String {
     format!("{} {what}{plural}", thousands(n as u64))
 }
 
+/// `1 file differs` or `n files differ`.
+pub(crate) fn differ(n: usize, what: &str) -> String {
+    let verb = if n == 1 { "differs" } else { "differ" };
+    format!("{} {verb}", count(n, what))
+}
+
 /// The sum of sizes that somebody claims.
 pub(crate) fn total(sizes: impl Iterator<Item = u64>) -> u64 {
     sizes.fold(0, u64::saturating_add)
@@ -53,15 +59,27 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
+/// The same in one line.
+pub(crate) fn line(text: &str) -> String {
+    plain(text).replace('\n', "\\n")
+}
+
+/// At most `most` characters, and how many more there were: what is left out is never silent.
+pub(crate) fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => {
+            let more = count(text[at..].chars().count(), "more character");
+            format!("{}… and {more}", &text[..at])
+        }
+        None => text.to_owned(),
+    }
+}
+
 /// Columns of foreign text, padded to their widest cell; those in `right` are aligned to the right.
 pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let rows: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| {
-            row.iter()
-                .map(|cell| plain(cell).replace('\n', "\\n"))
-                .collect()
-        })
+        .map(|row| row.iter().map(|cell| line(cell)).collect())
         .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column| {

@@ -13,6 +13,7 @@ use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
 use crate::memory::Memory;
+use crate::oms;
 use crate::output::{Report, say_waiting};
 use crate::text::{count, thousands};
 use crate::trust;
@@ -22,6 +23,9 @@ pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     let trust = trust::load(&args.trust)?;
     let directory = disk::open_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
+    if let Some(bundle) = &args.oms {
+        return oms::verify(args, bundle, &trust, &directory, &memory);
+    }
     let signed = manifest(args, &directory, trust.limits())?;
     let mut context = context(args, &memory);
     let revocations = memory.revocations(args.revocations.as_deref(), &trust, &context)?;
@@ -48,10 +52,11 @@ fn manifest(
     }
 }
 
-fn context<'a>(args: &'a Verify, memory: &'a Memory) -> Context<'a> {
+pub(crate) fn context<'a>(args: &'a Verify, memory: &'a Memory) -> Context<'a> {
     let mut context = Context::new(args.now.unwrap_or_else(Timestamp::now));
     context.history = Some(memory);
     context.repo = args.repo.as_ref();
+    context.repo_type = args.repo_type.into();
     context.revision = args.revision.as_ref();
     context
 }
@@ -103,6 +108,7 @@ fn report(
         subject: args.dir.display().to_string(),
         prose,
         notices,
+        waived: policy.notices().to_vec(),
         evidence: json,
         ..Report::default()
     }
@@ -111,7 +117,7 @@ fn report(
 /// What a verdict rests on, for people.
 pub(crate) fn evidence_lines(evidence: &Evidence) -> Vec<String> {
     let mut lines = vec![
-        format!("  repo       {}@{}", evidence.repo, evidence.revision),
+        claims::repo(evidence.repo_type, &evidence.repo, &evidence.revision),
         format!("  sequence   {}", evidence.sequence),
     ];
     for signer in &evidence.signers {

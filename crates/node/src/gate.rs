@@ -194,8 +194,7 @@ impl Gate {
 
     /// What the trust policy lets pass is still said.
     fn tell_notices(&self, policy: &Verified<Policy>) {
-        let of_manifest = policy.evidence().notices.iter();
-        for notice in of_manifest.chain(policy.notices()) {
+        for notice in policy.notices() {
             self.logger.warn(&format!("let pass: {notice}"));
         }
     }

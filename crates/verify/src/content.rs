@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::json::{self, JsonError};
+use crate::json;
 use crate::{FilePath, Rejection, RepoType, Rules};
 
 /// What a file of a policy is for.
@@ -212,13 +212,7 @@ pub(crate) fn check_other(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<(
         let malformed = || Error::rejected(Rejection::JsonMalformed, path, "not a JSON object");
         return Err(foreign.unwrap_or_else(malformed));
     }
-    json::refuse_ambiguity(bytes).map_err(|error| {
-        let rejection = match error {
-            JsonError::DuplicateKey(_) => Rejection::JsonDuplicateKey,
-            JsonError::UnknownField(_) | JsonError::Malformed(_) => Rejection::JsonMalformed,
-        };
-        Error::rejected(rejection, path, error)
-    })
+    json::refuse_ambiguity(bytes).map_err(|error| error.of_file(path))
 }
 
 fn check_text(path: &FilePath, kind: Kind, bytes: &[u8]) -> Result<()> {

@@ -85,7 +85,10 @@ impl Context<'_> {
     }
 
     /// The instant for which everything is judged: never before one that has certainly passed.
-    pub(crate) fn judged_at(&self) -> Result<Timestamp> {
+    ///
+    /// # Errors
+    /// It cannot be known what has passed.
+    pub fn judged_at(&self) -> Result<Timestamp> {
         let floor = self.history.map(History::clock_floor).transpose();
         let floor = floor.map_err(|error| Error::io("clock floor", error))?;
         Ok(self.now.max(floor.flatten().unwrap_or(Timestamp::MIN)))

@@ -9,7 +9,6 @@ use std::marker::PhantomData;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -48,38 +47,13 @@ struct Envelope {
     #[serde(rename = "payloadType")]
     payload_type: String,
     payload: String,
-    #[serde(deserialize_with = "few")]
+    #[serde(deserialize_with = "json::at_most::<MOST, _, _>")]
     signatures: Vec<WireSignature>,
 }
 
 /// Signatures that are read at the most, before any limit of the caller's: memory is taken for no
 /// more, whatever the list claims.
 const MOST: usize = 1024;
-
-fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WireSignature>, D::Error> {
-    struct Few;
-
-    impl<'de> Visitor<'de> for Few {
-        type Value = Vec<WireSignature>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of signatures")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut signatures = Vec::new();
-            while let Some(signature) = seq.next_element()? {
-                if signatures.len() == MOST {
-                    return Err(de::Error::custom("too many signatures"));
-                }
-                signatures.push(signature);
-            }
-            Ok(signatures)
-        }
-    }
-
-    deserializer.deserialize_seq(Few)
-}
 
 #[derive(Serialize, Deserialize)]
 struct WireSignature {
@@ -239,8 +213,8 @@ fn encode(payload: &[u8], signatures: &[EnvelopeSignature]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// DSSE's pre-authentication encoding, which binds the payload's type and length.
-fn pae(payload: &[u8]) -> Vec<u8> {
+/// DSSE's pre-authentication encoding, which binds the payload's type and length: what is signed.
+pub fn pae(payload: &[u8]) -> Vec<u8> {
     let head = format!(
         "DSSEv1 {} {PAYLOAD_TYPE} {} ",
         PAYLOAD_TYPE.len(),

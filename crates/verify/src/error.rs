@@ -120,7 +120,7 @@ impl Rejections {
 ///
 /// Of an attacker's million refusals, the first [`MOST`] are kept: one is enough to refuse.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub struct Findings {
     refused: Vec<Rejected>,
     waived: Vec<Rejected>,
 }
@@ -130,7 +130,10 @@ const MOST: usize = 1_024;
 
 impl Findings {
     /// Keeps the value, or notes why there is none.
-    pub(crate) fn note<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
+    ///
+    /// # Errors
+    /// It could not be checked.
+    pub fn note<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Error::Rejected(found)) => {
@@ -142,7 +145,8 @@ impl Findings {
         }
     }
 
-    pub(crate) fn reject(
+    /// Refuses, and goes on collecting.
+    pub fn reject(
         &mut self,
         rejection: Rejection,
         subject: impl fmt::Display,
@@ -174,7 +178,10 @@ impl Findings {
     }
 
     /// What was found and let through, if nothing was refused.
-    pub(crate) fn into_result(self) -> Result<Vec<Rejected>> {
+    ///
+    /// # Errors
+    /// Every refusal, in the order in which they were found.
+    pub fn into_result(self) -> Result<Vec<Rejected>> {
         let mut found = self.refused.into_iter();
         match found.next() {
             None => Ok(self.waived),

@@ -6,16 +6,20 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Serialize;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess};
+use serde::de::{
+    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess,
+};
 
-use crate::Rejection;
 use crate::error::Error;
+use crate::{FilePath, Rejection};
 
 /// What is wrong with a document.
 #[derive(Debug)]
-pub(crate) enum JsonError {
+#[non_exhaustive]
+pub enum JsonError {
     /// A key occurs twice in one object; the key as decoded.
     DuplicateKey(String),
     /// A field that the type does not know; its path, dots between keys.
@@ -35,6 +39,15 @@ impl JsonError {
             Self::Malformed(_) => Error::rejected(Rejection::ManifestMalformed, subject, &self),
         }
     }
+
+    /// The refusal of a policy's file.
+    pub(crate) fn of_file(self, path: &FilePath) -> Error {
+        let rejection = match self {
+            Self::DuplicateKey(_) => Rejection::JsonDuplicateKey,
+            Self::UnknownField(_) | Self::Malformed(_) => Rejection::JsonMalformed,
+        };
+        Error::rejected(rejection, path, self)
+    }
 }
 
 impl fmt::Display for JsonError {
@@ -52,7 +65,10 @@ impl fmt::Display for JsonError {
 /// serde also reads an array where an object is documented, `null` where nothing is, an enum's
 /// name as a key, and instants in many forms; another reader might not. So the value is written
 /// again and must be what was read.
-pub(crate) fn from_slice<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
+///
+/// # Errors
+/// The first [`JsonError`] that was found.
+pub fn from_slice<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, JsonError> {
     refuse_ambiguity(bytes)?;
     let mut unknown = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -73,8 +89,52 @@ pub(crate) fn from_slice<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Resul
     }
 }
 
+/// Reads a list of at most `MOST` elements: memory is taken for no more, whatever the list claims.
+///
+/// # Errors
+/// What the deserializer says, or that there are too many.
+pub fn at_most<'de, const MOST: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Few<T, const MOST: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MOST: usize> de::Visitor<'de> for Few<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MOST}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut list = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                if list.len() == MOST {
+                    return Err(de::Error::custom(format_args!("more than {MOST} elements")));
+                }
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_seq(Few::<T, MOST>(PhantomData))
+}
+
+/// Reads a policy's JSON file, of which nothing is proven but that all readers take it alike.
+///
+/// # Errors
+/// `json-malformed`, `json-duplicate-key`.
+pub fn untrusted_json(path: &FilePath, bytes: &[u8]) -> Result<serde_json::Value, Error> {
+    refuse_ambiguity(bytes)
+        .and_then(|()| serde_json::from_slice(bytes).map_err(JsonError::Malformed))
+        .map_err(|error| error.of_file(path))
+}
+
 /// Walks the whole document once: syntax, depth (128, serde_json's), trailing bytes, duplicates.
-pub(crate) fn refuse_ambiguity(bytes: &[u8]) -> Result<(), JsonError> {
+///
+/// # Errors
+/// Not JSON, or a key that occurs twice in one object.
+pub fn refuse_ambiguity(bytes: &[u8]) -> Result<(), JsonError> {
     let duplicate = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let walked = Unambiguous {
@@ -97,7 +157,7 @@ struct Unambiguous<'a> {
 impl<'de> DeserializeSeed<'de> for Unambiguous<'_> {
     type Value = ();
 
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }

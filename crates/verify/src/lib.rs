@@ -70,7 +70,7 @@ mod error;
 mod format;
 mod header;
 mod header_json;
-mod json;
+pub mod json;
 mod key;
 mod limits;
 mod manifest;
@@ -94,7 +94,7 @@ mod verified;
 
 // The public interface, in the order of the flow above.
 pub use context::{Accepted, Context, History};
-pub use dsse::{PAYLOAD_TYPE, Signed, SignedManifest, SignedRevocations};
+pub use dsse::{PAYLOAD_TYPE, Signed, SignedManifest, SignedRevocations, pae};
 pub use manifest::{
     About, Decision, External, ExternalFile, FileEntry, Manifest, Repo, ReviewedCode, TensorEntry,
 };
@@ -116,7 +116,8 @@ pub use survey::{Survey, Surveyed};
 
 pub use content::{Kind, MANIFEST_FILE};
 pub use digest::{Blake3, KeyId, NotHex, Sha256};
-pub use error::{Error, Rejected, Rejections, Result};
+pub use error::{Error, Findings, Rejected, Rejections, Result};
+pub use json::untrusted_json;
 pub use key::{NotAKey, PublicKey, SigningKey};
 pub use limits::Limits;
 pub use names::{FilePath, NotARepoId, RepoId, RepoType, Revision};

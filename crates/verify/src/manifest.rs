@@ -213,6 +213,58 @@ impl About {
     }
 }
 
+impl External {
+    /// The artifact that `field` names is not loaded.
+    pub fn absent(field: String, name: String, reason: String) -> Self {
+        Self {
+            field,
+            name,
+            decision: Decision::Absent,
+            reason: Some(reason),
+            repo: None,
+            revision: None,
+            files: None,
+        }
+    }
+
+    /// The artifact that `field` names is exactly these files of a commit.
+    pub fn pinned(
+        field: String,
+        name: String,
+        (repo, revision): (RepoId, Revision),
+        files: Vec<ExternalFile>,
+    ) -> Self {
+        Self {
+            field,
+            name,
+            decision: Decision::Pinned,
+            reason: None,
+            repo: Some(repo),
+            revision: Some(revision),
+            files: Some(files),
+        }
+    }
+}
+
+impl ExternalFile {
+    /// A file of a pinned artifact.
+    pub const fn new(path: FilePath, size: u64, sha256: Sha256) -> Self {
+        Self { path, size, sha256 }
+    }
+}
+
+impl ReviewedCode {
+    /// Code that `reviewer` read, with a word on it.
+    pub const fn new(path: FilePath, sha256: Sha256, reviewer: String, note: String) -> Self {
+        Self {
+            path,
+            sha256,
+            reviewer,
+            note,
+        }
+    }
+}
+
 impl FileEntry {
     /// Bytes before the data: what lies between the file's size and its tensors.
     pub(crate) fn header_len(&self) -> u64 {

@@ -137,8 +137,13 @@ impl Verified<Manifest> {
         let mut findings = Findings::default();
         judge(&documents, declared, &rules.content, &mut findings);
         let let_pass = findings.into_result()?;
-        let of_files = files.iter().flat_map(File::notices).cloned();
-        Ok(of_files.chain(let_pass).collect())
+        let of_manifest = self.evidence().notices.iter();
+        let of_files = files.iter().flat_map(File::notices);
+        Ok(of_manifest
+            .chain(of_files)
+            .cloned()
+            .chain(let_pass)
+            .collect())
     }
 }
 
@@ -148,7 +153,7 @@ impl Policy {
         &self.manifest
     }
 
-    /// What was found in it and let pass by the trust policy.
+    /// What was found, in the manifest and the files, and let pass by the trust policy.
     pub fn notices(&self) -> &[Rejected] {
         &self.notices
     }

@@ -10,7 +10,7 @@ use crate::error::{Rejected, Result};
 use crate::manifest_rules::{malformed, printable};
 use crate::statement::sealed::Sealed;
 use crate::statement::{Predicate, Subject};
-use crate::{Blake3, KeyId, Limits, Manifest, Rejection, Revision, Sha256};
+use crate::{Blake3, FileEntry, KeyId, Limits, Manifest, Rejection, Revision, Sha256};
 
 /// A signed list of what counts no more: the file `revocations.dsse.json`.
 ///
@@ -150,26 +150,29 @@ impl<'a> RevokedSet<'a> {
 
     /// `manifest-revoked`, `revision-revoked`, `digest-revoked`.
     pub(crate) fn refuse_manifest(&self, manifest: &Manifest, digest: Sha256) -> Result<()> {
-        self.refuse(
-            &Revoked::Manifest(digest),
-            Rejection::ManifestRevoked,
-            "manifest",
-        )?;
+        self.refuse_signed(digest)?;
         let commit = manifest.repo.revision.clone();
         let rejection = Rejection::RevisionRevoked;
         self.refuse(&Revoked::Revision(commit), rejection, "revision")?;
-        let digests = self.0.keys().any(|what| matches!(what, Revoked::Blake3(_)));
-        if digests {
-            self.refuse_bytes(manifest)?;
-        }
-        Ok(())
+        self.refuse_bytes(&manifest.files)
     }
 
-    fn refuse_bytes(&self, manifest: &Manifest) -> Result<()> {
+    /// `manifest-revoked`.
+    pub(crate) fn refuse_signed(&self, digest: Sha256) -> Result<(), Rejected> {
+        let what = Revoked::Manifest(digest);
+        self.refuse(&what, Rejection::ManifestRevoked, "manifest")
+    }
+
+    /// `digest-revoked`.
+    pub(crate) fn refuse_bytes(&self, files: &[FileEntry]) -> Result<()> {
+        let digests = self.0.keys().any(|what| matches!(what, Revoked::Blake3(_)));
+        if !digests {
+            return Ok(());
+        }
         let refuse = |digest: &Blake3, subject: &dyn fmt::Display| {
             self.refuse(&Revoked::Blake3(*digest), Rejection::DigestRevoked, subject)
         };
-        for file in &manifest.files {
+        for file in files {
             refuse(&file.blake3, &file.path)?;
             if let Some(digest) = &file.header_blake3 {
                 refuse(digest, &file.path)?;

@@ -12,8 +12,8 @@ use crate::statement::Predicate;
 use crate::trust_text::{Freshness, Reader, Rollback};
 use crate::verified::{RevocationEvidence, Signer};
 use crate::{
-    Evidence, KeyId, Limits, Manifest, PublicKey, Rejection, RepoGlob, RepoId, Revocation,
-    Revocations, Rules, Severity, Sha256, Signed, SignedManifest, SignedRevocations,
+    Evidence, FileEntry, KeyId, Limits, Manifest, PublicKey, Rejection, RepoGlob, RepoId,
+    Revocation, Revocations, Rules, Severity, Sha256, Signed, SignedManifest, SignedRevocations,
     TrustPolicyError, Verified,
 };
 
@@ -259,6 +259,26 @@ impl TrustPolicy {
             envelope: signed.to_bytes().into(),
         };
         Ok(Verified::assertion(list, Arc::new(evidence)))
+    }
+
+    /// Refuses what was called back, for evidence other than a manifest: the keys that it rests on,
+    /// the digest of what they signed, and the files.
+    ///
+    /// # Errors
+    /// `key-revoked`, `manifest-revoked`, `digest-revoked`.
+    pub fn refuse_revoked(
+        &self,
+        keys: &[KeyId],
+        signed: Sha256,
+        files: &[FileEntry],
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let revoked = self.revoked_set(context);
+        for key in keys {
+            revoked.refuse_key(*key)?;
+        }
+        revoked.refuse_signed(signed)?;
+        revoked.refuse_bytes(files)
     }
 
     fn revoked_set<'a>(&'a self, context: &Context<'a>) -> RevokedSet<'a> {

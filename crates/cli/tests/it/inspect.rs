@@ -43,13 +43,13 @@ fn a_directory_is_shown_as_it_is() {
     let workshop = Workshop::signed();
     workshop.write("walk/deep/vocab.json", "{}");
     workshop.write("walk/weights.pt", "?");
-    workshop.write("walk/broken.safetensors", "?");
+    workshop.write("walk/model-00001-of-00002.safetensors", "?");
     symlink("README.md", workshop.path("walk/LICENSE")).unwrap();
     let run = workshop.run(["inspect", "walk"]);
     run.expect(0).says("untrusted");
     for line in [
-        "model.safetensors   weights",
-        "deep/vocab.json     tokenizer",
+        "model.safetensors                 weights",
+        "deep/vocab.json                   tokenizer",
         "no file of a policy has this name",
         "header-too-short: fewer than 8 bytes",
         "not a regular file",

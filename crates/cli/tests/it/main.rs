@@ -2,6 +2,8 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod audit;
+mod diff;
 mod fetch;
 mod fetch_signed;
 mod fixture;
@@ -9,6 +11,7 @@ mod help;
 mod inspect;
 mod keygen;
 mod memory;
+mod oms;
 mod operator;
 mod place;
 mod sign;

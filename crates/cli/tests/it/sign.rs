@@ -140,7 +140,7 @@ fn a_different_manifest_stays_unless_it_is_to_be_replaced() {
         (&["--repo", "acme/run"], "(repo or revision)"),
         (&["--expires", "2098-01-01T00:00:00Z"], "(expires)"),
         (
-            &["--policy-type", "mlp", "--sequence", "6"],
+            &["--policy-type", "act", "--sequence", "6"],
             "(sequence, policy type or robot)",
         ),
     ];
@@ -266,6 +266,53 @@ fn the_type_comes_from_the_configuration_or_the_user() {
     }
     let object = workshop.sign(&["--policy-type", "mlp", "--json"]).json();
     assert_eq!(object["evidence"]["policy"]["type"], "mlp");
+}
+
+#[test]
+fn declarations_are_signed_with_the_files() {
+    let workshop = Workshop::signed();
+    let code = "def step(x):\n    return x\n";
+    workshop.write("walk/step.py", code);
+    let sha256 = workshop.openssl(&["dgst", "-sha256", "-r", "walk/step.py"]);
+    let review = format!(
+        "[[reviewed_code]]\npath = 'step.py'\nsha256 = '{}'\nreviewer = 'R'\nnote = 'pure'\n",
+        &sha256[..64]
+    );
+    workshop.write("declared.toml", &review);
+    let options = ["--externals", "declared.toml", "--replace", "--json"];
+    let object = workshop.sign(&options).expect(0).json();
+    assert_eq!(object["evidence"]["reviewed_code"], 1);
+    let inspect = workshop.run(["inspect", "walk/policy.dsse.json"]);
+    let line = "  declares   0 externals, 1 review of code\n";
+    assert!(inspect.expect(0).stdout.contains(line), "{inspect:#?}");
+    // The same again is an equal manifest, to which others add their signatures.
+    workshop.keygen("second");
+    let object = workshop.sign_as("second", &["--externals", "declared.toml", "--json"]);
+    assert_eq!(object.expect(0).json()["added_signature"], true);
+    workshop.write("declared.toml", review.replace("pure", "pure, again"));
+    workshop
+        .sign_as("second", &["--externals", "declared.toml"])
+        .could_not_check("(reviewed code)");
+}
+
+#[test]
+fn a_data_set_is_signed_and_verified_as_one() {
+    let workshop = Workshop::new();
+    workshop.keygen("release");
+    workshop.trust(1, &["release"]);
+    workshop.write("walk/meta/info.json", "{}");
+    workshop.write("walk/data/episode.parquet", "PAR1....PAR1");
+    let options = ["--repo-type", "dataset", "--policy-type", "episodes"];
+    let run = workshop.sign(&options);
+    run.expect(0)
+        .says(&format!("  repo       datasets/acme/walk@{REVISION}\n"));
+    workshop.verify(&[]).expect(0).says("datasets/acme/walk@");
+    workshop
+        .verify(&["--repo", "acme/walk"])
+        .rejected("repo-mismatch", "repo");
+    workshop
+        .verify(&["--repo", "acme/walk", "--repo-type", "dataset"])
+        .expect(0);
 }
 
 #[test]
