@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::polyglot::is_pickle;
 use crate::{FilePath, Rejection};
 
 /// Formats worth a name of their own in a refusal.
@@ -153,11 +154,13 @@ impl Format {
         }
     }
 
-    /// What a text is in place of what it should be. Whatever is text is no program and no archive:
-    /// a vocabulary may begin with any word.
+    /// What a text is in place of what it should be. Whatever is text is no native program and no
+    /// archive, and a vocabulary may begin with any word; so a pickle is one only as a whole.
     pub(crate) fn of_text(text: &[u8]) -> Option<Self> {
         let found = TEXT.iter().find(|(start, _)| text.starts_with(start));
-        found.map(|(_, format)| *format)
+        found
+            .map(|(_, format)| *format)
+            .or_else(|| is_pickle(text).then_some(Pickle))
     }
 
     pub(crate) const fn rejection(self) -> Rejection {

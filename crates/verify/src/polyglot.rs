@@ -22,6 +22,23 @@ pub(crate) fn refuse_polyglot(path: &FilePath, bytes: &[u8], findings: &mut Find
     }
 }
 
+/// Whether a text is a pickle: from its first character it walks to its end, and imports on the way.
+///
+/// A vocabulary may begin with words that read like an import. It goes on with the end of a line,
+/// which is no opcode.
+pub(crate) fn is_pickle(text: &[u8]) -> bool {
+    let (mut walk, mut imports) = (Walk::new(text), false);
+    loop {
+        let ends = walk.rest.first() == Some(&STOP);
+        match walk.step() {
+            Step::Off => return false,
+            Step::On if ends => return imports,
+            Step::On => {}
+            Step::Import(_) => imports = true,
+        }
+    }
+}
+
 /// What follows an opcode of a pickle (Python's `pickletools`, protocols 0 to 5).
 #[derive(Clone, Copy)]
 enum Operand {
@@ -55,6 +72,7 @@ const OPCODES: &[(&[u8], Operand)] = &[
     (b"ci", Lines(2)),
 ];
 
+const STOP: u8 = b'.';
 const PROTO: u8 = 0x80;
 const STACK_GLOBAL: u8 = 0x93;
 /// GLOBAL and INST: the operand names what is imported.

@@ -301,6 +301,14 @@ fn tensor_name() -> impl Strategy<Value = String> {
     "[a-z]{1,3}(\\.[a-z0-9_]{1,6}){0,2}"
 }
 
+/// Those that mean something there as often as all others together.
+fn byte_of_a_header() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        any::<u8>(),
+        prop::sample::select(b"{}[]\",:\\0123456789abFIUpw_ ".to_vec())
+    ]
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_refused_or_agreed_upon(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -347,6 +355,21 @@ proptest! {
         let header = parse(&bytes).unwrap();
         prop_assert_eq!(header.tensors.len(), tensors.len());
         agrees_with_the_crate(&header, &bytes);
+    }
+
+    /// Bytes of a genuine header exchanged: what is still read is read as the crate reads it.
+    #[test]
+    fn mutated_genuine_headers_never_disagree(
+        exchanges in prop::collection::vec((any::<prop::sample::Index>(), byte_of_a_header()), 1..4),
+    ) {
+        let mut bytes = crate::support::weights(&[("a", 3), ("b.bias", 2), ("b.weight", 4)]);
+        let len = parse(&bytes).unwrap().len as usize;
+        for (at, byte) in exchanges {
+            bytes[at.index(len)] = byte;
+        }
+        if let Ok(header) = parse(&bytes) {
+            agrees_with_the_crate(&header, &bytes);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod hostile;
 mod invariants;
 mod lerobot;
 mod polyglot;
+mod props;
 mod statistics;
 mod support;
 mod trust;

@@ -24,9 +24,14 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::of(&[("actor.bias", 3), ("actor.weight", 6), ("big", 400_000)])
+    }
+
+    /// With these weights.
+    pub(crate) fn of(tensors: &[(&str, usize)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.json"), CONFIG).unwrap();
-        let weights = weights(&[("actor.bias", 3), ("actor.weight", 6), ("big", 400_000)]);
+        let weights = weights(tensors);
         fs::write(folder.path().join("model.safetensors"), weights).unwrap();
         let state = folder
             .path()
