@@ -7,12 +7,13 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use memmap2::Mmap;
+use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 use tensorgate_verify::{
-    About, Context, Directory, Manifest, Policy, Proof, Repo, SignedManifest, SigningKey, Survey,
-    TrustPolicy, Verified,
+    About, Context, Directory, Header, Hold, Manifest, Policy, Proof, Repo, SignedManifest,
+    SigningKey, Survey, TensorEntry, TrustPolicy, Verified,
 };
 
 /// Whatever goes wrong ends the measurement.
@@ -74,15 +75,58 @@ impl Signed {
     /// # Errors
     /// It is not what was signed.
     pub fn open_verified(&self) -> Result<Verified<Policy>> {
-        let signed = SignedManifest::parse(&self.envelope, self.trust.limits())?;
-        let manifest = self
-            .trust
-            .authenticate(&signed, &Context::new("2026-11-23T00:00:00Z".parse()?))?;
-        Ok(manifest.open(
+        Ok(self.manifest()?.open(
             &directory(&self.folder)?,
             Proof::Tensors,
             self.trust.rules(),
         )?)
+    }
+
+    /// What its signer says.
+    ///
+    /// # Errors
+    /// It is not what was signed.
+    pub fn manifest(&self) -> Result<Verified<Manifest>> {
+        let signed = SignedManifest::parse(&self.envelope, self.trust.limits())?;
+        let context = Context::new("2026-11-23T00:00:00Z".parse()?);
+        Ok(self.trust.authenticate(&signed, &context)?)
+    }
+
+    /// A copy of the weights in memory.
+    ///
+    /// # Errors
+    /// The file is gone.
+    pub fn hold(&self) -> Result<Hold> {
+        Ok(Hold::Owned(fs::read(self.weights())?.into()))
+    }
+
+    /// Ours, of bytes that are held: every tensor proven, its numbers and the whole audited.
+    ///
+    /// # Errors
+    /// It is not what was signed.
+    pub fn prove(&self, manifest: Verified<Manifest>, hold: Hold) -> Result<Verified<Policy>> {
+        let rules = self.trust.rules();
+        let path = "model.safetensors".parse()?;
+        let claim = manifest.claim(&path, rules).ok_or("not in the manifest")?;
+        let file = claim.check_hold(hold, Proof::Tensors)?;
+        Ok(manifest.into_policy(vec![file], rules)?)
+    }
+
+    /// What any proof costs: BLAKE3 of every tensor, on all cores; gives back what it was given.
+    ///
+    /// # Errors
+    /// The manifest speaks of other bytes.
+    pub fn hash(&self, manifest: Verified<Manifest>, hold: Hold) -> Result<(Hold, usize)> {
+        let file = manifest.files.first().ok_or("no file")?;
+        let header = Header::prefix_len(&hold, self.trust.limits())?;
+        let digest = |tensor: &TensorEntry| {
+            let (begin, end) = (header + tensor.begin, header + tensor.end);
+            let bytes = hold.get(begin as usize..end as usize).unwrap_or_default();
+            blake3::Hasher::new().update_rayon(bytes).finalize()
+        };
+        let tensors = file.tensors.as_deref().unwrap_or_default();
+        let digests: Vec<_> = tensors.par_iter().map(digest).collect();
+        Ok((hold, digests.len()))
     }
 
     /// The usual check: SHA-256 of the mapped file, compared with a known one; then the crate

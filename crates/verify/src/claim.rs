@@ -144,7 +144,10 @@ impl Claim<'_> {
     }
 
     /// The same for bytes that are held already.
-    pub(crate) fn check_hold(self, hold: Hold, proof: Proof) -> Result<Verified<File>> {
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_hold(self, hold: Hold, proof: Proof) -> Result<Verified<File>> {
         self.refuse_size(u64::try_from(hold.len()).unwrap_or(u64::MAX))?;
         let FileEntry { path, kind, .. } = self.entry;
         refuse_kind(path, *kind, self.rules)?;

@@ -118,15 +118,22 @@ impl Rejections {
 
 /// Collects the refusals of independent checks; an I/O error ends the collecting.
 ///
-/// Of an attacker's million refusals, the first [`MOST`] are kept: one is enough to refuse.
+/// Of an attacker's million refusals, the first [`LISTED`] are kept and the others counted: one is
+/// enough to refuse, and they shall not fill memory, logs and messages.
 #[derive(Debug, Default)]
 pub struct Findings {
-    refused: Vec<Rejected>,
-    waived: Vec<Rejected>,
+    refused: List,
+    waived: List,
 }
 
-/// Refusals, and waived ones, that are kept: each takes up to 1 KiB.
-const MOST: usize = 1_024;
+#[derive(Debug, Default)]
+struct List {
+    kept: Vec<Rejected>,
+    unlisted: u64,
+}
+
+/// Findings of one kind that are kept: each takes up to 1 KiB.
+const LISTED: usize = 1_000;
 
 impl Findings {
     /// Keeps the value, or notes why there is none.
@@ -137,8 +144,8 @@ impl Findings {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(Error::Rejected(found)) => {
-                self.refused.push(found.first);
-                self.refused.extend(found.more);
+                let all = std::iter::once(found.first).chain(found.more);
+                all.for_each(|found| self.refused.add(|| found));
                 Ok(None)
             }
             Err(could_not_check) => Err(could_not_check),
@@ -163,18 +170,17 @@ impl Findings {
         subject: impl fmt::Display,
         detail: impl fmt::Display,
     ) {
-        let found = match verdict {
+        let list = match verdict {
             Severity::Deny => &mut self.refused,
             Severity::Warn => &mut self.waived,
         };
-        if found.len() < MOST {
-            found.push(Rejected::new(rejection, subject, detail));
-        }
+        // Words are made for those only that are kept.
+        list.add(|| Rejected::new(rejection, subject, detail));
     }
 
     /// Whether no further refusal is kept.
     pub(crate) fn is_full(&self) -> bool {
-        self.refused.len() >= MOST
+        self.refused.kept.len() >= LISTED
     }
 
     /// What was found and let through, if nothing was refused.
@@ -182,14 +188,33 @@ impl Findings {
     /// # Errors
     /// Every refusal, in the order in which they were found.
     pub fn into_result(self) -> Result<Vec<Rejected>> {
-        let mut found = self.refused.into_iter();
+        let mut found = self.refused.into_vec().into_iter();
         match found.next() {
-            None => Ok(self.waived),
+            None => Ok(self.waived.into_vec()),
             Some(first) => Err(Error::Rejected(Rejections {
                 first,
                 more: found.collect(),
             })),
         }
+    }
+}
+
+impl List {
+    fn add(&mut self, found: impl FnOnce() -> Rejected) {
+        if self.kept.len() < LISTED {
+            self.kept.push(found());
+        } else {
+            self.unlisted = self.unlisted.saturating_add(1);
+        }
+    }
+
+    /// What was kept; the last says how many were not.
+    fn into_vec(mut self) -> Vec<Rejected> {
+        if let Some(last) = self.kept.last_mut().filter(|_| self.unlisted > 0) {
+            let detail = format!("{} (and {} more, not listed)", last.detail, self.unlisted);
+            last.detail = detail.into();
+        }
+        self.kept
     }
 }
 

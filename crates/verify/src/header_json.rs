@@ -1,7 +1,7 @@
 //! The JSON of a safetensors header, read by visitors that refuse every ambiguity.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use safetensors::Dtype;
@@ -26,6 +26,10 @@ impl Rules<'_> {
         self.refusal
             .set(Some((rejection, subject.to_owned(), detail.to_owned())));
         E::custom(detail)
+    }
+
+    fn refuse_twice<E: de::Error>(self, name: &str) -> E {
+        self.refuse(Rejection::JsonDuplicateKey, name, "the name occurs twice")
     }
 }
 
@@ -56,35 +60,43 @@ impl<'de> Visitor<'de> for Table<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-        let mut seen = HashSet::new();
-        let mut header = Header {
-            len: 0,
-            tensors: Vec::new(),
-            metadata: BTreeMap::new(),
-        };
-        while let Some(key) = map.next_key::<String>()? {
-            if !seen.insert(key.clone()) {
-                return Err(self.0.refuse(
-                    Rejection::JsonDuplicateKey,
-                    &key,
-                    "the name occurs twice",
-                ));
-            }
-            if key == "__metadata__" {
-                header.metadata = map.next_value_seed(Metadata(self.0))?;
+        let (mut metadata, mut tensors) = (None, Vec::new());
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                let read = map.next_value_seed(Metadata(self.0))?;
+                if metadata.replace(read).is_some() {
+                    return Err(self.0.refuse_twice(&name));
+                }
                 continue;
             }
-            if header.tensors.len() >= self.0.limits.tensors {
+            if tensors.len() >= self.0.limits.tensors {
                 let detail = format!("more than {} tensors", self.0.limits.tensors);
                 return Err(self.0.refuse(Rejection::TensorTooMany, "header", &detail));
             }
-            header.tensors.push(map.next_value_seed(Entry {
-                rules: self.0,
-                name: key,
-            })?);
+            let rules = self.0;
+            tensors.push(map.next_value_seed(Entry { rules, name })?);
         }
-        Ok(header)
+        if let Some(name) = twice(&tensors) {
+            return Err(self.0.refuse_twice(name));
+        }
+        Ok(Header {
+            len: 0,
+            tensors,
+            metadata: metadata.unwrap_or_default(),
+        })
     }
+}
+
+/// A name that two tensors have. Sorted, since writers sort too: that is cheaper than a set that
+/// nobody can flood.
+fn twice(tensors: &[Tensor]) -> Option<&str> {
+    let mut names: Vec<&str> = tensors.iter().map(|tensor| &*tensor.name).collect();
+    names.sort_unstable();
+    let pairs = names.windows(2).filter_map(|pair| pair.split_first());
+    pairs
+        .filter(|(a, b)| b.first() == Some(a))
+        .map(|(a, _)| *a)
+        .next()
 }
 
 struct Metadata<'a>(Rules<'a>);
@@ -177,27 +189,21 @@ impl<'de> Visitor<'de> for Entry<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tensor, A::Error> {
         let (mut dtype, mut shape, mut offsets) = (None, None, None);
-        while let Some(key) = map.next_key::<String>()? {
-            let again = match key.as_str() {
-                "dtype" => dtype.replace(map.next_value_seed(StrictDtype)?).is_some(),
-                "shape" => shape
-                    .replace(map.next_value_seed(Shape(self.rules, &self.name))?)
-                    .is_some(),
-                "data_offsets" => offsets.replace(map.next_value::<[u64; 2]>()?).is_some(),
-                _ => {
-                    let detail = format!("the unknown field {key:?}");
-                    return Err(self.rules.refuse(
-                        Rejection::HeaderUnknownField,
-                        &self.name,
-                        &detail,
-                    ));
+        while let Some(field) = map.next_key_seed(AnyField(self.rules, &self.name))? {
+            let again = match field {
+                Field::Dtype => dtype.replace(map.next_value_seed(StrictDtype)?).is_some(),
+                Field::Shape => {
+                    let read = map.next_value_seed(Shape(self.rules, &self.name))?;
+                    shape.replace(read).is_some()
                 }
+                Field::Offsets => offsets.replace(map.next_value::<[u64; 2]>()?).is_some(),
             };
             if again {
-                let detail = format!("the field {key:?} occurs twice");
-                return Err(self
-                    .rules
-                    .refuse(Rejection::JsonDuplicateKey, &self.name, &detail));
+                let refuse = |detail| {
+                    self.rules
+                        .refuse(Rejection::JsonDuplicateKey, &self.name, detail)
+                };
+                return Err(refuse("one of its fields occurs twice"));
             }
         }
         let [begin, end] = offsets.ok_or_else(|| de::Error::missing_field("data_offsets"))?;
@@ -213,6 +219,45 @@ impl<'de> Visitor<'de> for Entry<'_> {
     }
 }
 
+enum Field {
+    Dtype,
+    Shape,
+    Offsets,
+}
+
+/// A field's name, not kept: there are three for each tensor.
+struct AnyField<'a>(Rules<'a>, &'a str);
+
+impl<'de> DeserializeSeed<'de> for AnyField<'_> {
+    type Value = Field;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for AnyField<'_> {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Field, E> {
+        match name {
+            "dtype" => Ok(Field::Dtype),
+            "shape" => Ok(Field::Shape),
+            "data_offsets" => Ok(Field::Offsets),
+            _ => {
+                let detail = format!("the unknown field {name:?}");
+                Err(self
+                    .0
+                    .refuse(Rejection::HeaderUnknownField, self.1, &detail))
+            }
+        }
+    }
+}
+
 /// A dtype is a plain string; serde's enums would also take `{"F32": null}`.
 struct StrictDtype;
 
@@ -220,8 +265,19 @@ impl<'de> DeserializeSeed<'de> for StrictDtype {
     type Value = Dtype;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Dtype, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Dtype::deserialize(StrDeserializer::new(&name))
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for StrictDtype {
+    type Value = Dtype;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of an element type")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Dtype, E> {
+        Dtype::deserialize(StrDeserializer::new(name))
     }
 }
 

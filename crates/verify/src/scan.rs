@@ -270,7 +270,7 @@ mod tests {
         }
         let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         let odd = Scan::of(Dtype::F32, &bytes).odd;
-        assert_eq!((odd.first, odd.count), (u64::try_from(PIECE - 4).ok(), 4));
+        assert_eq!((odd.first, odd.count), (Some(to_u64(PIECE) - 4), 4));
         assert_eq!(Scan::of(Dtype::I32, &bytes).odd, Odd::default());
         // Both halves of a complex number count.
         assert_eq!(

@@ -13,6 +13,7 @@ mod envelope;
 mod format;
 mod fragments;
 mod header;
+mod hostile;
 mod invariants;
 mod lerobot;
 mod polyglot;

@@ -237,7 +237,7 @@ fn tensor() -> impl Strategy<Value = (Dtype, Vec<usize>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn good_weights_are_never_taken_for_something_else(

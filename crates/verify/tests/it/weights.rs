@@ -2,7 +2,7 @@
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use tensorgate_verify::{Rejection, Result, Rules, Severity, Survey, Surveyed};
+use tensorgate_verify::{Error, Rejection, Result, Rules, Severity, Survey, Surveyed};
 
 use crate::support::{directory, refusal};
 
@@ -69,5 +69,26 @@ fn a_trust_policy_names_the_element_types() {
     assert_eq!(
         refusal(survey(&rules, Dtype::U8, &[0])),
         Rejection::TensorDtypeForbidden
+    );
+}
+
+#[test]
+fn a_flood_of_findings_is_counted_not_listed() {
+    let names: Vec<String> = (0..1_500).map(|i| format!("t{i}")).collect();
+    let view = || TensorView::new(Dtype::BOOL, vec![1], &[2]).unwrap();
+    let file = safetensors::serialize(names.iter().map(|name| (name, view())), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), file).unwrap();
+    let error = Survey::new(&Rules::default())
+        .run(&directory(folder.path()))
+        .unwrap_err();
+    let Error::Rejected(all) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(all.iter().count(), 1_000);
+    let last = all.iter().last().unwrap();
+    assert!(
+        last.detail.ends_with("(and 500 more, not listed)"),
+        "{last}"
     );
 }
