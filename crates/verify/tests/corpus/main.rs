@@ -14,7 +14,10 @@ use case::Case;
 
 #[test]
 fn each_attack_is_answered_by_its_code() {
-    let wrong: Vec<String> = Case::all().iter().filter_map(|case| check(case).err()).collect();
+    let wrong: Vec<String> = Case::all()
+        .iter()
+        .filter_map(|case| check(case).err())
+        .collect();
     assert!(
         wrong.is_empty(),
         "{}\n{} wrong",

@@ -36,7 +36,7 @@ def lengths():
     yield Case(
         "header_over_100_mb",
         "header-too-large",
-        "One byte over the bound that common readers have.",
+        "One byte over a round bound.",
         u64(100_000_001) + text("{"),
     )
     yield Case(
