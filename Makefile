@@ -25,7 +25,8 @@ test:
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-} \
 	    python -m pytest crates/python/tests crates/node/tests
 
-# Verified open beside what others do without proof; bytes per second.
+# Verified open beside what others do without proof; the strict parser beside the crate's; what
+# judging adds to hashing.
 bench:
 	cargo bench --locked --package tensorgate-benches
 
@@ -34,6 +35,9 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
+	cargo fmt --manifest-path crates/verify/fuzz/Cargo.toml --check
+	# The attack corpus is what its generator says.
+	python crates/verify/tests/corpus/generate.py --check
 	# What the verification crate rests on: whoever adds to it shows it in a review.
 	cargo tree --locked --package tensorgate-verify --edges normal,build --target x86_64-unknown-linux-gnu \
 	    --prefix none --no-dedupe | sed 's/ (.*//' | sort -u | diff crates/verify/DEPS.txt -

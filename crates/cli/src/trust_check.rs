@@ -24,9 +24,9 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
     }
     let mut prose = vec![format!("{:?} can be used", args.trust)];
     prose.push(format!(
-        "  accepts    what {} sign, of {} {usable}",
+        "  accepts    what {} of the {usable} keys signed that {} now:",
         trust.threshold(),
-        who(repo)
+        repo.map_or_else(|| "count".to_owned(), |repo| format!("speak for {repo}"))
     ));
     prose.extend(
         standing
@@ -45,13 +45,6 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
         evidence: evidence(&trust, &standing, now),
         ..Report::default()
     })
-}
-
-fn who(repo: Option<&RepoId>) -> String {
-    match repo {
-        Some(repo) => format!("the keys that speak for {repo} now:"),
-        None => "the keys that count now:".to_owned(),
-    }
 }
 
 /// A key, and why it does not count.
