@@ -227,7 +227,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
     /// An OpenSSF Model Signing bundle in place of a manifest: weaker, and for repositories that the
-    /// trust policy names under [[oms]]
+    /// trust policy names under `[[oms]]`
     #[arg(long, value_name = "FILE", requires = "repo", conflicts_with_all = ["manifest", "revision", "full"])]
     pub(crate) oms: Option<PathBuf>,
     /// Refuse a policy of any other repository
