@@ -118,7 +118,7 @@ impl Rejections {
 
 /// Collects the refusals of independent checks; an I/O error ends the collecting.
 ///
-/// Of an attacker's million refusals, the first [`LISTED`] are kept and the others counted: one is
+/// Of an attacker's million refusals, the first thousand are kept and the others counted: one is
 /// enough to refuse, and they shall not fill memory, logs and messages.
 #[derive(Debug, Default)]
 pub struct Findings {
