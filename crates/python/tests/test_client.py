@@ -85,7 +85,7 @@ def test_a_refusal_says_why_and_changes_nothing(trust):
     assert isinstance(refused.value, ValueError)
     assert refused.value.code == "signature-invalid"
     assert refused.value.subject == "signatures"
-    assert refused.value.detail == "0 of 1 trusted keys signed it, 1 must"
+    assert refused.value.detail == "0 of 1 trusted keys signed it and count, 1 must"
     assert receiver.state == "no-policy"
 
 

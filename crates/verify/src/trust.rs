@@ -360,7 +360,7 @@ impl TrustPolicy {
             Rejection::ThresholdNotMet
         };
         let detail = format!(
-            "{} of {} trusted keys count, {} must",
+            "{} of {} trusted keys signed it and count, {} must",
             signers.len(),
             self.keys.len(),
             self.threshold
