@@ -469,6 +469,9 @@ fn steps_that_run_code_are_never_run_unreviewed() {
         json!({"registry_name": "reward_classifier_processor", "config": {"device": "cpu"}});
     let place = format!("{PRE}#/steps/1");
     files.refused(Rejection::RemoteCodeRequested, &place);
+    // That code would be let through is not enough: somebody must have looked at some.
+    files.rules.content.reviewed_code = Code::Allow;
+    files.refused(Rejection::RemoteCodeRequested, &place);
     let code = b"def classify(): ...";
     files.bytes.insert("classify.py".into(), code.into());
     files.reviewed_code = vec![reviewed("classify.py", code)];
@@ -657,3 +660,25 @@ fn a_million_refusals_cost_little() {
     };
     assert_eq!(found.iter().count(), 1000);
 }
+
+#[test]
+fn a_pipeline_loads_state_from_its_own_directory() {
+    let mut files = Files::act();
+    for (pipeline, _) in PIPELINES {
+        let json = files.json[pipeline].clone();
+        files.json.insert(format!("below/{pipeline}"), json);
+    }
+    let Err(Error::Rejected(found)) = files.survey() else {
+        panic!("the state of another directory was taken");
+    };
+    let first = found.first();
+    assert_eq!(first.rejection, Rejection::ProcessorStateUnsafe);
+    assert_eq!(*first.subject, format!("below/{POST}#/steps/0/state_file"));
+    for (_, state) in PIPELINES {
+        let tensors = files.states[state].clone();
+        files.states.insert(format!("below/{state}"), tensors);
+    }
+    files.passes();
+}
+
+const PIPELINES: [(&str, &str); 2] = [(PRE, ACT_STATE), (POST, POST_STATE)];

@@ -135,6 +135,16 @@ impl History for Past {
     }
 }
 
+/// A memory that says nothing of itself.
+#[derive(Debug)]
+struct Plain;
+
+impl History for Plain {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        Ok(None)
+    }
+}
+
 fn after<'a>(past: &'a Past, now: &str) -> Context<'a> {
     let mut context = Context::new(now.parse().unwrap());
     context.history = Some(past);
@@ -194,7 +204,9 @@ fn a_memory_that_is_required_must_be_ready() {
     let now = "2026-11-23T12:00:00Z";
     assert!(trust.authenticate(&signed, &after(&ready, now)).is_ok());
     let new = Past::default();
-    for context in [context(), after(&new, now)] {
+    let mut plain = context();
+    plain.history = Some(&Plain);
+    for context in [context(), after(&new, now), plain] {
         let error = trust.authenticate(&signed, &context).unwrap_err();
         assert_eq!(error.rejection(), None, "{error}");
         assert!(error.to_string().contains("requires one"), "{error}");
