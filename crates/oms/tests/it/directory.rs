@@ -104,6 +104,33 @@ fn links_are_refused_whatever_the_signer_allowed() {
     );
 }
 
+/// The layout of the Hub's cache: names under `snapshots`, links into `blobs`. A copy that follows
+/// the links verifies; the cache itself, which anybody may rewrite, does not.
+#[test]
+fn a_cache_of_links_is_copied_first() {
+    let (policy, statement) = good();
+    let blobs = policy.beside("blobs");
+    std::fs::rename(policy.dir(), &blobs).unwrap();
+    std::fs::create_dir(policy.dir()).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        let link = policy.dir().join(name);
+        std::os::unix::fs::symlink(format!("../blobs/{name}"), link).unwrap();
+    }
+    refused(
+        policy.open(&statement),
+        Rejection::FileNotRegular,
+        "config.json",
+    );
+    let copied = std::process::Command::new("cp")
+        .arg("-RL")
+        .args([policy.dir(), policy.beside("copy")])
+        .status();
+    assert!(copied.unwrap().success());
+    std::fs::remove_dir_all(policy.dir()).unwrap();
+    std::fs::rename(policy.beside("copy"), policy.dir()).unwrap();
+    policy.open(&statement).unwrap();
+}
+
 #[test]
 fn a_signature_does_not_excuse_content() {
     let policy = Policy::new();
