@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
@@ -158,34 +159,86 @@ pub(crate) struct Audit {
 /// Writes DIR/policy.dsse.json. Where an equal manifest is there already, the signature is added
 /// to it. Nothing is written if any file is rejected. Whether the code that --externals vouches for
 /// may pass is for each robot's trust policy to say.
+///
+/// With --format oms it writes DIR/model.sig, which says less: that these are the files, and nothing
+/// of repository, commit, order or end.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(
+    override_usage = "\
+tensorgate sign [OPTIONS] --key <FILE> --repo <ID> --revision <HEX> --sequence <N> --expires <INSTANT> <DIR>
+       tensorgate sign --format oms --key <FILE> <DIR>",
+    after_help = "Examples:
   tensorgate sign walk --key release-2026.key.pem --repo acme/walk \\
       --revision 0123456789abcdef0123456789abcdef01234567 \\
-      --sequence 1 --expires 2027-11-01T00:00:00Z")]
+      --sequence 1 --expires 2027-11-01T00:00:00Z
+
+  openssl ecparam -name prime256v1 -genkey -noout -out ec.key.pem
+  tensorgate sign walk --format oms --key ec.key.pem"
+)]
 pub(crate) struct Sign {
     /// The policy's directory
     pub(crate) dir: PathBuf,
-    /// The private key, in PEM
+    /// What is written: a manifest, or the weaker bundle of OpenSSF Model Signing
+    #[arg(long, default_value = "tensorgate")]
+    pub(crate) format: Format,
+    /// The private key, in PEM: ed25519, for OMS on P-256
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
     /// The passphrase of an encrypted private key
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// The Hub repository that the files are from, OWNER/NAME
-    #[arg(long, value_name = "ID")]
-    pub(crate) repo: RepoId,
-    /// What kind of repository that is
+    /// What kind of repository the files are of
     #[arg(long, value_name = "TYPE", default_value = "model")]
     pub(crate) repo_type: RepoTypeArg,
+    #[command(flatten)]
+    pub(crate) release: Option<Release>,
+    /// Where it goes [default: DIR/policy.dsse.json, for OMS DIR/model.sig]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What `sign` writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Format {
+    Tensorgate,
+    Oms,
+}
+
+// What a manifest says beside the files, and a bundle has no place for; a doc comment would become
+// the command's. `required_if_eq` alone would not see the default of --format.
+#[derive(Args, Debug)]
+pub(crate) struct Release {
+    /// The Hub repository that the files are from, OWNER/NAME
+    #[arg(long, value_name = "ID")]
+    #[arg(
+        required = false,
+        required_unless_present = "format",
+        required_if_eq("format", "tensorgate")
+    )]
+    pub(crate) repo: RepoId,
     /// The commit that the files are at, 40 hexadecimal digits
     #[arg(long, value_name = "HEX", value_parser = revision)]
+    #[arg(
+        required = false,
+        required_unless_present = "format",
+        required_if_eq("format", "tensorgate")
+    )]
     pub(crate) revision: Revision,
     /// The release's number; robots refuse one that is lower than they have seen
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        required = false,
+        required_unless_present = "format",
+        required_if_eq("format", "tensorgate")
+    )]
     pub(crate) sequence: u64,
     /// When the signature stops to count, in RFC 3339
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    #[arg(
+        required = false,
+        required_unless_present = "format",
+        required_if_eq("format", "tensorgate")
+    )]
     pub(crate) expires: Timestamp,
     /// The policy's type [default: `type` in config.json]
     #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
@@ -199,9 +252,6 @@ pub(crate) struct Sign {
     /// Put the new manifest in place of a different one, which must be a manifest
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Where the manifest goes [default: DIR/policy.dsse.json]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 }
 
 /// Prove that a directory is, byte for byte, what somebody you trust signed
@@ -227,7 +277,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
     /// An OpenSSF Model Signing bundle in place of a manifest: weaker, and for repositories that the
-    /// trust policy names under [[oms]]
+    /// trust policy names under [[oms]] [default: DIR/model.sig, where there is no manifest]
     #[arg(long, value_name = "FILE", requires = "repo", conflicts_with_all = ["manifest", "revision", "full"])]
     pub(crate) oms: Option<PathBuf>,
     /// Refuse a policy of any other repository
@@ -302,10 +352,48 @@ pub(crate) struct Usage {
 }
 
 pub(crate) fn parse() -> Result<Cli, Usage> {
-    Cli::try_parse().map_err(|error| Usage {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = matches.and_then(|matches| {
+        refuse_release_of_oms(&mut command, &matches)?;
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    });
+    parsed.map_err(|error| Usage {
         error,
         json: std::env::args_os().any(|arg| arg == "--json"),
     })
+}
+
+/// What clap cannot say: that options conflict with one value of another.
+fn refuse_release_of_oms(
+    command: &mut clap::Command,
+    matches: &ArgMatches,
+) -> Result<(), clap::Error> {
+    const RELEASE: &str = "Release";
+    let sign = command.find_subcommand_mut("sign");
+    let (Some(sign), Some(typed)) = (sign, matches.subcommand_matches("sign")) else {
+        return Ok(());
+    };
+    if typed.get_one("format") != Some(&Format::Oms) || !typed.contains_id(RELEASE) {
+        return Ok(());
+    }
+    let ids: Vec<&Id> = typed.get_many(RELEASE).into_iter().flatten().collect();
+    let options = sign
+        .get_arguments()
+        .filter(|option| ids.contains(&option.get_id()));
+    let options = options.map(ToString::to_string).collect();
+    let tip = "OpenSSF Model Signing has no place for what these say";
+    let mut error = clap::Error::new(ErrorKind::ArgumentConflict).with_cmd(sign);
+    error.insert(
+        ContextKind::InvalidArg,
+        ContextValue::String("--format oms".to_owned()),
+    );
+    error.insert(ContextKind::PriorArg, ContextValue::Strings(options));
+    error.insert(
+        ContextKind::Suggested,
+        ContextValue::StyledStrs(vec![tip.into()]),
+    );
+    Err(error)
 }
 
 pub(crate) fn instant(text: &str) -> Result<Timestamp, &'static str> {

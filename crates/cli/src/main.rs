@@ -24,6 +24,7 @@ mod output;
 mod progress;
 mod revoke;
 mod sign;
+mod sign_oms;
 mod store;
 mod target;
 mod text;
