@@ -5,6 +5,7 @@
 
 mod args;
 mod args_operator;
+mod args_sign;
 mod audit;
 mod claims;
 mod declarations;

@@ -10,7 +10,7 @@ use tensorgate_verify::{
     SignedManifest, SigningKey, Survey, Surveyed, TrustPolicy,
 };
 
-use crate::args::{Format, Release, Sign};
+use crate::args_sign::{Format, Release, Sign};
 use crate::claims;
 use crate::declarations::Declarations;
 use crate::disk;

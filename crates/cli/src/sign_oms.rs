@@ -7,7 +7,7 @@ use serde_json::json;
 use tensorgate_oms::{Anchor, BUNDLE_FILE, Bundle, EcSigningKey, Statement};
 use tensorgate_verify::{FileEntry, Limits, Surveyed};
 
-use crate::args::Sign;
+use crate::args_sign::Sign;
 use crate::declarations::Declarations;
 use crate::disk;
 use crate::failure::Failure;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
 /// What the model is called: as its directory is. Nothing is bound to it.
 fn name(dir: &Path) -> String {
     let real = dir.canonicalize().unwrap_or_default();
-    let name = real.file_name().unwrap_or("model".as_ref());
+    let name = real.file_name().unwrap_or_else(|| "model".as_ref());
     name.to_string_lossy().into_owned()
 }
 
