@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
 use crate::args_operator::{Store, Trust};
+use crate::args_sign::{Sign, refuse_release_of_oms};
 
 /// Let only those policy weights reach a robot that somebody you trust signed
 #[derive(Debug, Parser)]
@@ -153,57 +153,6 @@ pub(crate) struct Audit {
     pub(crate) source: Source,
 }
 
-/// Check a policy's files and sign what they are
-///
-/// Writes DIR/policy.dsse.json. Where an equal manifest is there already, the signature is added
-/// to it. Nothing is written if any file is rejected. Whether the code that --externals vouches for
-/// may pass is for each robot's trust policy to say.
-#[derive(Args, Debug)]
-#[command(after_help = "Example:
-  tensorgate sign walk --key release-2026.key.pem --repo acme/walk \\
-      --revision 0123456789abcdef0123456789abcdef01234567 \\
-      --sequence 1 --expires 2027-11-01T00:00:00Z")]
-pub(crate) struct Sign {
-    /// The policy's directory
-    pub(crate) dir: PathBuf,
-    /// The private key, in PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// The passphrase of an encrypted private key
-    #[arg(long, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
-    /// The Hub repository that the files are from, OWNER/NAME
-    #[arg(long, value_name = "ID")]
-    pub(crate) repo: RepoId,
-    /// What kind of repository that is
-    #[arg(long, value_name = "TYPE", default_value = "model")]
-    pub(crate) repo_type: RepoTypeArg,
-    /// The commit that the files are at, 40 hexadecimal digits
-    #[arg(long, value_name = "HEX", value_parser = revision)]
-    pub(crate) revision: Revision,
-    /// The release's number; robots refuse one that is lower than they have seen
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) sequence: u64,
-    /// When the signature stops to count, in RFC 3339
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    pub(crate) expires: Timestamp,
-    /// The policy's type [default: `type` in config.json]
-    #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) policy_type: Option<String>,
-    /// The robot that the policy is for
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) robot: Option<String>,
-    /// What loading the policy would pull in, and what code was reviewed (see `audit --help`)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) externals: Option<PathBuf>,
-    /// Put the new manifest in place of a different one, which must be a manifest
-    #[arg(long)]
-    pub(crate) replace: bool,
-    /// Where the manifest goes [default: DIR/policy.dsse.json]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-}
-
 /// Prove that a directory is, byte for byte, what somebody you trust signed
 ///
 /// Checks signatures, expiry, rollback, the set of files, every byte of them, and their content.
@@ -227,7 +176,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
     /// An OpenSSF Model Signing bundle in place of a manifest: weaker, and for repositories that the
-    /// trust policy names under `[[oms]]`
+    /// trust policy names under `[[oms]]` [default: DIR/model.sig, where there is no manifest]
     #[arg(long, value_name = "FILE", requires = "repo", conflicts_with_all = ["manifest", "revision", "full"])]
     pub(crate) oms: Option<PathBuf>,
     /// Refuse a policy of any other repository
@@ -302,7 +251,13 @@ pub(crate) struct Usage {
 }
 
 pub(crate) fn parse() -> Result<Cli, Usage> {
-    Cli::try_parse().map_err(|error| Usage {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = matches.and_then(|matches| {
+        refuse_release_of_oms(&mut command, &matches)?;
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    });
+    parsed.map_err(|error| Usage {
         error,
         json: std::env::args_os().any(|arg| arg == "--json"),
     })

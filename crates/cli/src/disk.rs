@@ -32,12 +32,14 @@ pub(crate) fn manifest_in(
 ) -> Result<SignedManifest, Failure> {
     match untrusted_bytes(directory, MANIFEST_FILE, limits.manifest_bytes)? {
         Some(bytes) => Ok(SignedManifest::parse(&bytes, limits)?),
-        None => Err(Failure::rejected(
-            Rejection::ManifestMissing,
-            MANIFEST_FILE,
-            "nobody vouches for this directory",
-        )),
+        None => Err(manifest_missing()),
     }
+}
+
+/// That there is none.
+pub(crate) fn manifest_missing() -> Failure {
+    let detail = "nobody vouches for this directory";
+    Failure::rejected(Rejection::ManifestMissing, MANIFEST_FILE, detail)
 }
 
 /// The manifest that the user points to.

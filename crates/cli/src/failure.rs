@@ -78,6 +78,16 @@ impl Failure {
         self
     }
 
+    /// The same with what to do about some of the findings.
+    pub(crate) fn hint_where(mut self, about: impl Fn(&Finding) -> bool, hint: &str) -> Self {
+        if let Self::Rejected(all) = &mut self {
+            for finding in all.iter_mut().filter(|finding| about(finding)) {
+                finding.hint = Some(hint.to_owned());
+            }
+        }
+        self
+    }
+
     /// The same, where nothing better is known.
     pub(crate) fn or_hint(mut self, hint: &str) -> Self {
         if let Self::Error(trouble) = &mut self {

@@ -1,4 +1,5 @@
-//! Private keys on disk: PKCS#8 in PEM (RFC 8410, RFC 5958), plain or encrypted (RFC 8018).
+//! Private keys on disk: PKCS#8 in PEM (RFC 8410, RFC 5958), plain or encrypted (RFC 8018); on
+//! P-256, SEC 1 as well (RFC 5915).
 
 use std::fs::File;
 use std::io::Read;
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use pkcs8::der::SecretDocument;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef};
+use tensorgate_oms::EcSigningKey;
 use tensorgate_verify::SigningKey;
 use zeroize::Zeroizing;
 
@@ -16,6 +18,10 @@ use crate::failure::Failure;
 const PLAIN: &str = "PRIVATE KEY";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+const SEC1: &str = "EC PRIVATE KEY";
+const FORM: &str = "an ed25519 key in PKCS#8, as `tensorgate keygen` or `openssl genpkey -algorithm ed25519` makes";
+const P256_FORM: &str =
+    "a key on P-256, as `openssl ecparam -name prime256v1 -genkey -noout` makes";
 /// Bytes of a key, passphrase or token file; an encrypted ed25519 key has about 400.
 const MAX_BYTES: usize = 64 << 10;
 /// Bytes that scrypt may go through for one key: 1 GiB, eight times what RFC 7914's largest example asks.
@@ -52,36 +58,51 @@ pub(crate) fn to_pem(
 
 /// Reads a private key that nobody but its owner can.
 pub(crate) fn load(path: &Path, passphrase_file: Option<&Path>) -> Result<SigningKey, Failure> {
-    let refuse = |why: &dyn std::fmt::Display| {
-        Failure::about(
-            path,
-            format!("the private key {path:?} cannot be used: {why}"),
-        )
-    };
+    let der = unlock(path, passphrase_file, &[PLAIN], FORM)?;
+    let key = SigningKey::from_der(der.as_bytes());
+    key.map_err(|error| unusable(path, &error).hint(FORM))
+}
+
+/// The same of a key on P-256.
+pub(crate) fn load_p256(
+    path: &Path,
+    passphrase_file: Option<&Path>,
+) -> Result<EcSigningKey, Failure> {
+    let der = unlock(path, passphrase_file, &[PLAIN, SEC1], P256_FORM)?;
+    let key = EcSigningKey::from_der(der.as_bytes());
+    key.map_err(|error| unusable(path, &error).hint(P256_FORM))
+}
+
+fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    let detail = format!("the private key {path:?} cannot be used: {why}");
+    Failure::about(path, detail)
+}
+
+/// The DER of a private key in PEM under one of these labels, or encrypted.
+fn unlock(
+    path: &Path,
+    passphrase_file: Option<&Path>,
+    labels: &[&str],
+    form: &str,
+) -> Result<SecretDocument, Failure> {
+    let refuse = |why: &dyn std::fmt::Display| unusable(path, why);
     let file = disk::open_regular(path).map_err(|error| Failure::io("read", path, &error))?;
     let pem = read_private(file, path)?;
     let (label, document) = SecretDocument::from_pem(&pem)
-        .map_err(|error| refuse(&format!("not PEM: {error}")).hint(FORM))?;
-    let der = match (label, passphrase_file) {
-        (PLAIN, None) => document,
-        (PLAIN, Some(_)) => {
-            return Err(refuse(&"it is not encrypted").hint("leave out --passphrase-file"));
+        .map_err(|error| refuse(&format!("not PEM: {error}")).hint(form))?;
+    match (label, passphrase_file) {
+        (plain, None) if labels.contains(&plain) => Ok(document),
+        (plain, Some(_)) if labels.contains(&plain) => {
+            Err(refuse(&"it is not encrypted").hint("leave out --passphrase-file"))
         }
-        (ENCRYPTED, None) => {
-            return Err(refuse(&"it is encrypted").hint("give --passphrase-file"));
-        }
+        (ENCRYPTED, None) => Err(refuse(&"it is encrypted").hint("give --passphrase-file")),
         (ENCRYPTED, Some(file)) => {
             let passphrase = passphrase(file)?;
-            decrypt(&document, &passphrase).map_err(|why| refuse(&why))?
+            decrypt(&document, &passphrase).map_err(|why| refuse(&why))
         }
-        (other, _) => {
-            return Err(refuse(&format!("its PEM label is {other:?}")).hint(FORM));
-        }
-    };
-    SigningKey::from_der(der.as_bytes()).map_err(|error| refuse(&error).hint(FORM))
+        (other, _) => Err(refuse(&format!("its PEM label is {other:?}")).hint(form)),
+    }
 }
-
-const FORM: &str = "an ed25519 key in PKCS#8, as `tensorgate keygen` or `openssl genpkey -algorithm ed25519` makes";
 
 /// The first line of a passphrase file.
 pub(crate) fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {

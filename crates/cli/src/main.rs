@@ -5,6 +5,7 @@
 
 mod args;
 mod args_operator;
+mod args_sign;
 mod audit;
 mod claims;
 mod declarations;
@@ -24,6 +25,7 @@ mod output;
 mod progress;
 mod revoke;
 mod sign;
+mod sign_oms;
 mod store;
 mod target;
 mod text;

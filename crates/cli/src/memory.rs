@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use tensorgate_store::{State, Store, StoreError};
 use tensorgate_verify::{
-    Accepted, Context, Evidence, History, RepoId, RepoType, RevocationEvidence, Revocations,
+    Accepted, Context, Error, Evidence, History, RepoId, RepoType, RevocationEvidence, Revocations,
     SignedRevocations, TrustPolicy, Verified,
 };
 
@@ -95,6 +95,18 @@ impl Memory {
         match state.record_revocations(&list) {
             Err(error) if !denied(&error) => Err(error.into()),
             _ => Ok(Some(list)),
+        }
+    }
+
+    /// Whether a release of this repository was accepted.
+    ///
+    /// # Errors
+    /// One was, and the record of it is lost or damaged.
+    pub(crate) fn has_accepted(&self, repo_type: RepoType, repo: &RepoId) -> Result<bool, Failure> {
+        let subject = "rollback state".into();
+        match self.last_accepted(repo_type, repo) {
+            Ok(accepted) => Ok(accepted.is_some()),
+            Err(source) => Err(Error::Io { subject, source }.into()),
         }
     }
 

@@ -1,12 +1,15 @@
-//! `tensorgate verify --oms`: a directory against a bundle of OpenSSF Model Signing.
+//! `tensorgate verify` of a directory by a bundle of OpenSSF Model Signing.
 
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tensorgate_oms::{Anchor, Attested, Bundle, NOT_PROMISED, NotAnAnchor, Signer};
+use tensorgate_oms::{
+    Anchor, Attested, BUNDLE_FILE, Bundle, NOT_PROMISED, NotAnAnchor, Signer, Statement,
+};
 use tensorgate_verify::{
-    Directory, KeyId, OmsAnchor, OmsTrust, Rejection, RepoId, Survey, TrustPolicy,
+    Directory, FileEntry, KeyId, MANIFEST_FILE, OmsAnchor, OmsTrust, Rejection, RepoId, Survey,
+    TrustPolicy,
 };
 
 use crate::args::Verify;
@@ -17,9 +20,68 @@ use crate::output::Report;
 use crate::text::{count, thousands, total};
 use crate::verify::context;
 
+/// A bundle as it lies on disk.
+pub(crate) struct Found {
+    bytes: Vec<u8>,
+    /// Its name, if it lies in the directory that it is about.
+    inside: Option<String>,
+}
+
+/// The bundle that decides, if one does: the one that the user names, or the one in a directory
+/// without a manifest, where it counts for the repository.
+///
+/// # Errors
+/// It cannot be read; `manifest-missing`, where there is only one that does not count.
+pub(crate) fn find(
+    args: &Verify,
+    trust: &TrustPolicy,
+    directory: &Directory,
+    memory: &Memory,
+) -> Result<Option<Found>, Failure> {
+    let limit = trust.limits().manifest_bytes;
+    if let Some(file) = &args.oms {
+        let bytes = disk::read_at_most(file, limit);
+        let bytes = bytes.map_err(|error| Failure::io("read the bundle", file, &error))?;
+        let inside = name_inside(file, &args.dir).map(str::to_owned);
+        return Ok(Some(Found { bytes, inside }));
+    }
+    if args.manifest.is_some() || disk::untrusted_bytes(directory, MANIFEST_FILE, 0)?.is_some() {
+        return Ok(None);
+    }
+    let Some(bytes) = disk::untrusted_bytes(directory, BUNDLE_FILE, limit)? else {
+        return Ok(None);
+    };
+    if let Some(hint) = why_not(args, trust, memory)? {
+        return Err(disk::manifest_missing().hint(hint));
+    }
+    let inside = Some(BUNDLE_FILE.to_owned());
+    Ok(Some(Found { bytes, inside }))
+}
+
+/// What would have to be otherwise for the bundle in the directory to count.
+fn why_not(args: &Verify, trust: &TrustPolicy, memory: &Memory) -> Result<Option<String>, Failure> {
+    let Some(repo) = &args.repo else {
+        let hint = "give --repo ID: model.sig counts for repositories that the trust policy has under [[oms]]";
+        return Ok(Some(hint.to_owned()));
+    };
+    if !trust.oms().iter().any(|oms| is_for(oms, repo)) {
+        return Ok(Some(format!(
+            "model.sig counts where the trust policy has `[[oms]]` with repos = [\"{repo}\"] and a public_key_file or root_certificate_file"
+        )));
+    }
+    let hint = "model.sig proves no commit: leave out --revision, or have a manifest signed";
+    if args.revision.is_some() {
+        return Ok(Some(hint.to_owned()));
+    }
+    // Whoever takes the manifest away must not gain by it.
+    let accepted = memory.has_accepted(args.repo_type.into(), repo)?;
+    let hint = "a manifest of this repository was accepted here before: fetch one, or settle for less with --oms";
+    Ok(accepted.then(|| hint.to_owned()))
+}
+
 pub(crate) fn verify(
     args: &Verify,
-    file: &Path,
+    found: &Found,
     trust: &TrustPolicy,
     directory: &Directory,
     memory: &Memory,
@@ -30,19 +92,20 @@ pub(crate) fn verify(
     context.revocations = revocations.as_ref();
     let now = context.judged_at()?;
     let limits = trust.limits();
-    let bytes = disk::read_at_most(file, limits.manifest_bytes)
-        .map_err(|error| Failure::io("read the bundle", file, &error))?;
-    let statement = Bundle::parse(&bytes, limits)?.authenticate(&anchors, now, limits)?;
-    let inside = name_inside(file, &args.dir);
-    let survey = Survey::new(trust.rules()).beside(inside.as_slice());
-    let attested = statement.open(directory, survey)?;
+    let statement = Bundle::parse(&found.bytes, limits)?.authenticate(&anchors, now, limits)?;
+    let inside = found.inside.as_deref();
+    let survey = Survey::new(trust.rules())
+        .of(args.repo_type.into())
+        .beside(inside.as_slice());
+    let attested = statement.open(directory, survey);
+    let attested = attested.map_err(|error| hints(error.into()))?;
     trust.refuse_revoked(
         &keys(&attested),
         attested.statement,
         &attested.files,
         &context,
     )?;
-    Ok(report(args, trust, &attested, now))
+    Ok(report(args, trust, &statement, attested, now))
 }
 
 /// Whose bundles count for the repository that the user names: a bundle names none.
@@ -94,53 +157,91 @@ fn keys(attested: &Attested) -> Vec<KeyId> {
     attested.signers.iter().flat_map(of).collect()
 }
 
-fn report(args: &Verify, trust: &TrustPolicy, attested: &Attested, now: Timestamp) -> Report {
-    let bytes = total(attested.files.iter().map(|file| file.size));
-    let files = attested.files.len();
-    let mut prose = vec![
-        format!("verified: {:?}, by OpenSSF Model Signing", args.dir),
-        format!("  model      {:?}, as the signer calls it", attested.name),
-    ];
-    prose.extend(attested.signers.iter().map(signer_line));
-    prose.push(format!("  statement  sha256 {}", attested.statement));
-    let files_line = format!("{}, {} bytes", count(files, "file"), thousands(bytes));
-    prose.push(format!("  files      {files_line}"));
+fn report(
+    args: &Verify,
+    trust: &TrustPolicy,
+    statement: &Statement,
+    attested: Attested,
+    now: Timestamp,
+) -> Report {
+    let mut prose = vec![format!(
+        "verified: {:?}, by OpenSSF Model Signing",
+        args.dir
+    )];
+    prose.extend(evidence_lines(statement, &attested.files));
+    let mut evidence = evidence_json(statement, &attested.files);
+    evidence["trust_policy"] = trust.digest().to_string().into();
+    evidence["now"] = now.to_string().into();
+    evidence["now_given"] = args.now.is_some().into();
     Report {
         verdict: Some("verified"),
         subject: args.dir.display().to_string(),
         prose,
-        notices: notices(args, attested),
-        evidence: json!({
-            "method": "oms",
-            "signers": attested.signers.iter().map(signer_json).collect::<Vec<_>>(),
-            "statement": attested.statement.to_string(),
-            "name": attested.name,
-            "not_promised": NOT_PROMISED,
-            "trust_policy": trust.digest().to_string(),
-            "now": now.to_string(),
-            "now_given": args.now.is_some(),
-            "files": files,
-            "bytes": bytes,
-        }),
+        notices: notices(args, &attested),
+        waived: attested.notices,
+        evidence,
         ..Report::default()
     }
 }
 
 fn notices(args: &Verify, attested: &Attested) -> Vec<String> {
+    let found = "there is no manifest: model.sig decided, as the trust policy's [[oms]] allows";
+    let found = args.oms.is_none().then(|| found.to_owned());
     let given = args
         .now
         .map(|now| format!("judged as of {now}, as --now says"));
-    let content = attested.notices.iter().map(ToString::to_string);
     let remarks = attested.remarks.iter().map(ToString::to_string);
-    let missing = NOT_PROMISED
-        .iter()
-        .map(|what| format!("weaker than a manifest: {what}"));
-    given
+    found
         .into_iter()
-        .chain(content)
+        .chain(given)
         .chain(remarks)
-        .chain(missing)
+        .chain(weaker())
         .collect()
+}
+
+/// What to do where a manifest would help, and a bundle does not.
+pub(crate) fn hints(error: Failure) -> Failure {
+    use Rejection::{CodeUnreviewed, ExternalUnpinned};
+    error
+        .hint_where(
+            |found| found.subject == MANIFEST_FILE,
+            "the directory has a manifest, which proves more: leave out OMS, or move it away",
+        )
+        .hint_where(
+            |found| matches!(found.rejection, CodeUnreviewed | ExternalUnpinned),
+            "OMS has no place for a declaration: remove what needs one, or sign a manifest",
+        )
+}
+
+/// A line for each thing that a manifest would prove.
+pub(crate) fn weaker() -> impl Iterator<Item = String> {
+    let line = |what| format!("weaker than a manifest: {what}");
+    NOT_PROMISED.iter().map(line)
+}
+
+/// What was signed and by whom, for people.
+pub(crate) fn evidence_lines(statement: &Statement, files: &[FileEntry]) -> Vec<String> {
+    let bytes = total(files.iter().map(|file| file.size));
+    let amount = format!("{}, {} bytes", count(files.len(), "file"), thousands(bytes));
+    let name = statement.name();
+    let mut lines = vec![format!("  model      {name:?}, as the signer calls it")];
+    lines.extend(statement.signers().iter().map(signer_line));
+    lines.push(format!("  statement  sha256 {}", statement.digest()));
+    lines.push(format!("  files      {amount}"));
+    lines
+}
+
+/// What was signed and by whom, for programs.
+pub(crate) fn evidence_json(statement: &Statement, files: &[FileEntry]) -> Value {
+    json!({
+        "method": "oms",
+        "signers": statement.signers().iter().map(signer_json).collect::<Vec<_>>(),
+        "statement": statement.digest().to_string(),
+        "name": statement.name(),
+        "not_promised": NOT_PROMISED,
+        "files": files.len(),
+        "bytes": total(files.iter().map(|file| file.size)),
+    })
 }
 
 fn signer_line(signer: &Signer) -> String {

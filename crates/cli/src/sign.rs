@@ -4,46 +4,61 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tensorgate_oms::BUNDLE_FILE;
 use tensorgate_verify::{
-    About, Code, Context, Directory, Limits, Manifest, Predicate, Repo, Rules, SignedManifest,
-    SigningKey, Survey, Surveyed, TrustPolicy,
+    About, Code, Context, Directory, Limits, MANIFEST_FILE, Manifest, Predicate, Repo, Rules,
+    SignedManifest, SigningKey, Survey, Surveyed, TrustPolicy,
 };
 
-use crate::args::Sign;
+use crate::args_sign::{Format, Release, Sign};
 use crate::claims;
 use crate::declarations::Declarations;
 use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Report;
+use crate::sign_oms;
 use crate::target::Target;
 
 pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
+    match (args.format, &args.release) {
+        (Format::Tensorgate, Some(release)) => sign(args, release, json),
+        // A release is demanded for the one format, and refused for the other.
+        _ => sign_oms::run(args, json),
+    }
+}
+
+fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
     let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
     let directory = disk::open_directory(&args.dir)?;
-    let target = Target::of(args)?;
-    let declared = match &args.externals {
+    let target = Target::of(args, MANIFEST_FILE)?;
+    let declared = match &release.externals {
         Some(file) => Declarations::read(file)?,
         None => Declarations::default(),
     };
-    let surveyed = survey(args, &directory, &declared)?;
-    let about = about(args, &directory, &limits)?;
+    let surveyed = survey(args, &directory, &declared, &[MANIFEST_FILE]).map_err(|error| {
+        error.hint_where(
+            |found| found.subject == BUNDLE_FILE,
+            "a manifest suffers no other proof beside it: move model.sig away",
+        )
+    })?;
+    let about = about(args, release, &directory, &limits)?;
     // Whole seconds, as people write them; rounded down, so that nothing is issued in the future.
     let issued = Timestamp::now();
     let issued = Timestamp::from_second(issued.as_second()).unwrap_or(issued);
-    refuse_expired(args.expires, issued)?;
-    let mut repo = Repo::model(args.repo.clone(), args.revision.clone());
+    refuse_expired(release.expires, issued)?;
+    let mut repo = Repo::model(release.repo.clone(), release.revision.clone());
     repo.repo_type = args.repo_type.into();
-    let validity = (issued, args.expires);
-    let mut manifest = Manifest::new(repo, args.sequence, validity, about, surveyed.files);
+    let validity = (issued, release.expires);
+    let mut manifest = Manifest::new(repo, release.sequence, validity, about, surveyed.files);
     manifest.externals = declared.externals;
     manifest.reviewed_code = declared.reviewed_code;
 
     // Until it is dropped, nobody else adds a signature that this one would overwrite.
     let folder = target.lock(json)?;
     let now = Timestamp::now();
-    let earlier = target.read(&limits)?.filter(|_| !args.replace);
+    let earlier = target.read(&limits)?.filter(|_| !release.replace);
     let (signed, action) = match earlier {
         Some(earlier) => add_signature(earlier, manifest, &key, &target.path, &limits, now)?,
         None => (
@@ -63,10 +78,11 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
 
 /// Refuses what a verifier would. Code passes if the signer vouches for it, byte for byte: whether
 /// it may reach a robot, that robot's trust policy says.
-fn survey(
+pub(crate) fn survey(
     args: &Sign,
     directory: &Directory,
     declared: &Declarations,
+    beside: &[&str],
 ) -> Result<Surveyed, Failure> {
     let mut rules = Rules::default();
     rules.content.reviewed_code = Code::Allow;
@@ -74,6 +90,7 @@ fn survey(
         .of(args.repo_type.into())
         .with_externals(&declared.externals)
         .with_reviewed_code(&declared.reviewed_code)
+        .beside(beside)
         .run(directory)?;
     Ok(surveyed)
 }
@@ -99,8 +116,13 @@ fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<(), Failure> 
     ))
 }
 
-fn about(args: &Sign, directory: &Directory, limits: &Limits) -> Result<About, Failure> {
-    let policy_type = match &args.policy_type {
+fn about(
+    args: &Sign,
+    release: &Release,
+    directory: &Directory,
+    limits: &Limits,
+) -> Result<About, Failure> {
+    let policy_type = match &release.policy_type {
         Some(policy_type) => policy_type.clone(),
         None => type_in_config(directory, limits)?.ok_or_else(|| {
             Failure::about(
@@ -111,7 +133,7 @@ fn about(args: &Sign, directory: &Directory, limits: &Limits) -> Result<About, F
         })?,
     };
     let mut about = About::of_type(policy_type);
-    about.robot.clone_from(&args.robot);
+    about.robot.clone_from(&release.robot);
     Ok(about)
 }
 

@@ -1,18 +1,18 @@
-//! Where `sign` writes: a manifest's place, and never over anything but a manifest.
+//! Where `sign` writes: the place of a manifest or a bundle, and over nothing but a manifest.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use tensorgate_verify::{Limits, MANIFEST_FILE, Revision, SignedManifest};
+use tensorgate_verify::{Limits, Revision, SignedManifest};
 
-use crate::args::Sign;
+use crate::args_sign::Sign;
 use crate::disk;
 use crate::failure::Failure;
 use crate::output::say_waiting;
 
-/// The file that the manifest goes to.
+/// The file that the manifest or bundle goes to.
 pub(crate) struct Target {
     pub(crate) path: PathBuf,
     name: OsString,
@@ -21,13 +21,13 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The file that the options name.
+    /// The file that the options name, else the one of the usual name in the directory.
     ///
     /// # Errors
     /// It would become one of the files that are signed, or a download's next run would remove it.
-    pub(crate) fn of(args: &Sign) -> Result<Self, Failure> {
-        let usual = || args.dir.join(MANIFEST_FILE);
-        let path = args.out.clone().unwrap_or_else(usual);
+    pub(crate) fn of(args: &Sign, usual: &str) -> Result<Self, Failure> {
+        let inside = || args.dir.join(usual);
+        let path = args.out.clone().unwrap_or_else(inside);
         let real = |path: &Path| {
             let real = path.canonicalize();
             real.map_err(|error| Failure::io("open the directory", path, &error))
@@ -37,10 +37,9 @@ impl Target {
             return Err(Failure::about(&path, format!("{path:?} names no file")));
         };
         let inside = parent.starts_with(&dir);
-        if inside && (parent != dir || name != MANIFEST_FILE) {
+        if inside && (parent != dir || name != usual) {
             let detail = format!("{path:?} is in the directory that is signed");
-            let hint =
-                "the manifest there is policy.dsse.json: leave out --out, or name another place";
+            let hint = format!("its place there is {usual}: leave out --out, or name another one");
             return Err(Failure::about(&path, detail).hint(hint));
         }
         if inside && is_quarantine(&dir) {
@@ -48,7 +47,7 @@ impl Target {
                 "{:?} is a download: what is put there, `fetch` removes",
                 args.dir
             );
-            let hint = "give --out FILE, and later `--manifest FILE` to `verify` and `fetch`";
+            let hint = "give --out FILE, and later name that FILE to `verify` and `fetch`";
             return Err(Failure::about(&args.dir, detail).hint(hint));
         }
         Ok(Self { path, name, inside })
@@ -59,6 +58,24 @@ impl Target {
         let parent = disk::parent(&self.path);
         disk::lock_parent(&self.path, || say_waiting(json, parent))
             .map_err(|error| Failure::io("lock", parent, &error))
+    }
+
+    /// Its name, if it lies in the directory.
+    pub(crate) fn inside(&self) -> Option<&str> {
+        self.name.to_str().filter(|_| self.inside)
+    }
+
+    /// Refuses to write over whatever is there.
+    pub(crate) fn refuse_existing(&self) -> Result<(), Failure> {
+        let path = &self.path;
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Failure::io("look at", path, &error)),
+            Ok(_) => {
+                let detail = format!("{path:?} is there; nothing was touched");
+                Err(Failure::about(path, detail).hint("move it away, or give another --out"))
+            }
+        }
     }
 
     /// The manifest that is there.

@@ -23,8 +23,8 @@ pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     let trust = trust::load(&args.trust)?;
     let directory = disk::open_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
-    if let Some(bundle) = &args.oms {
-        return oms::verify(args, bundle, &trust, &directory, &memory);
+    if let Some(bundle) = oms::find(args, &trust, &directory, &memory)? {
+        return oms::verify(args, &bundle, &trust, &directory, &memory);
     }
     let signed = manifest(args, &directory, trust.limits())?;
     let mut context = context(args, &memory);

@@ -84,6 +84,9 @@ pub use chain::RootCertificate;
 pub use key::EcPublicKey;
 pub use sign::{EcSigningKey, sign};
 
+/// The usual name of a bundle, in the directory that it is about.
+pub const BUNDLE_FILE: &str = "model.sig";
+
 /// What an OMS signature does not promise, and a policy's manifest does; for reports.
 pub const NOT_PROMISED: &[&str] = &[
     "no expiry: a signature with a bare key counts for ever",

@@ -37,13 +37,14 @@ impl EcSigningKey {
         Self::new(&secret.map_err(not)?)
     }
 
-    /// Reads PKCS#8 DER, for callers that decrypt a key themselves.
+    /// Reads DER, PKCS#8 or SEC 1, for callers that decrypt a key themselves.
     ///
     /// # Errors
-    /// Not PKCS#8 or not on P-256.
+    /// Neither, or not on P-256.
     pub fn from_der(der: &[u8]) -> Result<Self, NotAnAnchor> {
+        let secret = SecretKey::from_pkcs8_der(der).or_else(|_| SecretKey::from_sec1_der(der));
         let not = |error| NotAnAnchor::new(format!("not a P-256 private key: {error}"));
-        Self::new(&SecretKey::from_pkcs8_der(der).map_err(not)?)
+        Self::new(&secret.map_err(not)?)
     }
 
     /// The public half.

@@ -9,12 +9,15 @@ mod fetch_signed;
 mod fixture;
 mod help;
 mod inspect;
+#[path = "../../../oms/tests/it/interpreter.rs"]
+mod interpreter;
 mod keygen;
 mod memory;
 mod oms;
 mod operator;
 mod place;
 mod sign;
+mod sign_oms;
 mod support;
 mod trust;
 mod verify;

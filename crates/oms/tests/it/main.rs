@@ -8,6 +8,7 @@
 mod bundle;
 mod certificate;
 mod directory;
+mod interpreter;
 mod properties;
 mod reference;
 mod statement;

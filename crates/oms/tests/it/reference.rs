@@ -2,7 +2,7 @@
 //! it verifies, and both refuse the same changes.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
@@ -11,6 +11,7 @@ use tensorgate_oms::{Anchor, EcSigningKey, sign};
 use tensorgate_verify::{Limits, Rejection, Result, Rules, Survey};
 
 use crate::certificate::{Ask, ROOT, rsa, soon};
+use crate::interpreter::interpreter;
 use crate::support::*;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/reference.py");
@@ -27,23 +28,6 @@ fn reference(jobs: &[Value]) -> Vec<Option<String>> {
     let Output { status, stdout, .. } = child.wait_with_output().unwrap();
     assert!(status.success());
     serde_json::from_slice(&stdout).unwrap()
-}
-
-/// `TENSORGATE_PYTHON` if it is set, else the project's environment, else `python3`.
-fn interpreter() -> PathBuf {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.ros/jazzy/bin/python");
-    let candidates = match std::env::var_os("TENSORGATE_PYTHON") {
-        Some(named) => vec![PathBuf::from(named)],
-        None => vec![project, PathBuf::from("python3")],
-    };
-    let imports = |python: &&PathBuf| {
-        let run = Command::new(python)
-            .args(["-c", "import model_signing"])
-            .output();
-        run.is_ok_and(|Output { status, .. }| status.success())
-    };
-    let found = candidates.iter().find(imports).cloned();
-    found.unwrap_or_else(|| panic!("no model_signing in {candidates:?}: run `source ros/env.sh`"))
 }
 
 /// One thing that happens to a policy after it was signed, and what is said of it here.
