@@ -155,11 +155,13 @@ impl<'a> Survey<'a> {
             self.refuse_bad_header(path, &untrusted)?;
         }
         let hold = untrusted.hold(kind).map_err(io)?;
+        // SHA-256 knows one core only; the others have BLAKE3 meanwhile.
+        let (sha256, blake3) = rayon::join(|| Sha256::of(&hold), || Blake3::of(&hold));
         let mut entry = FileEntry {
             path: path.clone(),
             size: u64::try_from(hold.len()).unwrap_or(u64::MAX),
-            sha256: Sha256::of(&hold),
-            blake3: Blake3::of(&hold),
+            sha256,
+            blake3,
             kind,
             header_blake3: None,
             tensors: None,
