@@ -318,6 +318,21 @@ fn limits_of_the_trust_policy_hold() {
         let found = trust.authenticate(&manifest, &context());
         assert_eq!(codes(found)[0], code, "{limit}");
     }
+    // Each is the most that is taken, not the least that is refused.
+    for limit in [
+        "files = 4",
+        "tensors = 3",
+        "rank = 1",
+        "tensor_name_bytes = 12",
+    ] {
+        let trust = with(1, 1, "", &format!("[limits]\n{limit}"));
+        assert!(trust.authenticate(&manifest, &context()).is_ok(), "{limit}");
+    }
+    for limit in ["rank = 0", "tensor_name_bytes = 11"] {
+        let trust = with(1, 1, "", &format!("[limits]\n{limit}"));
+        let found = codes(trust.authenticate(&manifest, &context()));
+        assert!(found[0].starts_with("tensor-"), "{limit}: {found:?}");
+    }
     let kinds = with(1, 1, "", "[content]\nkinds = ['config', 'weights']");
     let verified = kinds.authenticate(&manifest, &context()).unwrap();
     let directory = directory(fixture.folder.path());
