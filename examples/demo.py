@@ -3,7 +3,7 @@
 
 A walking policy goes onto a Hub on loopback. It is fetched at a pinned commit, inspected, signed,
 proven, published on ROS 2 topics, and run by two controllers that verify it again; their actions
-are compared with the original's. Then somebody tampers, four times.
+are compared with the original's. Then somebody tampers, in several ways, and the release is called back.
 """
 
 import json
@@ -41,6 +41,7 @@ def main() -> int:
         stored, revision = admit()
         publish_and_act(f"{REPO}@{revision}")
         tamper(stored)
+        revoke(stored)
         report()
         os.chdir(ROOT)
     return 0
@@ -54,8 +55,9 @@ def admit() -> tuple[Path, str]:
             fetched = run("tensorgate", "fetch", f"{REPO}@main", *endpoint, "--store", "store")
             quarantine = Path(fetched.strip().splitlines()[-1])
             revision = quarantine.name
-        with step("Look at it"):
+        with step("Look at it, and let its content be judged"):
             run("tensorgate", "inspect", quarantine / "model.safetensors")
+            run("tensorgate", "audit", quarantine)
         with step("Sign what was looked at, and say whose signature counts"):
             run("tensorgate", "keygen", "--out", "release")
             trust = '[[keys]]\nname = "release"\npublic_key_file = "release.pub.pem"\n'
@@ -103,6 +105,10 @@ def tamper(stored: Path) -> None:
         release = ["--sequence", "2", "--expires", "2036-01-01T00:00:00Z", "--replace"]
         what = ["--repo", REPO, "--revision", "0" * 40, *release]
         refused("format-pickle", "sign", "tampered", "--key", "release.key.pem", *what)
+    with step("Nor a step of a pipeline that would run code: config-names-code"):
+        steps = [{"class": "os.system", "config": {"command": "reboot -f"}}]
+        pipeline = json.dumps({"name": "policy_preprocessor", "steps": steps}).encode()
+        refused("config-names-code", "audit", copy(stored, "policy_preprocessor.json", pipeline))
     with step("The Hub itself serves a flipped byte: digest-mismatch"), hub("flip:model.safetensors@5000") as endpoint:
         refused("digest-mismatch", "fetch", f"{REPO}@main", *endpoint, "--store", "other-store")
     with step("And the node publishes nothing of it; a controller waits in vain"):
@@ -110,6 +116,20 @@ def tamper(stored: Path) -> None:
         parameters = {"policy": damaged.resolve(), "trust": "trust.toml", "store": "store"}
         with gate(parameters, "no policy is published: rejected: digest-mismatch"):
             run("controller", "--trust", "trust.toml", "--timeout", 3, expected=2)
+
+
+def revoke(stored: Path) -> None:
+    """The genuine release is called back: by its name, which is the digest of its manifest."""
+    with step("The release is called back: manifest-revoked"):
+        term = ["--key", "release.key.pem", "--expires", "2036-01-01T00:00:00Z"]
+        what = ["--manifest", stored.name, "--reason", "stumbles on gravel"]
+        run("tensorgate", "trust", "revoke", "revocations.dsse.json", *term, *what)
+        state = ["--trust", "trust.toml", "--state", "store/state"]
+        given = ["--revocations", "revocations.dsse.json"]
+        refused("manifest-revoked", "verify", stored, *state, *given)
+        parameters = {"policy": stored.resolve(), "trust": "trust.toml", "store": "store"}
+        with gate(parameters, "no policy is published: rejected: manifest-revoked"):
+            pass
 
 
 def attempt(what: str, stored: Path, name: str, data: bytes, code: str) -> None:
