@@ -280,6 +280,38 @@ fn a_list_of_revocations_is_proven_like_a_manifest() {
 }
 
 #[test]
+fn what_is_let_pass_about_a_list_is_said_with_the_manifest() {
+    let trust = with(2, 1, "", "[freshness]\nexpires = 'warn'");
+    let list = list(1, vec![]);
+    let mut context = at("2027-11-01T00:00:00Z");
+    let list = trust.authenticate_revocations(&list, &context).unwrap();
+    context.revocations = Some(&list);
+    let verified = trust
+        .authenticate(&Fixture::new().signed(), &context)
+        .unwrap();
+    let told: Vec<&str> = verified
+        .evidence()
+        .notices
+        .iter()
+        .map(|notice| &*notice.subject)
+        .collect();
+    assert_eq!(told, ["expires", "revocations.expires"]);
+}
+
+#[test]
+fn other_evidence_needs_the_memory_that_is_required_too() {
+    let trust = with(1, 1, "", "[rollback]\nrequire_state = true");
+    let refuse = |context: &Context<'_>| trust.refuse_revoked(&[], Sha256::of(b"x"), &[], context);
+    let error = refuse(&context()).unwrap_err();
+    assert_eq!(error.rejection(), None, "{error}");
+    let ready = Past {
+        ready: true,
+        ..Past::default()
+    };
+    assert!(refuse(&after(&ready, "2026-11-23T12:00:00Z")).is_ok());
+}
+
+#[test]
 fn one_meaning_is_not_taken_for_another() {
     let trust = with(1, 1, "", "");
     let manifest = Fixture::new().signed().to_bytes();
