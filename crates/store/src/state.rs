@@ -31,7 +31,8 @@ pub struct State {
 pub(crate) struct Index {
     /// The repositories that have a record.
     repos: Vec<String>,
-    /// The latest `issued` among all that was accepted: an instant that has passed.
+    /// The latest `issued` among all that was accepted, and never later than when that was: an
+    /// instant that has passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) clock_floor: Option<Timestamp>,
     /// The sequence of the list of revocations that lies beside.
@@ -118,7 +119,7 @@ impl State {
 
     /// Forgets the release accepted for one repository, or for all: then older ones are accepted
     /// again. The one way back from a state that is damaged; an operator's decision, never a
-    /// program's. Revocations stay.
+    /// program's. Revocations stay, unless their list is damaged and all is forgotten.
     ///
     /// # Errors
     /// [`StoreError::State`] if the index is damaged and only one repository is to be forgotten,
@@ -129,6 +130,7 @@ impl State {
         let Some((repo_type, repo)) = only else {
             // A list of revocations that lies there still counts, and is listed when it is replaced.
             self.write_index(&Index::default(), &drafts)?;
+            self.forget_unreadable_list()?;
             return self.records.clear();
         };
         let key = key(repo_type, repo);
@@ -208,7 +210,7 @@ impl State {
             let name = format!("{}.json", key(repo_type, repo));
             write(&self.records, &name, &record, &drafts)?;
         }
-        self.list(key(repo_type, repo), evidence.issued, &drafts)
+        self.list(key(repo_type, repo), evidence, &drafts)
     }
 
     /// The lock, and an empty place for drafts.
@@ -221,17 +223,17 @@ impl State {
     }
 
     /// Puts a repository into the index, and raises the floor of the clock.
-    fn list(&self, key: String, issued: Timestamp, drafts: &Folder) -> Result<()> {
+    fn list(&self, key: String, evidence: &Evidence, drafts: &Folder) -> Result<()> {
         let mut index = self.index()?.unwrap_or_default();
-        let listed = index.repos.contains(&key);
-        if listed && index.clock_floor >= Some(issued) {
+        let (listed, floor) = (index.repos.contains(&key), index.clock_floor);
+        index.raise_floor(evidence.issued, evidence.now);
+        if listed && index.clock_floor == floor {
             return Ok(());
         }
         if !listed {
             index.repos.push(key);
             index.repos.sort_unstable();
         }
-        index.clock_floor = index.clock_floor.max(Some(issued));
         self.write_index(&index, drafts)
     }
 
@@ -244,6 +246,15 @@ impl State {
         bytes
             .map(|bytes| parse(&self.folder.path_of(INDEX), &bytes))
             .transpose()
+    }
+}
+
+impl Index {
+    /// Raises the floor of the clock to what was signed at `issued` and accepted at `now`. Signers'
+    /// clocks may be ahead: else each release could lift the floor, and so the next one's `issued`,
+    /// by as much once more.
+    pub(crate) fn raise_floor(&mut self, issued: Timestamp, now: Timestamp) {
+        self.clock_floor = self.clock_floor.max(Some(issued.min(now)));
     }
 }
 
