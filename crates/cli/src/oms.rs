@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tensorgate_oms::{Anchor, Attested, Bundle, NOT_PROMISED, NotAnAnchor, Signer};
+use tensorgate_oms::{Anchor, Attested, Bundle, NOT_PROMISED, Signer};
 use tensorgate_verify::{
     Directory, KeyId, OmsAnchor, OmsTrust, Rejection, RepoId, Survey, TrustPolicy,
 };
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::memory::Memory;
 use crate::output::Report;
 use crate::text::{count, thousands, total};
-use crate::verify::context;
+use crate::verify::{context, revocations};
 
 pub(crate) fn verify(
     args: &Verify,
@@ -26,7 +26,7 @@ pub(crate) fn verify(
 ) -> Result<Report, Failure> {
     let anchors = anchors(args, trust)?;
     let mut context = context(args, memory);
-    let revocations = memory.revocations(args.revocations.as_deref(), trust, &context)?;
+    let revocations = revocations(args, trust, memory, &context)?;
     context.revocations = revocations.as_ref();
     let now = context.judged_at()?;
     let limits = trust.limits();
@@ -42,25 +42,20 @@ pub(crate) fn verify(
         &attested.files,
         &context,
     )?;
-    Ok(report(args, trust, &attested, now))
+    let mut report = report(args, trust, &attested, now);
+    report.waived = attested.notices;
+    let list = context.revocations.map(|list| &list.evidence().notices);
+    report.waived.extend(list.into_iter().flatten().cloned());
+    Ok(report)
 }
 
 /// Whose bundles count for the repository that the user names: a bundle names none.
 fn anchors(args: &Verify, trust: &TrustPolicy) -> Result<Vec<Anchor>, Failure> {
-    let unusable = |error: NotAnAnchor| {
-        let detail = format!("the trust policy {:?} cannot be used: {error}", args.trust);
-        Failure::about(&args.trust, detail)
-    };
     let repo = args.repo.as_ref();
     let mut anchors = Vec::new();
     for oms in trust.oms() {
         // Each is read, so that an unreadable one is found before it is needed.
-        let anchor = match &oms.anchor {
-            OmsAnchor::PublicKey(pem) => Anchor::public_key(pem),
-            OmsAnchor::RootCertificate(pem) => Anchor::root_certificate(pem),
-            _ => continue,
-        };
-        let anchor = anchor.map_err(unusable)?;
+        let anchor = anchor(oms, &args.trust)?;
         if repo.is_some_and(|repo| is_for(oms, repo)) {
             anchors.push(anchor);
         }
@@ -73,6 +68,24 @@ fn anchors(args: &Verify, trust: &TrustPolicy) -> Result<Vec<Anchor>, Failure> {
         )),
         _ => Ok(anchors),
     }
+}
+
+/// What an `[[oms]]` of the trust policy names.
+pub(crate) fn anchor(oms: &OmsTrust, trust: &Path) -> Result<Anchor, Failure> {
+    let anchor = match &oms.anchor {
+        OmsAnchor::PublicKey(pem) => Anchor::public_key(pem).map_err(|error| error.to_string()),
+        OmsAnchor::RootCertificate(pem) => {
+            Anchor::root_certificate(pem).map_err(|error| error.to_string())
+        }
+        other => Err(format!("{other:?} is not known")),
+    };
+    anchor.map_err(|why| {
+        let whose = oms.repos.iter().map(ToString::to_string);
+        let whose = whose.collect::<Vec<_>>().join(" and ");
+        let detail =
+            format!("the trust policy {trust:?} cannot be used: [[oms]] for {whose}: {why}");
+        Failure::about(trust, detail)
+    })
 }
 
 fn is_for(oms: &OmsTrust, repo: &RepoId) -> bool {
@@ -130,17 +143,11 @@ fn notices(args: &Verify, attested: &Attested) -> Vec<String> {
     let given = args
         .now
         .map(|now| format!("judged as of {now}, as --now says"));
-    let content = attested.notices.iter().map(ToString::to_string);
     let remarks = attested.remarks.iter().map(ToString::to_string);
     let missing = NOT_PROMISED
         .iter()
         .map(|what| format!("weaker than a manifest: {what}"));
-    given
-        .into_iter()
-        .chain(content)
-        .chain(remarks)
-        .chain(missing)
-        .collect()
+    given.into_iter().chain(remarks).chain(missing).collect()
 }
 
 fn signer_line(signer: &Signer) -> String {
