@@ -308,3 +308,15 @@ fn a_trust_policy_is_explained_as_it_is_applied() {
         .expect(2)
         .says("[[oms]] for acme/*: not a key on P-256");
 }
+
+#[test]
+fn a_sequence_that_jumped_too_far_is_not_answered_with_a_higher_one() {
+    let workshop = Workshop::signed();
+    trust_more(&workshop, "[rollback]\nmax_jump = 7\n");
+    workshop.verify(&[]).expect(0);
+    workshop.sign(&["--sequence", "13", "--replace"]).expect(0);
+    let run = workshop.verify(&[]);
+    run.rejected("manifest-fast-forward", "sequence");
+    run.says("hint: `max_jump` is exceeded: ask the publisher");
+    assert!(!run.stderr.contains("higher --sequence"), "{run:#?}");
+}
