@@ -74,7 +74,7 @@ impl State {
         list: &Verified<Revocations, RevocationEvidence>,
     ) -> Result<()> {
         let (_lock, drafts) = self.begin()?;
-        let mut index = self.index()?.unwrap_or_default();
+        let mut index = self.begun_index(&drafts)?;
         let kept = self.kept(&any_size())?;
         if let Some((envelope, kept)) = kept.as_ref().filter(|(_, kept)| !follows(list, kept)) {
             return Err(StoreError::Superseded {

@@ -17,7 +17,8 @@ use crate::revocations::REVOCATIONS;
 /// The newest accepted release of every repository, at a directory of its own.
 ///
 /// It never goes down, and it never forgets silently: a record that is damaged, or missing though
-/// the index has its repository, is an error and not "nothing was accepted yet".
+/// the index has its repository, is an error and not "nothing was accepted yet", and so is an index
+/// that is missing beside records.
 #[derive(Debug)]
 pub struct State {
     pub(crate) folder: Folder,
@@ -101,7 +102,7 @@ impl State {
     /// # Errors
     /// [`StoreError::State`] if the index is damaged.
     pub fn is_new(&self) -> Result<bool> {
-        Ok(self.index()?.is_none() && self.records.names()?.is_empty())
+        Ok(self.index()?.is_none())
     }
 
     /// Makes it ready: from now on, knowing nothing of a repository means that nothing of it was
@@ -111,10 +112,7 @@ impl State {
     /// [`StoreError::State`] if the index is damaged, and whatever keeps it from being written.
     pub fn make_ready(&self) -> Result<()> {
         let (_lock, drafts) = self.begin()?;
-        match self.index()? {
-            Some(_) => Ok(()),
-            None => self.write_index(&Index::default(), &drafts),
-        }
+        self.begun_index(&drafts).map(drop)
     }
 
     /// Forgets the release accepted for one repository, or for all: then older ones are accepted
@@ -200,6 +198,7 @@ impl State {
             let (sequence, manifest) = (last.sequence, last.manifest);
             return Err(StoreError::Superseded { sequence, manifest });
         }
+        let index = self.begun_index(&drafts)?;
         if !known {
             let record = AcceptedRecord {
                 repo_type,
@@ -210,7 +209,7 @@ impl State {
             let name = format!("{}.json", key(repo_type, repo));
             write(&self.records, &name, &record, &drafts)?;
         }
-        self.list(key(repo_type, repo), evidence, &drafts)
+        self.list(index, key(repo_type, repo), evidence, &drafts)
     }
 
     /// The lock, and an empty place for drafts.
@@ -223,8 +222,13 @@ impl State {
     }
 
     /// Puts a repository into the index, and raises the floor of the clock.
-    fn list(&self, key: String, evidence: &Evidence, drafts: &Folder) -> Result<()> {
-        let mut index = self.index()?.unwrap_or_default();
+    fn list(
+        &self,
+        mut index: Index,
+        key: String,
+        evidence: &Evidence,
+        drafts: &Folder,
+    ) -> Result<()> {
         let (listed, floor) = (index.repos.contains(&key), index.clock_floor);
         index.raise_floor(evidence.issued, evidence.now);
         if listed && index.clock_floor == floor {
@@ -241,11 +245,34 @@ impl State {
         write(&self.folder, INDEX, index, drafts)
     }
 
+    /// What is known as a whole, or `None` where nothing ever was.
     pub(crate) fn index(&self) -> Result<Option<Index>> {
-        let bytes = self.folder.read(INDEX, BYTES)?;
-        bytes
-            .map(|bytes| parse(&self.folder.path_of(INDEX), &bytes))
-            .transpose()
+        let path = self.folder.path_of(INDEX);
+        let read = || self.folder.read(INDEX, BYTES);
+        let bytes = match read()? {
+            // Another process may have begun meanwhile; it wrote the index first.
+            None if self.has_more()? => {
+                let lost = || StoreError::state(&path, "lost: what it lists is there");
+                Some(read()?.ok_or_else(lost)?)
+            }
+            found => found,
+        };
+        bytes.map(|bytes| parse(&path, &bytes)).transpose()
+    }
+
+    /// Whether there is anything that an index lists.
+    fn has_more(&self) -> Result<bool> {
+        let list = self.folder.open(REVOCATIONS)?;
+        Ok(list.is_some() || !self.records.names()?.is_empty())
+    }
+
+    /// The index, which is written first of all: a crash later leaves none without it.
+    pub(crate) fn begun_index(&self, drafts: &Folder) -> Result<Index> {
+        if let Some(index) = self.index()? {
+            return Ok(index);
+        }
+        self.write_index(&Index::default(), drafts)?;
+        Ok(Index::default())
     }
 }
 
