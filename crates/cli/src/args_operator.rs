@@ -88,6 +88,17 @@ pub(crate) struct Revoke {
     pub(crate) reason: Option<String>,
 }
 
+/// Where the memory is.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// The store [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// A memory without a store, as `verify --state` has it
+    #[arg(long, value_name = "DIR", conflicts_with = "store")]
+    pub(crate) state: Option<PathBuf>,
+}
+
 /// Make a store ready, so that a robot which requires one can tell a new store from a lost one
 ///
 /// For trust policies with `require_state = true` under `[rollback]`. A store in use stays as it is.
@@ -95,9 +106,8 @@ pub(crate) struct Revoke {
 #[command(after_help = "Example:
   tensorgate store init --store /var/lib/tensorgate")]
 pub(crate) struct Init {
-    /// The store [default: TENSORGATE_STORE, else the user's data directory]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) store: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// List the releases that were accepted, which older ones cannot replace
@@ -105,9 +115,8 @@ pub(crate) struct Init {
 #[command(after_help = "Example:
   tensorgate store ls --json")]
 pub(crate) struct Ls {
-    /// The store [default: TENSORGATE_STORE, else the user's data directory]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) store: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// Forget which releases were accepted: then older ones are accepted again
@@ -130,7 +139,6 @@ pub(crate) struct ResetState {
     /// Of all repositories
     #[arg(long)]
     pub(crate) all: bool,
-    /// The store [default: TENSORGATE_STORE, else the user's data directory]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) store: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }

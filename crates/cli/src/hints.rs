@@ -27,8 +27,11 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
             "ask the publisher for a newer release, or sign again with a later --expires"
         }
         R::ManifestNotYetValid => "is this machine's clock right? it is behind the signer's",
-        R::ManifestRollback | R::ManifestFastForward => {
+        R::ManifestRollback => {
             "a newer release was accepted here before: fetch that one, or sign this one with a higher --sequence"
+        }
+        R::ManifestFastForward => {
+            "`max_jump` is exceeded: ask the publisher, and only then raise it or run `tensorgate store reset-state`"
         }
         R::ManifestRevoked | R::RevisionRevoked | R::DigestRevoked => {
             "this release was called back: use another"

@@ -9,7 +9,7 @@ use std::path::Path;
 use pkcs8::der::SecretDocument;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef};
 use tensorgate_oms::EcSigningKey;
-use tensorgate_verify::SigningKey;
+use tensorgate_verify::{SigningKey, TrustPolicy};
 use zeroize::Zeroizing;
 
 use crate::disk;
@@ -54,6 +54,16 @@ pub(crate) fn to_pem(
         })
     });
     pem.map_err(|error| error.to_string())
+}
+
+/// A trust policy under which this key alone counts.
+pub(crate) fn trust_in(key: &SigningKey) -> Result<TrustPolicy, Failure> {
+    let unusable =
+        |why: &dyn std::fmt::Display| Failure::about(Path::new("key"), format!("the key: {why}"));
+    let pem = key.public_pem().map_err(|error| unusable(&error))?;
+    let text = format!("threshold = 1\n[[keys]]\nname = 'signer'\npublic_key = '''{pem}'''");
+    let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    TrustPolicy::parse(&text, no_file).map_err(|error| unusable(&error))
 }
 
 /// Reads a private key that nobody but its owner can.

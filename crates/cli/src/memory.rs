@@ -68,8 +68,8 @@ impl Memory {
         }
     }
 
-    /// The list of revocations that is in force: the one given, which is remembered from then on,
-    /// else the one remembered.
+    /// The list of revocations that is in force: the one given, which is remembered from then on if
+    /// `remember`, else the one remembered.
     ///
     /// # Errors
     /// What the list is refused for; it is older than the one remembered; it is lost.
@@ -78,6 +78,7 @@ impl Memory {
         given: Option<&Path>,
         trust: &TrustPolicy,
         context: &Context<'_>,
+        remember: bool,
     ) -> Result<Option<Verified<Revocations, RevocationEvidence>>, Failure> {
         let Some(given) = given else {
             return Ok(match self.state() {
@@ -92,6 +93,9 @@ impl Memory {
             return Ok(Some(trust.authenticate_revocations(&signed, context)?));
         };
         let list = state.successor(&signed, trust, context)?;
+        if !remember {
+            return Ok(Some(list));
+        }
         match state.record_revocations(&list) {
             Err(error) if !denied(&error) => Err(error.into()),
             _ => Ok(Some(list)),

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tensorgate_oms::{
-    Anchor, Attested, BUNDLE_FILE, Bundle, NOT_PROMISED, NotAnAnchor, Signer, Statement,
-};
+use tensorgate_oms::{Anchor, Attested, BUNDLE_FILE, Bundle, NOT_PROMISED, Signer, Statement};
 use tensorgate_verify::{
     Directory, FileEntry, KeyId, MANIFEST_FILE, OmsAnchor, OmsTrust, Rejection, RepoId, Survey,
     TrustPolicy,
@@ -18,7 +16,7 @@ use crate::failure::Failure;
 use crate::memory::Memory;
 use crate::output::Report;
 use crate::text::{count, thousands, total};
-use crate::verify::context;
+use crate::verify::{context, revocations};
 
 /// A bundle as it lies on disk.
 pub(crate) struct Found {
@@ -88,7 +86,7 @@ pub(crate) fn verify(
 ) -> Result<Report, Failure> {
     let anchors = anchors(args, trust)?;
     let mut context = context(args, memory);
-    let revocations = memory.revocations(args.revocations.as_deref(), trust, &context)?;
+    let revocations = revocations(args, trust, memory, &context)?;
     context.revocations = revocations.as_ref();
     let now = context.judged_at()?;
     let limits = trust.limits();
@@ -105,25 +103,19 @@ pub(crate) fn verify(
         &attested.files,
         &context,
     )?;
-    Ok(report(args, trust, &statement, attested, now))
+    let mut report = report(args, trust, &statement, attested, now);
+    let list = context.revocations.map(|list| &list.evidence().notices);
+    report.waived.extend(list.into_iter().flatten().cloned());
+    Ok(report)
 }
 
 /// Whose bundles count for the repository that the user names: a bundle names none.
 fn anchors(args: &Verify, trust: &TrustPolicy) -> Result<Vec<Anchor>, Failure> {
-    let unusable = |error: NotAnAnchor| {
-        let detail = format!("the trust policy {:?} cannot be used: {error}", args.trust);
-        Failure::about(&args.trust, detail)
-    };
     let repo = args.repo.as_ref();
     let mut anchors = Vec::new();
     for oms in trust.oms() {
         // Each is read, so that an unreadable one is found before it is needed.
-        let anchor = match &oms.anchor {
-            OmsAnchor::PublicKey(pem) => Anchor::public_key(pem),
-            OmsAnchor::RootCertificate(pem) => Anchor::root_certificate(pem),
-            _ => continue,
-        };
-        let anchor = anchor.map_err(unusable)?;
+        let anchor = anchor(oms, &args.trust)?;
         if repo.is_some_and(|repo| is_for(oms, repo)) {
             anchors.push(anchor);
         }
@@ -136,6 +128,24 @@ fn anchors(args: &Verify, trust: &TrustPolicy) -> Result<Vec<Anchor>, Failure> {
         )),
         _ => Ok(anchors),
     }
+}
+
+/// What an `[[oms]]` of the trust policy names.
+pub(crate) fn anchor(oms: &OmsTrust, trust: &Path) -> Result<Anchor, Failure> {
+    let anchor = match &oms.anchor {
+        OmsAnchor::PublicKey(pem) => Anchor::public_key(pem).map_err(|error| error.to_string()),
+        OmsAnchor::RootCertificate(pem) => {
+            Anchor::root_certificate(pem).map_err(|error| error.to_string())
+        }
+        other => Err(format!("{other:?} is not known")),
+    };
+    anchor.map_err(|why| {
+        let whose = oms.repos.iter().map(ToString::to_string);
+        let whose = whose.collect::<Vec<_>>().join(" and ");
+        let detail =
+            format!("the trust policy {trust:?} cannot be used: [[oms]] for {whose}: {why}");
+        Failure::about(trust, detail)
+    })
 }
 
 fn is_for(oms: &OmsTrust, repo: &RepoId) -> bool {

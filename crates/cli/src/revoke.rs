@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tensorgate_verify::{Limits, Revocation, Revocations, Revoked, SignedRevocations, SigningKey};
+use tensorgate_verify::{
+    Context, Limits, Revocation, Revocations, Revoked, SignedRevocations, SigningKey,
+};
 
 use crate::args_operator::Revoke;
 use crate::disk;
@@ -53,7 +55,7 @@ fn renew(
     key: &SigningKey,
     limits: &Limits,
 ) -> Result<SignedRevocations, Failure> {
-    let earlier = earlier.map(|signed| signed.untrusted(limits)).transpose()?;
+    let earlier = earlier.map(|signed| own(args, signed, key)).transpose()?;
     let sequence = earlier.as_ref().map_or(0, |list| list.sequence);
     let mut revoked = earlier.map_or_else(Vec::new, |list| list.revoked);
     for what in named(args) {
@@ -67,6 +69,29 @@ fn renew(
     let span = (issued, args.expires.unwrap_or(issued));
     let list = Revocations::new(sequence.saturating_add(1), span, revoked);
     Ok(SignedRevocations::sign(&list, key, limits)?)
+}
+
+/// What the list says that this key signed. Whoever else can write the file could have us repeat, in
+/// a newer list, what we never saw, or leave out what was revoked.
+fn own(
+    args: &Revoke,
+    signed: &SignedRevocations,
+    key: &SigningKey,
+) -> Result<Revocations, Failure> {
+    let trust = keys::trust_in(key)?;
+    let list = signed.untrusted(trust.limits())?;
+    // However old it is by now.
+    match trust.authenticate_revocations(signed, &Context::new(list.issued)) {
+        Ok(_) => Ok(list),
+        Err(_) => {
+            let detail = format!(
+                "{:?} was not signed by this key; nothing was touched",
+                args.list
+            );
+            let hint = "`--add-signature` shows what it says and signs that; or use the key that signed it";
+            Err(Failure::about(&args.list, detail).hint(hint))
+        }
+    }
 }
 
 fn named(args: &Revoke) -> Vec<Revoked> {

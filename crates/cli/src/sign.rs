@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tensorgate_oms::BUNDLE_FILE;
 use tensorgate_verify::{
     About, Code, Context, Directory, Limits, MANIFEST_FILE, Manifest, Predicate, Repo, Rules,
-    SignedManifest, SigningKey, Survey, Surveyed, TrustPolicy,
+    SignedManifest, SigningKey, Survey, Surveyed,
 };
 
 use crate::args_sign::{Format, Release, Sign};
@@ -190,12 +190,7 @@ fn differences(ours: &Manifest, theirs: &Manifest) -> Vec<&'static str> {
 
 /// Asks the verifier: somebody who trusts this key must accept this manifest now.
 fn prove(signed: &SignedManifest, key: &SigningKey, now: Timestamp) -> Result<(), Failure> {
-    let unusable =
-        |why: &dyn std::fmt::Display| Failure::about(Path::new("key"), format!("the key: {why}"));
-    let pem = key.public_pem().map_err(|error| unusable(&error))?;
-    let text = format!("threshold = 1\n[[keys]]\nname = 'signer'\npublic_key = '''{pem}'''");
-    let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-    let trust = TrustPolicy::parse(&text, no_file).map_err(|error| unusable(&error))?;
+    let trust = keys::trust_in(key)?;
     trust.authenticate(signed, &Context::new(now))?;
     Ok(())
 }

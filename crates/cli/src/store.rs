@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use serde_json::json;
-use tensorgate_store::Store;
-use tensorgate_verify::{History, RepoType};
+use tensorgate_store::{Accepted, State, Store};
+use tensorgate_verify::{History, RepoId, RepoType};
 
-use crate::args_operator::{Init, Ls, ResetState};
+use crate::args_operator::{Init, Ls, Place, ResetState};
 use crate::failure::Failure;
 use crate::output::{Report, say_waiting};
 use crate::text::table;
 
 /// `store init`.
 pub(crate) fn init(args: &Init, json: bool) -> Result<Report, Failure> {
-    let store = open(args.store.as_deref(), json)?;
-    let new = store.state().is_new()?;
-    store.state().make_ready()?;
-    let place = store.path();
+    let memory = Memory::at(&args.place, json)?;
+    let new = memory.state().is_new()?;
+    memory.state().make_ready()?;
+    let place = memory.path();
     let said = match new {
         true => format!("ready: {place:?}, nothing was accepted yet"),
         false => format!("ready: {place:?}, in use already"),
@@ -26,67 +26,100 @@ pub(crate) fn init(args: &Init, json: bool) -> Result<Report, Failure> {
 
 /// `store ls`.
 pub(crate) fn ls(args: &Ls) -> Result<Report, Failure> {
-    let store = open(args.store.as_deref(), true)?;
-    let accepted = store.state().accepted()?;
-    let floor = store.state().clock_floor();
-    let floor = floor.map_err(|error| Failure::about(store.path(), error))?;
-    let row = |(repo_type, repo, accepted): &(RepoType, _, tensorgate_verify::Accepted)| {
-        let tensorgate_verify::Accepted {
-            sequence, manifest, ..
-        } = accepted;
+    let memory = Memory::that_is_there(&args.place, true)?;
+    let accepted = memory.state().accepted()?;
+    let floor = memory.state().clock_floor();
+    let floor = floor.map_err(|error| Failure::about(memory.path(), error))?;
+    let row = |(repo_type, repo, accepted): &(RepoType, RepoId, Accepted)| {
+        let (sequence, manifest) = (accepted.sequence, accepted.manifest);
         json!({ "type": repo_type, "repo": repo, "sequence": sequence, "manifest": manifest })
     };
     let rows: Vec<_> = accepted.iter().map(row).collect();
-    let mut cells = vec![
-        ["type", "repo", "sequence", "manifest"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    cells.extend(accepted.iter().map(|(repo_type, repo, accepted)| {
+    let repositories = match rows.len() {
+        1 => "1 repository".to_owned(),
+        n => format!("{n} repositories"),
+    };
+    let said = format!("{:?}: accepted releases of {repositories}", memory.path());
+    let more = json!({ "accepted": rows, "clock_floor": floor });
+    let mut report = done(memory.path(), vec![said], more);
+    report.data = listing(&accepted);
+    Ok(report)
+}
+
+fn listing(accepted: &[(RepoType, RepoId, Accepted)]) -> String {
+    if accepted.is_empty() {
+        return String::new();
+    }
+    let head = ["type", "repo", "sequence", "manifest"];
+    let row = |(repo_type, repo, accepted): &(RepoType, RepoId, Accepted)| {
         vec![
             repo_type.to_string(),
             repo.to_string(),
             accepted.sequence.to_string(),
             accepted.manifest.to_string(),
         ]
-    }));
-    let said = format!(
-        "{:?}: accepted releases of {}",
-        store.path(),
-        match rows.len() {
-            1 => "1 repository".to_owned(),
-            n => format!("{n} repositories"),
-        }
-    );
-    let more = json!({ "accepted": rows, "clock_floor": floor });
-    let mut report = done(store.path(), vec![said], more);
-    if !accepted.is_empty() {
-        report.data = table(&cells, &[2]);
-    }
-    Ok(report)
+    };
+    let mut cells = vec![head.map(str::to_owned).to_vec()];
+    cells.extend(accepted.iter().map(row));
+    table(&cells, &[2])
 }
 
 /// `store reset-state`.
 pub(crate) fn reset_state(args: &ResetState, json: bool) -> Result<Report, Failure> {
-    let store = open(args.store.as_deref(), json)?;
+    let memory = Memory::that_is_there(&args.place, json)?;
     let repo_type = args.repo_type.into();
     let only = args.repo.as_ref().map(|repo| (repo_type, repo));
-    store.state().reset(only)?;
+    memory.state().reset(only)?;
     let what = match only {
         Some((repo_type, repo)) => format!("the {repo_type} {repo}"),
         None => "all repositories".to_owned(),
     };
     let said = format!("forgot which releases of {what} were accepted");
-    let mut report = done(store.path(), vec![said], json!({}));
+    let mut report = done(memory.path(), vec![said], json!({}));
     let notice = "any release that is signed and in force is accepted next, an old one too";
     report.notices.push(notice.to_owned());
     Ok(report)
 }
 
-fn open(place: Option<&Path>, json: bool) -> Result<Store, Failure> {
-    let place = place.map_or_else(Store::default_location, |place| Ok(place.to_owned()))?;
-    let store = Store::open(place)?;
-    Ok(store.on_wait(move |lock| say_waiting(json, lock)))
+/// The memory that the options name.
+enum Memory {
+    Store(Box<Store>),
+    State(State),
+}
+
+impl Memory {
+    fn at(place: &Place, json: bool) -> Result<Self, Failure> {
+        let waiting = move |lock: &Path| say_waiting(json, lock);
+        if let Some(state) = &place.state {
+            return Ok(Self::State(State::open(state)?.on_wait(waiting)));
+        }
+        let store = place.store.clone();
+        let store = Store::open(store.map_or_else(Store::default_location, Ok)?)?;
+        Ok(Self::Store(Box::new(store.on_wait(waiting))))
+    }
+
+    /// The same, but a mistyped name makes nothing.
+    fn that_is_there(place: &Place, json: bool) -> Result<Self, Failure> {
+        let named = place.state.as_ref().or(place.store.as_ref());
+        if let Some(path) = named.filter(|path| !path.exists()) {
+            return Err(Failure::about(path, format!("{path:?} is not there")));
+        }
+        Self::at(place, json)
+    }
+
+    const fn state(&self) -> &State {
+        match self {
+            Self::Store(store) => store.state(),
+            Self::State(state) => state,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Store(store) => store.path(),
+            Self::State(state) => state.path(),
+        }
+    }
 }
 
 fn done(place: &Path, prose: Vec<String>, more: serde_json::Value) -> Report {

@@ -6,11 +6,15 @@ use tensorgate_verify::{Code, RepoId, Revoked, Rules, Severity, TrustPolicy, Tru
 
 use crate::args_operator::Check;
 use crate::failure::Failure;
+use crate::oms;
 use crate::output::Report;
 use crate::trust;
 
 pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
     let trust = trust::load(&args.trust)?;
+    for oms in trust.oms() {
+        oms::anchor(oms, &args.trust)?;
+    }
     let now = args.now.unwrap_or_else(Timestamp::now);
     let repo = args.repo.as_ref();
     let standing: Vec<Standing<'_>> = trust
@@ -33,18 +37,31 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
             .iter()
             .map(|standing| format!("    {}", standing.line())),
     );
-    prose.extend(
-        sentences(&trust)
-            .into_iter()
-            .map(|line| format!("  {line}")),
-    );
+    let rules = sentences(&trust, &standing);
+    prose.extend(rules.iter().map(|line| format!("  {line}")));
     Ok(Report {
         verdict: Some("done"),
         subject: args.trust.display().to_string(),
         prose,
-        evidence: evidence(&trust, &standing, now),
+        notices: apart(&trust, &standing, repo).into_iter().collect(),
+        evidence: evidence(&trust, &standing, &rules, now),
         ..Report::default()
     })
+}
+
+/// Keys whose repositories differ never sign one manifest together, and which do nobody asked.
+fn apart(trust: &TrustPolicy, standing: &[Standing<'_>], repo: Option<&RepoId>) -> Option<String> {
+    let needed = repo.is_none() && for_all(standing) < trust.threshold();
+    needed.then(|| {
+        "keys count together where each speaks for the repository: --repo ID says who does"
+            .to_owned()
+    })
+}
+
+/// How many keys count for whatever repository, and so for lists of revocations.
+fn for_all(standing: &[Standing<'_>]) -> usize {
+    let for_all = |standing: &&Standing<'_>| standing.counts() && standing.key.repos.is_none();
+    standing.iter().filter(for_all).count()
 }
 
 /// A key, and why it does not count.
@@ -117,9 +134,17 @@ fn unusable(args: &Check, standing: &[Standing<'_>], usable: usize, threshold: u
 }
 
 /// What is refused, a sentence each.
-fn sentences(trust: &TrustPolicy) -> Vec<String> {
+fn sentences(trust: &TrustPolicy, standing: &[Standing<'_>]) -> Vec<String> {
     let Rules { content, .. } = trust.rules();
     let mut lines = vec![
+        match (for_all(standing), trust.threshold()) {
+            (keys, most) if keys < most => format!(
+                "refuses    every list of revocations: {keys} keys count for all repositories, {most} must sign"
+            ),
+            (keys, most) => format!(
+                "accepts    lists of revocations that {most} sign, of the keys for all repositories: {keys}"
+            ),
+        },
         "refuses    what anybody else signs, and what nobody signs".to_owned(),
         match trust.expired_is() {
             Severity::Deny => "refuses    what is expired".to_owned(),
@@ -182,7 +207,12 @@ fn sentences(trust: &TrustPolicy) -> Vec<String> {
     lines
 }
 
-fn evidence(trust: &TrustPolicy, standing: &[Standing<'_>], now: Timestamp) -> Value {
+fn evidence(
+    trust: &TrustPolicy,
+    standing: &[Standing<'_>],
+    rules: &[String],
+    now: Timestamp,
+) -> Value {
     let key = |standing: &Standing<'_>| {
         let TrustedKey {
             name,
@@ -207,6 +237,6 @@ fn evidence(trust: &TrustPolicy, standing: &[Standing<'_>], now: Timestamp) -> V
         "threshold": trust.threshold(),
         "keys": standing.iter().map(key).collect::<Vec<_>>(),
         "now": now.to_string(),
-        "rules": sentences(trust),
+        "rules": rules,
     })
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    Context, Directory, Evidence, Limits, Policy, Proof, SignedManifest, Signer, Verified,
+    Context, Directory, Evidence, Limits, Policy, Proof, RevocationEvidence, Revocations,
+    SignedManifest, Signer, TrustPolicy, Verified,
 };
 
 use crate::args::Verify;
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     }
     let signed = manifest(args, &directory, trust.limits())?;
     let mut context = context(args, &memory);
-    let revocations = memory.revocations(args.revocations.as_deref(), &trust, &context)?;
+    let revocations = revocations(args, &trust, &memory, &context)?;
     context.revocations = revocations.as_ref();
     let manifest = trust.authenticate(&signed, &context)?;
     let proof = if args.full {
@@ -61,6 +62,17 @@ pub(crate) fn context<'a>(args: &'a Verify, memory: &'a Memory) -> Context<'a> {
     context
 }
 
+/// The list of revocations. What is judged as of another instant than now leaves nothing behind.
+pub(crate) fn revocations(
+    args: &Verify,
+    trust: &TrustPolicy,
+    memory: &Memory,
+    context: &Context<'_>,
+) -> Result<Option<Verified<Revocations, RevocationEvidence>>, Failure> {
+    let remember = args.now.is_none();
+    memory.revocations(args.revocations.as_deref(), trust, context, remember)
+}
+
 /// Remembers the release, and says what is worth knowing beside the verdict.
 fn notices(args: &Verify, evidence: &Evidence, memory: &Memory) -> Result<Vec<String>, Failure> {
     let mut notices = Vec::new();
@@ -72,7 +84,7 @@ fn notices(args: &Verify, evidence: &Evidence, memory: &Memory) -> Result<Vec<St
     if evidence.ignored_signatures > 0 {
         let ignored = count(evidence.ignored_signatures, "more signature");
         notices.push(format!(
-            "{ignored}, by no trusted key or wrong, did not count"
+            "{ignored}, wrong or by no key that counts here, did not count"
         ));
     }
     Ok(notices)

@@ -45,7 +45,9 @@ impl Statement {
     pub fn open(&self, directory: &Directory, survey: Survey<'_>) -> Result<Attested> {
         let mut hashed = BTreeMap::new();
         let surveyed = survey.run_with(directory, |path, bytes| {
-            if let Some(resource) = self.layout.of_bytes(bytes) {
+            let signed = self.files.get(path.as_str());
+            let signed = signed.or_else(|| self.files.get(SINGLE_FILE));
+            if let Some(resource) = self.layout.of_bytes(bytes, signed) {
                 hashed.insert(path.clone(), resource);
             }
         })?;

@@ -71,14 +71,17 @@ impl Layout {
         })
     }
 
-    /// What these bytes are, if the survey computes no such digests.
-    pub(crate) fn of_bytes(self, bytes: &[u8]) -> Option<Resource> {
+    /// What these bytes are, if the survey computes no such digests. Of another length than was
+    /// signed, that is all that is said: a shard may be one byte, and then each would cost a digest.
+    pub(crate) fn of_bytes(self, bytes: &[u8], signed: Option<&Resource>) -> Option<Resource> {
         match (self.shard, self.hash) {
             (Some(shard), hash) => {
                 let shard = usize::try_from(shard).unwrap_or(usize::MAX);
-                let shards = bytes.par_chunks(shard);
+                let len = u64::try_from(bytes.len()).ok();
+                let worth_it = signed.is_some_and(|signed| signed.len == len);
+                let shards = if worth_it { bytes } else { &[] }.par_chunks(shard);
                 Some(Resource {
-                    len: u64::try_from(bytes.len()).ok(),
+                    len,
                     digests: shards.map(|shard| hash.of(shard)).collect(),
                 })
             }
@@ -88,5 +91,24 @@ impl Layout {
             }),
             (None, Hash::Sha256 | Hash::Blake3) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_another_length_are_not_cut_into_shards() {
+        let layout = Layout {
+            hash: Hash::Sha256,
+            shard: Some(1),
+        };
+        let signed = layout.of_bytes(b"ab", None).unwrap();
+        assert_eq!((signed.len, signed.digests.len()), (Some(2), 0));
+        let same = layout.of_bytes(b"xy", Some(&signed)).unwrap();
+        assert_eq!(same.digests.len(), 2);
+        let longer = layout.of_bytes(b"xyz", Some(&signed)).unwrap();
+        assert_eq!((longer.len, longer.digests.len()), (Some(3), 0));
     }
 }

@@ -1,7 +1,7 @@
 //! The list of revocations that was accepted last: it counts until a newer one takes its place.
 
 use tensorgate_verify::{
-    Context, Error, Limits, Rejection, RevocationEvidence, Revocations, SignedRevocations,
+    Context, Error, Limits, Rejection, RevocationEvidence, Revocations, Revoked, SignedRevocations,
     TrustPolicy, Verified,
 };
 
@@ -30,12 +30,14 @@ impl State {
 
     /// Proves a list that is to take the place of the one that is kept.
     ///
-    /// What that one revoked signs no successor, however old it is by now: it is judged as of the
-    /// day when it was issued.
+    /// What that one revoked signs no successor, however old it is by now, and even if the keys
+    /// that signed it are trusted no more: it is judged as of the day when it was issued, and it
+    /// was authenticated when it came. The same list again is no successor, and counts as it did.
     ///
     /// # Errors
-    /// As [`revocations`](Self::revocations), of either list; `manifest-rollback` of one that is
-    /// older than what is kept, or another of the same number.
+    /// What [`TrustPolicy::authenticate_revocations`] refuses; `key-revoked`; `manifest-rollback`
+    /// of a list that is older than what is kept, or another of the same number; [`Error::Io`] if
+    /// there was one and it is damaged or lost.
     pub fn successor(
         &self,
         signed: &SignedRevocations,
@@ -43,29 +45,23 @@ impl State {
         context: &Context<'_>,
     ) -> Result<Verified<Revocations, RevocationEvidence>, Error> {
         let kept = self.kept(trust.limits()).map_err(could_not)?;
-        let before = kept
-            .map(|(signed, list)| {
-                trust.authenticate_revocations(&signed, &Context::new(list.issued))
-            })
-            .transpose()?;
+        let Some((envelope, before)) =
+            kept.filter(|(envelope, _)| envelope.digest() != signed.digest())
+        else {
+            return trust.authenticate_revocations(signed, context);
+        };
+        let issued = Context::new(before.issued);
+        let proven = match trust.authenticate_revocations(&envelope, &issued) {
+            // Keys are exchanged, and thresholds raised: the next list is how a robot goes on.
+            Err(Error::Rejected(_)) => None,
+            other => Some(other?),
+        };
         let mut context = *context;
-        context.revocations = before.as_ref();
+        context.revocations = proven.as_ref();
         let list = trust.authenticate_revocations(signed, &context)?;
-        match before {
-            Some(before) if !follows(&list, &before) => {
-                let detail = format!(
-                    "{} is no newer list than {}, which was accepted before",
-                    list.sequence, before.sequence
-                );
-                let subject = "revocations.sequence";
-                Err(Error::rejected(
-                    Rejection::ManifestRollback,
-                    subject,
-                    detail,
-                ))
-            }
-            _ => Ok(list),
-        }
+        refuse_revoked_signers(&list, &before)?;
+        refuse_older(&list, &before)?;
+        Ok(list)
     }
 
     /// Keeps a list in the place of the one before; it is on the disk then.
@@ -78,22 +74,34 @@ impl State {
         list: &Verified<Revocations, RevocationEvidence>,
     ) -> Result<()> {
         let (_lock, drafts) = self.begin()?;
-        let mut index = self.index()?.unwrap_or_default();
-        let kept = self.kept(&Limits::default())?.map(|(_, list)| list);
-        let known = kept.as_ref() == Some(&**list);
-        if let Some(kept) = kept.filter(|kept| !follows(list, kept)) {
+        let mut index = self.begun_index(&drafts)?;
+        let kept = self.kept(&any_size())?;
+        if let Some((envelope, kept)) = kept.as_ref().filter(|(_, kept)| !follows(list, kept)) {
             return Err(StoreError::Superseded {
                 sequence: kept.sequence,
-                manifest: list.evidence().list,
+                manifest: envelope.digest(),
             });
         }
+        let evidence = list.evidence();
+        // The same list with other signatures is written, too: more may be needed than before.
+        let known = kept.is_some_and(|(kept, _)| kept.to_bytes() == evidence.envelope());
         if !known {
             self.folder
-                .write(REVOCATIONS, list.evidence().envelope(), &drafts)?;
+                .write(REVOCATIONS, evidence.envelope(), &drafts)?;
         }
         index.revocations = Some(list.sequence);
-        index.clock_floor = index.clock_floor.max(Some(list.issued));
+        index.raise_floor(list.issued, evidence.now);
         self.write_index(&index, &drafts)
+    }
+
+    /// Removes a list that cannot be read: it would be in the way of every other.
+    pub(crate) fn forget_unreadable_list(&self) -> Result<()> {
+        match self.kept(&any_size()) {
+            Err(StoreError::State { .. } | StoreError::Foreign { .. }) => {
+                self.folder.remove(REVOCATIONS)
+            }
+            other => other.map(drop),
+        }
     }
 
     /// The envelope and what it says; both were authenticated when they came.
@@ -116,6 +124,45 @@ impl State {
         }
         Ok(Some((signed, list)))
     }
+}
+
+/// `key-revoked`.
+fn refuse_revoked_signers(
+    list: &Verified<Revocations, RevocationEvidence>,
+    before: &Revocations,
+) -> Result<(), Error> {
+    for signer in &list.evidence().signers {
+        let mut entries = before.revoked.iter();
+        if let Some(entry) = entries.find(|entry| entry.what == Revoked::Key(signer.key)) {
+            let detail = format!("{}: {}", entry.what, entry.reason);
+            return Err(Error::rejected(Rejection::KeyRevoked, "signatures", detail));
+        }
+    }
+    Ok(())
+}
+
+/// `manifest-rollback`.
+fn refuse_older(list: &Revocations, before: &Revocations) -> Result<(), Error> {
+    if follows(list, before) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} is no newer list than {}, which was accepted before",
+        list.sequence, before.sequence
+    );
+    Err(Error::rejected(
+        Rejection::ManifestRollback,
+        "revocations.sequence",
+        detail,
+    ))
+}
+
+/// What was accepted was within the limits of its trust policy, whichever that was.
+fn any_size() -> Limits {
+    let mut limits = Limits::default();
+    limits.manifest_bytes = u64::MAX;
+    (limits.signatures, limits.revocations) = (usize::MAX, usize::MAX);
+    limits
 }
 
 /// Whether a list is the one before, or a newer one.

@@ -17,7 +17,8 @@ use crate::revocations::REVOCATIONS;
 /// The newest accepted release of every repository, at a directory of its own.
 ///
 /// It never goes down, and it never forgets silently: a record that is damaged, or missing though
-/// the index has its repository, is an error and not "nothing was accepted yet".
+/// the index has its repository, is an error and not "nothing was accepted yet", and so is an index
+/// that is missing beside records.
 #[derive(Debug)]
 pub struct State {
     pub(crate) folder: Folder,
@@ -31,7 +32,8 @@ pub struct State {
 pub(crate) struct Index {
     /// The repositories that have a record.
     repos: Vec<String>,
-    /// The latest `issued` among all that was accepted: an instant that has passed.
+    /// The latest `issued` among all that was accepted, and never later than when that was: an
+    /// instant that has passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) clock_floor: Option<Timestamp>,
     /// The sequence of the list of revocations that lies beside.
@@ -100,7 +102,7 @@ impl State {
     /// # Errors
     /// [`StoreError::State`] if the index is damaged.
     pub fn is_new(&self) -> Result<bool> {
-        Ok(self.index()?.is_none() && self.records.names()?.is_empty())
+        Ok(self.index()?.is_none())
     }
 
     /// Makes it ready: from now on, knowing nothing of a repository means that nothing of it was
@@ -110,15 +112,12 @@ impl State {
     /// [`StoreError::State`] if the index is damaged, and whatever keeps it from being written.
     pub fn make_ready(&self) -> Result<()> {
         let (_lock, drafts) = self.begin()?;
-        match self.index()? {
-            Some(_) => Ok(()),
-            None => self.write_index(&Index::default(), &drafts),
-        }
+        self.begun_index(&drafts).map(drop)
     }
 
     /// Forgets the release accepted for one repository, or for all: then older ones are accepted
     /// again. The one way back from a state that is damaged; an operator's decision, never a
-    /// program's. Revocations stay.
+    /// program's. Revocations stay, unless their list is damaged and all is forgotten.
     ///
     /// # Errors
     /// [`StoreError::State`] if the index is damaged and only one repository is to be forgotten,
@@ -129,6 +128,7 @@ impl State {
         let Some((repo_type, repo)) = only else {
             // A list of revocations that lies there still counts, and is listed when it is replaced.
             self.write_index(&Index::default(), &drafts)?;
+            self.forget_unreadable_list()?;
             return self.records.clear();
         };
         let key = key(repo_type, repo);
@@ -198,6 +198,7 @@ impl State {
             let (sequence, manifest) = (last.sequence, last.manifest);
             return Err(StoreError::Superseded { sequence, manifest });
         }
+        let index = self.begun_index(&drafts)?;
         if !known {
             let record = AcceptedRecord {
                 repo_type,
@@ -208,7 +209,7 @@ impl State {
             let name = format!("{}.json", key(repo_type, repo));
             write(&self.records, &name, &record, &drafts)?;
         }
-        self.list(key(repo_type, repo), evidence.issued, &drafts)
+        self.list(index, key(repo_type, repo), evidence, &drafts)
     }
 
     /// The lock, and an empty place for drafts.
@@ -221,17 +222,22 @@ impl State {
     }
 
     /// Puts a repository into the index, and raises the floor of the clock.
-    fn list(&self, key: String, issued: Timestamp, drafts: &Folder) -> Result<()> {
-        let mut index = self.index()?.unwrap_or_default();
-        let listed = index.repos.contains(&key);
-        if listed && index.clock_floor >= Some(issued) {
+    fn list(
+        &self,
+        mut index: Index,
+        key: String,
+        evidence: &Evidence,
+        drafts: &Folder,
+    ) -> Result<()> {
+        let (listed, floor) = (index.repos.contains(&key), index.clock_floor);
+        index.raise_floor(evidence.issued, evidence.now);
+        if listed && index.clock_floor == floor {
             return Ok(());
         }
         if !listed {
             index.repos.push(key);
             index.repos.sort_unstable();
         }
-        index.clock_floor = index.clock_floor.max(Some(issued));
         self.write_index(&index, drafts)
     }
 
@@ -239,11 +245,43 @@ impl State {
         write(&self.folder, INDEX, index, drafts)
     }
 
+    /// What is known as a whole, or `None` where nothing ever was.
     pub(crate) fn index(&self) -> Result<Option<Index>> {
-        let bytes = self.folder.read(INDEX, BYTES)?;
-        bytes
-            .map(|bytes| parse(&self.folder.path_of(INDEX), &bytes))
-            .transpose()
+        let path = self.folder.path_of(INDEX);
+        let read = || self.folder.read(INDEX, BYTES);
+        let bytes = match read()? {
+            // Another process may have begun meanwhile; it wrote the index first.
+            None if self.has_more()? => {
+                let lost = || StoreError::state(&path, "lost: what it lists is there");
+                Some(read()?.ok_or_else(lost)?)
+            }
+            found => found,
+        };
+        bytes.map(|bytes| parse(&path, &bytes)).transpose()
+    }
+
+    /// Whether there is anything that an index lists.
+    fn has_more(&self) -> Result<bool> {
+        let list = self.folder.open(REVOCATIONS)?;
+        Ok(list.is_some() || !self.records.names()?.is_empty())
+    }
+
+    /// The index, which is written first of all: a crash later leaves none without it.
+    pub(crate) fn begun_index(&self, drafts: &Folder) -> Result<Index> {
+        if let Some(index) = self.index()? {
+            return Ok(index);
+        }
+        self.write_index(&Index::default(), drafts)?;
+        Ok(Index::default())
+    }
+}
+
+impl Index {
+    /// Raises the floor of the clock to what was signed at `issued` and accepted at `now`. Signers'
+    /// clocks may be ahead: else each release could lift the floor, and so the next one's `issued`,
+    /// by as much once more.
+    pub(crate) fn raise_floor(&mut self, issued: Timestamp, now: Timestamp) {
+        self.clock_floor = self.clock_floor.max(Some(issued.min(now)));
     }
 }
 

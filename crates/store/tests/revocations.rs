@@ -24,9 +24,18 @@ fn key() -> SigningKey {
 }
 
 fn trust() -> TrustPolicy {
-    let pem = key().public_pem().unwrap();
-    let text = format!("threshold = 1\n[[keys]]\nname = 'acme'\npublic_key = '''{pem}'''");
-    TrustPolicy::parse(&text, |_| unreachable!()).unwrap()
+    trust_in(1, &[key()], "")
+}
+
+fn trust_in(threshold: usize, keys: &[SigningKey], more: &str) -> TrustPolicy {
+    let mut text = format!("threshold = {threshold}\n");
+    for key in keys {
+        let (id, pem) = (key.public().id(), key.public_pem().unwrap());
+        text.push_str(&format!(
+            "[[keys]]\nname = '{id}'\npublic_key = '''{pem}'''\n"
+        ));
+    }
+    TrustPolicy::parse(&(text + more), |_| unreachable!()).unwrap()
 }
 
 fn context() -> Context<'static> {
@@ -35,6 +44,15 @@ fn context() -> Context<'static> {
 
 /// A list that is in force from the first of November until `expires`.
 fn list(sequence: u64, expires: &str, revoked: &[Revoked]) -> SignedRevocations {
+    list_by(&key(), sequence, expires, revoked)
+}
+
+fn list_by(
+    key: &SigningKey,
+    sequence: u64,
+    expires: &str,
+    revoked: &[Revoked],
+) -> SignedRevocations {
     let span = (
         "2026-11-01T00:00:00Z".parse().unwrap(),
         expires.parse().unwrap(),
@@ -42,7 +60,7 @@ fn list(sequence: u64, expires: &str, revoked: &[Revoked]) -> SignedRevocations 
     let revoked = revoked.iter().cloned();
     let revoked = revoked.map(|what| Revocation::new(what, "recalled"));
     let list = Revocations::new(sequence, span, revoked.collect());
-    SignedRevocations::sign(&list, &key(), &Limits::default()).unwrap()
+    SignedRevocations::sign(&list, key, &Limits::default()).unwrap()
 }
 
 fn keep(state: &State, signed: &SignedRevocations) -> Result<(), StoreError> {
@@ -147,6 +165,97 @@ fn what_a_list_revoked_signs_no_successor_however_old_the_list_is() {
 }
 
 #[test]
+fn the_same_list_again_is_no_successor_that_it_could_revoke() {
+    let (_dir, path) = set();
+    let state = State::open(&path).unwrap();
+    let last_word = list(2, LONG, &[Revoked::Key(key().public().id())]);
+    keep(&state, &last_word).unwrap();
+    let again = state.successor(&last_word, &trust(), &context()).unwrap();
+    state.record_revocations(&again).unwrap();
+    assert_eq!(kept(&path), Some(2));
+}
+
+#[test]
+fn keys_are_exchanged_and_the_next_list_is_by_the_new_ones() {
+    let (_dir, path) = set();
+    let state = State::open(&path).unwrap();
+    let [stolen, new] = [8, 9].map(|seed| SigningKey::from_seed(&[seed; 32]));
+    keep(
+        &state,
+        &list(2, LONG, &[Revoked::Key(stolen.public().id())]),
+    )
+    .unwrap();
+    // The key that signed the list is trusted no more: nobody vouches for it.
+    let trust = trust_in(
+        1,
+        &[8, 9].map(|seed| SigningKey::from_seed(&[seed; 32])),
+        "",
+    );
+    let error = state.revocations(&trust, &context()).unwrap_err();
+    assert_eq!(error.rejection(), Some(Rejection::SignatureInvalid));
+    assert!(
+        error.to_string().contains("revocations.signatures"),
+        "{error}"
+    );
+    let next = |key, sequence| {
+        let next = list_by(key, sequence, LONG, &[]);
+        state.successor(&next, &trust, &context())
+    };
+    let code = |result: Result<_, Error>| result.map(drop).unwrap_err().rejection();
+    assert_eq!(code(next(&stolen, 3)), Some(Rejection::KeyRevoked));
+    assert_eq!(code(next(&new, 1)), Some(Rejection::ManifestRollback));
+    state.record_revocations(&next(&new, 3).unwrap()).unwrap();
+    let list = state.revocations(&trust, &context()).unwrap().unwrap();
+    assert_eq!(list.sequence, 3);
+}
+
+#[test]
+fn a_signature_that_is_needed_now_is_added_to_the_list_that_is_kept() {
+    let (_dir, path) = set();
+    let state = State::open(&path).unwrap();
+    let second = SigningKey::from_seed(&[8; 32]);
+    let mut signed = list(2, LONG, &[]);
+    keep(&state, &signed).unwrap();
+    signed.add_signature(&second, &Limits::default()).unwrap();
+    let two = trust_in(2, &[key(), second], "");
+    let error = state.revocations(&two, &context()).unwrap_err();
+    assert_eq!(error.rejection(), Some(Rejection::ThresholdNotMet));
+    let list = state.successor(&signed, &two, &context()).unwrap();
+    state.record_revocations(&list).unwrap();
+    assert!(state.revocations(&two, &context()).unwrap().is_some());
+}
+
+#[test]
+fn a_list_that_larger_limits_let_in_gives_way_to_the_next_one() {
+    let (_dir, path) = set();
+    let state = State::open(&path).unwrap();
+    let wide = trust_in(1, &[key()], "[limits]\nsignatures = 17\n");
+    for sequence in [2, 3] {
+        let mut signed = list(sequence, LONG, &[]);
+        for seed in 101..117 {
+            let key = SigningKey::from_seed(&[seed; 32]);
+            signed.add_signature(&key, wide.limits()).unwrap();
+        }
+        let list = state.successor(&signed, &wide, &context()).unwrap();
+        state.record_revocations(&list).unwrap();
+    }
+    let list = state.revocations(&wide, &context()).unwrap().unwrap();
+    assert_eq!(list.sequence, 3);
+}
+
+#[test]
+fn a_signers_clock_ahead_of_ours_lifts_no_floor_above_now() {
+    let (_dir, path) = set();
+    let state = State::open(&path).unwrap();
+    let now = context().now;
+    let ahead = now + jiff::SignedDuration::from_mins(5);
+    let list = Revocations::new(1, (ahead, LONG.parse().unwrap()), vec![]);
+    let signed = SignedRevocations::sign(&list, &key(), &Limits::default()).unwrap();
+    keep(&state, &signed).unwrap();
+    assert_eq!(state.clock_floor().unwrap(), Some(now));
+}
+
+#[test]
 fn the_floor_of_the_clock_rises_and_never_sinks() {
     let (dir, path) = set();
     let state = State::open(&path).unwrap();
@@ -194,6 +303,11 @@ fn reset_forgets_what_it_was_told_to_and_no_revocation() {
     assert_eq!((last("acme/walk"), last("acme/swim")), (None, None));
     assert_eq!(kept(&path), Some(3));
     assert!(state.is_ready().unwrap() && !state.is_new().unwrap());
+    // A list that nobody can read revokes nothing, and would be in the way of the next one.
+    fs::write(path.join(LIST), "{").unwrap();
+    state.reset(None).unwrap();
+    keep(&state, &list(1, LONG, &[])).unwrap();
+    assert_eq!(kept(&path), Some(1));
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn assert_superseded(result: Result<(), StoreError>, by: u64) {
 fn a_lost_or_damaged_record_is_an_error_and_not_a_fresh_start() {
     let (dir, path) = set();
     let three = release(dir.path(), 3);
-    let spoil: [(&str, Spoil); 6] = [
+    let spoil: [(&str, Spoil); 7] = [
         ("lost", |path| fs::remove_file(path.join(RECORD)).unwrap()),
         ("damaged", |path| fs::write(path.join(RECORD), "").unwrap()),
         ("damaged", |path| {
@@ -115,6 +115,9 @@ fn a_lost_or_damaged_record_is_an_error_and_not_a_fresh_start() {
         }),
         ("damaged", |path| {
             fs::write(path.join("index.json"), "[").unwrap()
+        }),
+        ("lost", |path| {
+            fs::remove_file(path.join("index.json")).unwrap()
         }),
     ];
     for (expected, spoil) in spoil {
@@ -139,7 +142,7 @@ fn a_crash_between_record_and_index_loses_nothing() {
     let three = release(dir.path(), 3);
     let state = State::open(&path).unwrap();
     state.record_accepted(three.evidence()).unwrap();
-    fs::remove_file(path.join("index.json")).unwrap();
+    fs::write(path.join("index.json"), r#"{"repos":[]}"#).unwrap();
     fs::write(path.join("tmp/1-0"), "half").unwrap();
     assert_eq!(last(&path).unwrap().unwrap().sequence, 3);
     assert!(!state.is_new().unwrap());

@@ -129,7 +129,8 @@ impl Context<'_> {
         }
     }
 
-    fn require_state(&self, rules: &Rollback) -> Result<()> {
+    /// That it cannot be said what was accepted or called back, where the trust policy wants to know.
+    pub(crate) fn require_state(&self, rules: &Rollback) -> Result<()> {
         if !rules.require_state {
             return Ok(());
         }

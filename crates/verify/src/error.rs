@@ -68,6 +68,16 @@ impl Error {
         }
     }
 
+    /// The same refusals about a part of something: `whole` goes before each subject.
+    pub(crate) fn within(mut self, whole: &str) -> Self {
+        if let Self::Rejected(Rejections { first, more }) = &mut self {
+            for found in std::iter::once(first).chain(more) {
+                found.subject = short(&format_args!("{whole}{}", found.subject));
+            }
+        }
+        self
+    }
+
     /// A refusal that another crate of the gate finds; it can make nothing verified.
     pub fn rejected(
         rejection: Rejection,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::context::Context;
-use crate::error::{Findings, Rejected, Result};
+use crate::error::{Error, Findings, Rejected, Result};
 use crate::revocation::RevokedSet;
 use crate::statement::Predicate;
 use crate::trust_text::{Freshness, Reader, Rollback};
@@ -198,7 +198,11 @@ impl TrustPolicy {
         // Enough good signatures: from here on the payload may be parsed.
         let manifest = signed.untrusted(self.limits())?;
         let signers = self.count_in_scope(signers, Some(&manifest.repo.id))?;
-        let until = self.until(&signers, (manifest.issued, manifest.expires));
+        let mut until = self.until(&signers, (manifest.issued, manifest.expires));
+        if let Some(list) = context.revocations {
+            // From then on a newer list should have come.
+            until = until.min(self.freshness.until((list.issued, list.expires)));
+        }
         let signers = signers
             .into_iter()
             .map(TrustedKey::signer)
@@ -209,7 +213,10 @@ impl TrustPolicy {
         self.freshness.judge("", span, now, &mut findings);
         findings.note(context.refuse_unexpected(&manifest))?;
         findings.note(context.refuse_rollback(&manifest, signed.digest(), &self.rollback))?;
-        let notices = findings.into_result()?;
+        let mut notices = findings.into_result()?;
+        // What was let pass about the list that this rests on is said with it.
+        let list = context.revocations.map(|list| &list.evidence().notices);
+        notices.extend(list.into_iter().flatten().cloned());
         let evidence = Evidence {
             manifest: signed.digest(),
             trust_policy: self.digest,
@@ -242,9 +249,12 @@ impl TrustPolicy {
         context: &Context<'_>,
     ) -> Result<Verified<Revocations, RevocationEvidence>> {
         let now = context.judged_at()?;
-        let signers = self.count(signed, now, &self.revoked_set(context))?;
+        // Said of the list, which is often not what was asked about.
+        let of_list = |error: Error| error.within("revocations.");
+        let signers = self.count(signed, now, &self.revoked_set(context));
+        let signers = signers.map_err(of_list)?;
         let list = signed.untrusted(self.limits())?;
-        let signers = self.count_in_scope(signers, None)?;
+        let signers = self.count_in_scope(signers, None).map_err(of_list)?;
         let signers = signers.into_iter().map(TrustedKey::signer).collect();
         let mut findings = Findings::default();
         let span = (list.issued, list.expires);
@@ -265,7 +275,8 @@ impl TrustPolicy {
     /// the digest of what they signed, and the files.
     ///
     /// # Errors
-    /// `key-revoked`, `manifest-revoked`, `digest-revoked`.
+    /// `key-revoked`, `manifest-revoked`, `digest-revoked`; [`Error::Io`] if the
+    /// memory, and with it the list of revocations, is required and was not made ready.
     pub fn refuse_revoked(
         &self,
         keys: &[KeyId],
@@ -273,6 +284,7 @@ impl TrustPolicy {
         files: &[FileEntry],
         context: &Context<'_>,
     ) -> Result<()> {
+        context.require_state(&self.rollback)?;
         let revoked = self.revoked_set(context);
         for key in keys {
             revoked.refuse_key(*key)?;

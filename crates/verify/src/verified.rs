@@ -82,7 +82,8 @@ pub struct Evidence {
     pub issued: Timestamp,
     /// When this proof ends: the manifest expires or is too old, or too few of the keys count.
     pub until: Timestamp,
-    /// What was found about the manifest and let pass by the trust policy.
+    /// What was found about the manifest and the list of revocations, and let pass by the trust
+    /// policy.
     pub notices: Vec<Rejected>,
     pub(crate) envelope: Box<[u8]>,
 }

@@ -88,6 +88,8 @@ fn a_revoked_key_signs_nothing_not_even_the_next_list() {
         .says("rejected: key-revoked: ")
         .says("laptop lost");
     // Who has the key cannot take that back.
+    let add = ["--key", "release.key.pem", "--add-signature"];
+    workshop.run(list[..3].iter().chain(&add)).expect(0);
     let digest = "0".repeat(64);
     let forged = [
         "trust",
@@ -228,4 +230,115 @@ fn a_trust_policy_is_explained() {
     let late = ["--now", "2100-01-01T00:00:00Z"];
     let run = workshop.run(["trust", "check", "trust.toml"].iter().chain(&late));
     run.expect(2).says("key-expired: at 2099");
+}
+
+#[test]
+fn a_list_that_another_key_signed_is_not_signed_on_unseen() {
+    let workshop = Workshop::signed();
+    workshop.keygen("stranger");
+    let digest = manifest_digest(&workshop);
+    let list = "revocations.dsse.json";
+    let usual = ["trust", "revoke", list, "--expires", EXPIRES];
+    let by = |key: &'static str| usual.iter().copied().chain(["--key", key]);
+    let what = ["--manifest", &digest, "--reason", "falls on stairs"];
+    workshop.run(by("stranger.key.pem").chain(what)).expect(0);
+    let planted = workshop.read(list);
+    let run = workshop.run(by("release.key.pem"));
+    run.expect(2)
+        .says("was not signed by this key")
+        .says("--add-signature");
+    assert_eq!(workshop.read(list), planted);
+    // Whoever looked at it signs it as it is; from then on it is theirs.
+    let add = [
+        "trust",
+        "revoke",
+        list,
+        "--key",
+        "release.key.pem",
+        "--add-signature",
+    ];
+    workshop.run(add).expect(0).says("falls on stairs");
+    workshop.run(by("release.key.pem")).expect(0);
+}
+
+#[test]
+fn what_is_judged_as_of_another_instant_is_not_remembered() {
+    let workshop = Workshop::signed();
+    let digest = manifest_digest(&workshop);
+    revoke(&workshop, &["--manifest", &digest, "--reason", "x"]);
+    let later = [
+        "--revocations",
+        "revocations.dsse.json",
+        "--now",
+        "2098-01-01T00:00:00Z",
+    ];
+    workshop
+        .verify(&later)
+        .rejected("manifest-revoked", "manifest");
+    assert!(!workshop.path("store/state/revocations.dsse.json").exists());
+    workshop.verify(&[]).expect(0);
+}
+
+#[test]
+fn a_trust_policy_is_explained_as_it_is_applied() {
+    let workshop = Workshop::signed();
+    workshop.keygen("second");
+    let check = ["trust", "check", "trust.toml"];
+    workshop
+        .run(check)
+        .expect(0)
+        .says("accepts    lists of revocations that 1 sign, of the keys for all repositories: 1\n");
+    let scoped = |key: &str, repos: &str| {
+        format!(
+            "[[keys]]\nname = '{key}'\npublic_key_file = '{key}.pub.pem'\nrepos = ['{repos}']\n"
+        )
+    };
+    let keys = scoped("release", "acme/*") + &scoped("second", "other/*");
+    workshop.write("trust.toml", format!("threshold = 2\n{keys}"));
+    let run = workshop.run(check);
+    run.expect(0).says(
+        "refuses    every list of revocations: 0 keys count for all repositories, 2 must sign",
+    );
+    run.says("keys count together where each speaks for the repository");
+    // What `verify --oms` could not use is told before.
+    let oms = "[[oms]]\nrepos = ['acme/*']\npublic_key_file = 'second.pub.pem'\n";
+    workshop.write("trust.toml", format!("threshold = 1\n{keys}{oms}"));
+    workshop
+        .run(check)
+        .expect(2)
+        .says("[[oms]] for acme/*: not a key on P-256");
+}
+
+#[test]
+fn a_sequence_that_jumped_too_far_is_not_answered_with_a_higher_one() {
+    let workshop = Workshop::signed();
+    trust_more(&workshop, "[rollback]\nmax_jump = 7\n");
+    workshop.verify(&[]).expect(0);
+    workshop.sign(&["--sequence", "13", "--replace"]).expect(0);
+    let run = workshop.verify(&[]);
+    run.rejected("manifest-fast-forward", "sequence");
+    run.says("hint: `max_jump` is exceeded: ask the publisher");
+    assert!(!run.stderr.contains("higher --sequence"), "{run:#?}");
+}
+
+#[test]
+fn a_memory_without_a_store_has_the_same_commands() {
+    let workshop = Workshop::signed();
+    trust_more(&workshop, "[rollback]\nrequire_state = true\n");
+    let state = ["--state", "mine"];
+    workshop.verify(&state).expect(2).says("requires one");
+    workshop.run(["store", "init", "--state", "mine"]).expect(0);
+    workshop.verify(&state).expect(0);
+    workshop.write("mine/rollback/model--acme--walk.json", "{");
+    workshop.verify(&state).expect(2).says("damaged");
+    let reset = ["store", "reset-state", "--all", "--state", "mine"];
+    workshop.run(reset).expect(0);
+    workshop.verify(&state).expect(0);
+    // A mistyped name makes nothing, and resets nothing.
+    for command in [&["ls"][..], &["reset-state", "--all"]] {
+        let typo = ["--store", "stroe"];
+        let run = workshop.run(["store"].iter().chain(command).chain(&typo));
+        run.expect(2).says("\"stroe\" is not there");
+        assert!(!workshop.path("stroe").exists());
+    }
 }

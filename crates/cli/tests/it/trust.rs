@@ -32,7 +32,7 @@ fn signatures_that_do_not_count_are_told() {
     workshop.sign_as("stranger", &[]).expect(0);
     let run = workshop.verify(&[]);
     run.expect(0)
-        .says("note: 1 more signature, by no trusted key or wrong, did not count");
+        .says("note: 1 more signature, wrong or by no key that counts here, did not count");
     assert_eq!(
         workshop.verify(&["--json"]).json()["evidence"]["ignored_signatures"],
         1

@@ -213,6 +213,21 @@ fn a_memory_that_is_required_must_be_ready() {
     }
 }
 
+#[test]
+fn a_proof_ends_with_the_list_that_it_was_held_against() {
+    let trust = with(1, 1, "", "");
+    let span = ("2026-11-01T00:00:00Z", "2026-12-24T00:00:00Z");
+    let span = (span.0.parse().unwrap(), span.1.parse().unwrap());
+    let list = Revocations::new(1, span, vec![]);
+    let list = SignedRevocations::sign(&list, &key(1), &Limits::default()).unwrap();
+    let list = trust.authenticate_revocations(&list, &context()).unwrap();
+    let mut context = context();
+    context.revocations = Some(&list);
+    let signed = Fixture::new().signed();
+    let verified = trust.authenticate(&signed, &context).unwrap();
+    assert_eq!(verified.evidence().until, span.1);
+}
+
 /// A list of revocations of these, signed by keys 1 and 2.
 fn list(sequence: u64, revoked: Vec<Revoked>) -> SignedRevocations {
     let entry = |what| Revocation::new(what, "recalled");
@@ -289,6 +304,38 @@ fn a_list_of_revocations_is_proven_like_a_manifest() {
     let scoped = with(2, 2, "repos = ['acme/*']", "");
     let found = scoped.authenticate_revocations(&good, &context());
     assert_eq!(codes(found), ["key-out-of-scope", "threshold-not-met"]);
+}
+
+#[test]
+fn what_is_let_pass_about_a_list_is_said_with_the_manifest() {
+    let trust = with(2, 1, "", "[freshness]\nexpires = 'warn'");
+    let list = list(1, vec![]);
+    let mut context = at("2027-11-01T00:00:00Z");
+    let list = trust.authenticate_revocations(&list, &context).unwrap();
+    context.revocations = Some(&list);
+    let verified = trust
+        .authenticate(&Fixture::new().signed(), &context)
+        .unwrap();
+    let told: Vec<&str> = verified
+        .evidence()
+        .notices
+        .iter()
+        .map(|notice| &*notice.subject)
+        .collect();
+    assert_eq!(told, ["expires", "revocations.expires"]);
+}
+
+#[test]
+fn other_evidence_needs_the_memory_that_is_required_too() {
+    let trust = with(1, 1, "", "[rollback]\nrequire_state = true");
+    let refuse = |context: &Context<'_>| trust.refuse_revoked(&[], Sha256::of(b"x"), &[], context);
+    let error = refuse(&context()).unwrap_err();
+    assert_eq!(error.rejection(), None, "{error}");
+    let ready = Past {
+        ready: true,
+        ..Past::default()
+    };
+    assert!(refuse(&after(&ready, "2026-11-23T12:00:00Z")).is_ok());
 }
 
 #[test]
