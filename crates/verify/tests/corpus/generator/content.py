@@ -303,6 +303,23 @@ def externals():
         subject="adapter_config.json#/base_model_name_or_path",
     )
     yield beside(
+        "external_tokenizer_of_an_adapter",
+        EXTERNAL,
+        "Its tokenizer comes from elsewhere, its base does not.",
+        file(
+            "adapter_config.json",
+            document({"base_model_name_or_path": None, "tokenizer_name_or_path": "acme/tokenizer"}),
+        ),
+        subject="adapter_config.json#/tokenizer_name_or_path",
+    )
+    yield beside(
+        "external_vocabulary",
+        EXTERNAL,
+        "A vocabulary from the robot's disk in place of the signed one.",
+        file("tokenizer_config.json", document({"tokenizer_class": "BartTokenizer", "vocab_file": "/tmp/vocab.json"})),
+        subject="tokenizer_config.json#/vocab_file",
+    )
+    yield beside(
         "external_tokenizer_of_step",
         EXTERNAL,
         "A tokenizer turns words into what the policy acts on.",

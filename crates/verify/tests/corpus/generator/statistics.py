@@ -4,14 +4,20 @@ from .content import DEGENERATE, UNSAFE
 from .lerobot import (
     FEATURES,
     MODES,
+    POST,
     POST_STATE,
+    PRE,
+    PRE_STATE,
     STATISTICS,
+    document,
     normalizer,
     postprocessor,
     preprocessor,
     state,
     states,
+    step,
 )
+from .notation import file
 from .policy import beside
 
 
@@ -56,6 +62,17 @@ def cases():
         content='constant_statistics = "deny"',
     )
     yield of(
+        "almost_constant",
+        "As good as 0 and not 0, so that an operator who lets no constant pass would let it.",
+        {"action.std": (1.0, 1e-30)},
+        content='constant_statistics = "deny"',
+    )
+    yield of(
+        "range_infinite",
+        "Both ends are finite, and their distance is not: nor are the actions.",
+        {"action.min": (-1.0, -3e38), "action.max": (1.0, 3e38)},
+    )
+    yield of(
         "of_an_index",
         "Columns that are saved along, constant by nature.",
         {"index.std": (0.0,), "index.mean": (0.0,)},
@@ -96,6 +113,14 @@ def cases():
         notice=DEGENERATE,
     )
     yield beside(
+        "statistics_range_almost_equal",
+        DEGENERATE,
+        "As good as equal and not equal, so that an operator who lets no constant pass would let it.",
+        *of_mode("MIN_MAX"),
+        *states({"action.min": (-1.0, 0.0), "action.max": (1.0, 1e-30)}),
+        content='constant_statistics = "deny"',
+    )
+    yield beside(
         "statistics_not_needed",
         "accept",
         "IDENTITY needs none.",
@@ -110,7 +135,7 @@ def cases():
         preprocessor(normalizer(state=None)),
         also=DEGENERATE,
     )
-    for what, eps in (("zero", 0), ("negative", -1e-08), ("huge", 1.0), ("text", "1e-8")):
+    for what, eps in (("zero", 0), ("negative", -1e-08), ("huge", 1.0), ("text", "1e-8"), ("lost_in_32_bits", 1e-50)):
         yield beside(
             f"statistics_eps_{what}",
             DEGENERATE,
@@ -130,4 +155,87 @@ def cases():
         DEGENERATE,
         "Shaped for another robot.",
         postprocessor(normalizer("unnormalizer_processor", POST_STATE, short)),
+    )
+    yield from declarations()
+    yield from sides()
+
+
+def declarations():
+    """What the steps declare is not what the policy has."""
+
+    def both(features, modes=MODES):
+        settings = {"features": FEATURES | features, "norm_map": modes}
+        back = normalizer("unnormalizer_processor", POST_STATE, settings)
+        return preprocessor(normalizer(config=settings)), postprocessor(back)
+
+    as_state = {"action": {"type": "STATE", "shape": [2]}}
+    yield beside(
+        "statistics_action_of_another_type",
+        DEGENERATE,
+        "It has statistics, a mode and a shape, and is still scaled as an action: not at all.",
+        *both(as_state, MODES | {"ACTION": "IDENTITY"}),
+        subject=f"{POST}.json#/steps/0/config/features/action",
+    )
+    yield beside(
+        "statistics_state_of_another_type",
+        DEGENERATE,
+        "What the robot measures is no longer scaled, and declared all the same.",
+        *both({"observation.state": {"type": "ENV", "shape": [2]}}, MODES | {"ENV": "IDENTITY"}),
+        subject=f"{POST}.json#/steps/0/config/features/observation.state",
+    )
+    yield beside(
+        "statistics_state_broadcast",
+        DEGENERATE,
+        "One joint's scale for what all of them measure.",
+        *both({"observation.state": {"type": "STATE", "shape": [1]}}),
+        *states({f"observation.state.{name}": (1.0 if name == "max" else 0.5,) for name in ("mean", "std", "min", "max")}),
+    )
+    yield beside(
+        "statistics_state_not_declared",
+        DEGENERATE,
+        "What the robot measures reaches the network unscaled.",
+        preprocessor(normalizer(config={"features": {"action": FEATURES["action"]}})),
+        subject=f"{PRE}.json#/steps/3/config/features/observation.state",
+    )
+    yield beside(
+        "statistics_keys_of_text",
+        DEGENERATE,
+        "A text where a list is meant: what is in it is scaled, or what is like it.",
+        preprocessor(normalizer(config={"normalize_observation_keys": "observation.state.and.more"})),
+        subject=f"{PRE}.json#/steps/3/config/normalize_observation_keys",
+    )
+
+
+def sides():
+    """Scaled on the wrong side of the network, twice, or in a pipeline that nobody loads."""
+    back = normalizer("unnormalizer_processor", POST_STATE)
+    yield beside(
+        "statistics_sides_swapped",
+        DEGENERATE,
+        "The motors get what is scaled for the network, and the network what is scaled for the motors.",
+        preprocessor(normalizer("unnormalizer_processor", PRE_STATE)),
+        postprocessor(normalizer("normalizer_processor", POST_STATE)),
+        subject=f"{POST}.json#/steps/0",
+    )
+    yield beside(
+        "statistics_scaled_down_again",
+        DEGENERATE,
+        "After it was scaled back, it is scaled for the network once more.",
+        postprocessor(back, normalizer(state=POST_STATE)),
+        subject=f"{POST}.json#/steps/1",
+    )
+    yield beside(
+        "statistics_scaled_twice",
+        DEGENERATE,
+        "Each motor goes as far as its scale squared.",
+        postprocessor(back, back),
+        subject=f"{POST}.json#/steps/1/config/features/action",
+    )
+    yield beside(
+        "statistics_in_a_decoy",
+        DEGENERATE,
+        "Scaled back in a pipeline of another name: the one that is loaded scales nothing.",
+        postprocessor(step("to_batch_processor")),
+        file("decoy_postprocessor.json", document({"name": POST, "steps": [back]})),
+        subject=f"{PRE}.json#/steps/3/config/features/action",
     )
