@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::normalizer::{Feature, Mode, feature_place, form};
+use super::normalizer::{ACTION, Feature, Mode, feature_place, form};
 use super::statistic::Statistic;
 use super::statistics::Normalizer;
 use super::tables::Category;
@@ -43,6 +43,11 @@ pub(super) fn judge(
             .filter(|parsed| is_config(parsed.document.path))
         {
             refuse_other_than_configured(&steps, &config.json, findings);
+        }
+    }
+    for config in parsed {
+        if config.document.path.file_name() == "config.json" && scales_actions(&config.json) {
+            refuse_unscaled_outputs(normalizers, config, parsed, findings);
         }
     }
 }
@@ -85,17 +90,51 @@ fn refuse_other_statistics(steps: &[&Normalizer<'_, '_>], findings: &mut Finding
     }
 }
 
-/// A feature has one type, one shape and one way of being scaled.
+/// A feature has one type, one shape and one way of being scaled. Actions go but one way on a
+/// robot, so that before the network, where they do not come by, they may be left alone.
 fn refuse_other_features(steps: &[&Normalizer<'_, '_>], findings: &mut Findings) {
     let mut seen = BTreeMap::new();
     for step in steps {
         for (name, feature) in &step.features {
             let (first, declared) = seen.entry(*name).or_insert((*step, feature));
-            if *declared != feature {
+            let same = if step.leaves_actions(feature) || first.leaves_actions(declared) {
+                (declared.feature_type, &declared.shape) == (feature.feature_type, &feature.shape)
+            } else {
+                *declared == feature
+            };
+            if !same {
                 let detail = format!("{:?} declares it differently", first.step.place);
                 let place = feature_place(step.step, name);
                 findings.reject(Rejection::NormalizerDegenerate, place, detail);
             }
+        }
+    }
+}
+
+/// Whether the network of this configuration learned its actions as scaled.
+fn scales_actions(config: &Value) -> bool {
+    let mode = config.pointer("/normalization_mapping/ACTION");
+    let action = config.pointer("/output_features/action");
+    action.is_some()
+        && mode
+            .and_then(Mode::of)
+            .is_some_and(|mode| mode != Mode::Identity)
+}
+
+/// Every pipeline that may follow this network scales its actions back.
+fn refuse_unscaled_outputs(
+    normalizers: &[Normalizer<'_, '_>],
+    config: &Parsed<'_>,
+    parsed: &[Parsed<'_>],
+    findings: &mut Findings,
+) {
+    let here = directory(config.document.path);
+    let paths = parsed.iter().map(|parsed| parsed.document.path);
+    for path in paths.filter(|path| directory(path) == here && path.as_str().ends_with(AFTER)) {
+        let mut own = normalizers.iter().filter(|step| step.path() == path);
+        if !own.any(Normalizer::scales_action_back) {
+            let detail = "config.json says that actions are scaled; nothing scales them back here";
+            findings.reject(Rejection::NormalizerDegenerate, path, detail);
         }
     }
 }
@@ -191,6 +230,17 @@ impl<'a> Normalizer<'_, 'a> {
             let detail = format!("{:?} is on the wrong side of the network", self.step.name);
             findings.reject(Rejection::NormalizerDegenerate, &self.step.place, detail);
         }
+    }
+
+    fn leaves_actions(&self, feature: &Feature<'_>) -> bool {
+        !self.scales_back() && feature.feature_type == "ACTION" && feature.mode == Mode::Identity
+    }
+
+    /// What a step of unknown form does is its own.
+    fn scales_action_back(&self) -> bool {
+        let scaled = |feature: &Feature<'_>| feature.mode != Mode::Identity;
+        self.step.category == Category::State
+            || self.scales_back() && self.features.get(ACTION).is_some_and(scaled)
     }
 
     /// Whether it is of the kind that follows the network.

@@ -19,7 +19,7 @@ const FEATURES: usize = 256;
 /// would be nothing.
 const EPS: RangeInclusive<f64> = 1.2e-38..=1e-3;
 /// What LeRobot calls the one feature that it scales as an action, whatever its declared type.
-const ACTION: &str = "action";
+pub(super) const ACTION: &str = "action";
 
 /// LeRobot's `NormalizationMode`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +40,7 @@ pub(super) struct Feature<'a> {
 }
 
 impl Mode {
-    fn of(value: &Value) -> Option<Self> {
+    pub(super) fn of(value: &Value) -> Option<Self> {
         Some(match value.as_str()? {
             "IDENTITY" => Self::Identity,
             "MEAN_STD" => Self::MeanStd,

@@ -103,8 +103,9 @@ fn a_step_without_its_state_scales_nothing() {
         DEGENERATE,
         &format!("{PRE}#/steps/3/config/features/observation.state"),
     );
-    files.normalize()["norm_map"] =
-        json!({"VISUAL": "IDENTITY", "STATE": "IDENTITY", "ACTION": "IDENTITY"});
+    let identity = json!({"VISUAL": "IDENTITY", "STATE": "IDENTITY", "ACTION": "IDENTITY"});
+    files.config()["normalization_mapping"] = identity.clone();
+    files.normalize()["norm_map"] = identity;
     files.unnormalize()["norm_map"] = json!({"ACTION": "IDENTITY"});
     files.passes();
 }

@@ -9,6 +9,7 @@ from .lerobot import (
     PRE,
     PRE_STATE,
     STATISTICS,
+    config,
     document,
     normalizer,
     postprocessor,
@@ -19,6 +20,8 @@ from .lerobot import (
 )
 from .notation import file
 from .policy import beside
+
+ACTIONS = [name for name in STATISTICS if name.startswith("action.")]
 
 
 def cases():
@@ -44,7 +47,7 @@ def cases():
     yield of(
         "without_action",
         "A feature without statistics passes unscaled: the motors get what the network says.",
-        without=[name for name in STATISTICS if name.startswith("action.")],
+        without=ACTIONS,
     )
     yield of("without_std", "Half of what the mode needs.", without=["action.std"])
     yield of("of_integers", "Whole numbers are numbers.", {"action.mean": ("I64", [2], bytes(16))}, expect="accept")
@@ -124,8 +127,24 @@ def cases():
         "statistics_not_needed",
         "accept",
         "IDENTITY needs none.",
+        config(normalization_mapping=MODES | {"ACTION": "IDENTITY"}),
         *of_mode("IDENTITY"),
-        *states(without=[name for name in STATISTICS if name.startswith("action.")]),
+        *states(without=ACTIONS),
+    )
+    identity = MODES | {"ACTION": "IDENTITY"}
+    yield beside(
+        "statistics_actions_left_alone_before",
+        "accept",
+        "No action comes by before the network, so that a pipeline may say that it leaves them alone.",
+        config(normalization_mapping=identity),
+        preprocessor(normalizer(config={"norm_map": identity})),
+    )
+    yield beside(
+        "statistics_actions_left_alone",
+        DEGENERATE,
+        "Both pipelines agree, and the network learned otherwise: the motors get what it says.",
+        *of_mode("IDENTITY"),
+        subject=f"{POST}.json",
     )
     yield beside("statistics_mode_unknown", DEGENERATE, "A mode that this version does not know.", *of_mode("ZSCORE"))
     yield beside(
@@ -230,6 +249,17 @@ def sides():
         "Each motor goes as far as its scale squared.",
         postprocessor(back, back),
         subject=f"{POST}.json#/steps/1/config/features/action",
+    )
+    only_state = {"features": {"observation.state": FEATURES["observation.state"]}}
+    yield beside(
+        "statistics_nothing_scales_back",
+        "processor-state-unsafe",
+        "Neither pipeline speaks of actions, and the network learned them as scaled.",
+        preprocessor(normalizer(config=only_state)),
+        postprocessor(step("to_batch_processor")),
+        state(PRE_STATE, without=ACTIONS),
+        subject=POST_STATE,
+        also=DEGENERATE,
     )
     yield beside(
         "statistics_in_a_decoy",
