@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::normalizer::{ACTION, Feature, Mode, feature_place, form};
+use super::place::Place;
 use super::statistic::Statistic;
 use super::statistics::Normalizer;
 use super::tables::Category;
@@ -42,7 +43,7 @@ pub(super) fn judge(
             .iter()
             .filter(|parsed| is_config(parsed.document.path))
         {
-            refuse_other_than_configured(&steps, &config.json, findings);
+            refuse_other_than_configured(&steps, config, findings);
         }
     }
     for config in parsed {
@@ -177,13 +178,17 @@ fn refuse_unscaled_actions(steps: &[&Normalizer<'_, '_>], findings: &mut Finding
 /// pads), never fewer: one number would be broadcast to all.
 fn refuse_other_than_configured(
     steps: &[&Normalizer<'_, '_>],
-    config: &Value,
+    config: &Parsed<'_>,
     findings: &mut Findings,
 ) {
     for (list, is_output) in [("input_features", false), ("output_features", true)] {
-        let features = config.get(list).and_then(Value::as_object);
+        let features = config.json.get(list).and_then(Value::as_object);
         for (name, value) in features.into_iter().flatten() {
             let Some((feature_type, shape)) = form(value) else {
+                let place = format!("{}/{list}", config.root());
+                let place = Place::Key(&Place::Root(&place), name).to_string();
+                let detail = "has no known `type` and `shape`";
+                findings.reject(Rejection::NormalizerDegenerate, place, detail);
                 continue;
             };
             let mut refuse = |step: &Normalizer<'_, '_>| {

@@ -188,6 +188,15 @@ def pipelines():
         plain,
         hooks=[],
     )
+    for path in ("processor_config.json", "preprocessor_config.json", "vocab.json"):
+        hidden = step("action_tokenizer_processor", {"action_tokenizer_name": "acme/code"})
+        yield beside(
+            f"pipeline_in_{path.split('.')[0]}",
+            UNKNOWN,
+            "A pipeline in a file that is not called so: its steps run code all the same.",
+            file(path, document({"name": PRE, "steps": [hidden]})),
+            subject=f"{path}#/steps",
+        )
     yield beside(
         "pipeline_without_steps",
         UNKNOWN,

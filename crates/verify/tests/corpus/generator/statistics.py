@@ -203,6 +203,13 @@ def declarations():
         subject=f"{POST}.json#/steps/0/config/features/observation.state",
     )
     yield beside(
+        "statistics_of_an_action_without_shape",
+        DEGENERATE,
+        "A fraction of a dimension: nothing that a step declares can be compared with it.",
+        config(output_features={"action": {"type": "ACTION", "shape": [2.0]}}),
+        subject="config.json#/output_features/action",
+    )
+    yield beside(
         "statistics_state_broadcast",
         DEGENERATE,
         "One joint's scale for what all of them measure.",
