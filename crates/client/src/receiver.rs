@@ -220,7 +220,9 @@ impl Receiver {
         context.history = Some(&past);
         context.repo = self.expectations.repo.as_ref();
         context.revision = self.expectations.revision.as_ref();
-        Ok(self.trust.authenticate(&signed, &context)?)
+        let manifest = self.trust.authenticate(&signed, &context)?;
+        manifest.require_policy()?;
+        Ok(manifest)
     }
 
     fn refuse_unwanted(&self, manifest: &Verified<Manifest>) -> Result<()> {

@@ -47,6 +47,7 @@ pub(crate) fn load(
     let revocations = store.state().revocations(&trust, &context)?;
     context.revocations = revocations.as_ref();
     let manifest = trust.authenticate(&signed, &context)?;
+    manifest.require_policy()?;
     let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
     store.record_accepted(policy.evidence())?;
     Ok(policy)

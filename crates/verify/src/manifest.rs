@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::header::Tensor;
-use crate::{Blake3, FilePath, Kind, RepoId, RepoType, Revision, Sha256};
+use crate::{Blake3, FilePath, Kind, Rejection, RepoId, RepoType, Revision, Sha256};
 
 /// What a signer says about a policy: which files, of which commit, until when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -188,6 +189,22 @@ impl Manifest {
             .binary_search_by(|entry| entry.path.cmp(path))
             .ok()?;
         self.files.get(at)
+    }
+
+    /// Refuses what is no policy: of a data set the files are proven and not judged together, so
+    /// that nothing may be published or acted upon.
+    ///
+    /// # Errors
+    /// `repo-mismatch`.
+    pub fn require_policy(&self) -> Result<()> {
+        match self.repo.repo_type {
+            RepoType::Model => Ok(()),
+            other => Err(Error::rejected(
+                Rejection::RepoMismatch,
+                "repo",
+                format!("signed for a {other}, expected a model"),
+            )),
+        }
     }
 }
 

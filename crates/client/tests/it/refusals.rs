@@ -32,6 +32,14 @@ fn another_repository() {
 }
 
 #[test]
+fn a_data_set() {
+    let mut receiver = Receiver::new(trust(1), Expectations::default());
+    let set = Gate::of_a_data_set(5).announcement();
+    let result = receiver.announce(set, now(), Instant::now());
+    assert_eq!(refusal(result), Rejection::RepoMismatch);
+}
+
+#[test]
 fn another_commit() {
     let revision = Some("89abcdef0123456789abcdef0123456789abcdef".parse().unwrap());
     let mut receiver = Receiver::new(

@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use tensorgate_client::*;
 use tensorgate_verify::{
     About, Context, Cut, Directory, FragmentSize, Limits, Manifest, Policy, Proof, Rejection, Repo,
-    Rules, SignedManifest, SigningKey, Survey, TrustPolicy, Verified,
+    RepoType, Rules, SignedManifest, SigningKey, Survey, TrustPolicy, Verified,
 };
 
 pub(crate) const REPO: &str = "acme/walk";
@@ -33,15 +33,26 @@ impl Gate {
     }
 
     pub(crate) fn signed_by(seed: u8, repo: &str, sequence: u64) -> Self {
-        Self::with_weights(seed, repo, sequence, Some(weights(sequence as f32)))
+        let weights = Some(weights(sequence as f32));
+        Self::with_weights(seed, (RepoType::Model, repo), sequence, weights)
     }
 
     /// A policy of a configuration alone.
     pub(crate) fn without_weights() -> Self {
-        Self::with_weights(1, REPO, 5, None)
+        Self::with_weights(1, (RepoType::Model, REPO), 5, None)
     }
 
-    fn with_weights(seed: u8, repo: &str, sequence: u64, weights: Option<Vec<u8>>) -> Self {
+    /// What its signer calls a data set, with a configuration that no audit judged.
+    pub(crate) fn of_a_data_set(sequence: u64) -> Self {
+        Self::with_weights(1, (RepoType::Dataset, REPO), sequence, None)
+    }
+
+    fn with_weights(
+        seed: u8,
+        (repo_type, repo): (RepoType, &str),
+        sequence: u64,
+        weights: Option<Vec<u8>>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.json"), r#"{"type": "mlp"}"#).unwrap();
         if let Some(weights) = weights {
@@ -49,13 +60,21 @@ impl Gate {
         }
         let open = || Directory::new(OwnedFd::from(fs::File::open(folder.path()).unwrap()));
         let limits = Limits::default();
-        let files = Survey::new(&Rules::default()).run(&open()).unwrap().files;
-        let repo = Repo::model(repo.parse().unwrap(), REVISION.parse().unwrap());
+        let rules = Rules::default();
+        let surveyed = Survey::new(&rules).of(repo_type).run(&open()).unwrap();
+        let mut repo = Repo::model(repo.parse().unwrap(), REVISION.parse().unwrap());
+        repo.repo_type = repo_type;
         let validity = (
             instant("2026-11-01T00:00:00Z"),
             instant("2027-11-01T00:00:00Z"),
         );
-        let manifest = Manifest::new(repo, sequence, validity, About::of_type("mlp"), files);
+        let manifest = Manifest::new(
+            repo,
+            sequence,
+            validity,
+            About::of_type("mlp"),
+            surveyed.files,
+        );
         let signed = SignedManifest::sign(&manifest, &key(seed), &limits).unwrap();
         let manifest = trust(seed)
             .authenticate(&signed, &Context::new(now()))

@@ -28,7 +28,7 @@ const NAMES_ARTIFACT: &[&str] = &[
     "weights",
 ];
 
-/// Judges every `config.json`, `adapter_config.json` and known step of a pipeline.
+/// Judges every `config.json`, `adapter_config.json`, `tokenizer_config.json` and known step of a pipeline.
 pub(super) fn judge(
     parsed: &[Parsed<'_>],
     steps: &[Step<'_>],
@@ -39,7 +39,8 @@ pub(super) fn judge(
     for document in parsed {
         match document.document.path.file_name() {
             "config.json" => externals.judge_config(document),
-            "adapter_config.json" => externals.judge_adapter(document),
+            "adapter_config.json" => externals.judge_fields(document, &Types::table().adapter),
+            "tokenizer_config.json" => externals.judge_fields(document, &Types::table().tokenizer),
             _ => {}
         }
     }
@@ -83,8 +84,9 @@ impl Externals<'_, '_> {
         }
     }
 
-    fn judge_adapter(&mut self, parsed: &Parsed<'_>) {
-        let artifacts: Vec<&Artifact> = Types::table().adapter.iter().collect();
+    /// A document of which only these fields name an artifact.
+    fn judge_fields(&mut self, parsed: &Parsed<'_>, artifacts: &[Artifact]) {
+        let artifacts: Vec<&Artifact> = artifacts.iter().collect();
         self.judge_artifacts(&parsed.root(), Some(&parsed.json), &artifacts);
     }
 

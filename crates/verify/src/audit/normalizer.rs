@@ -1,6 +1,7 @@
 //! What a normaliser declares: which features it scales, of what shape, and how.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
@@ -14,8 +15,11 @@ use crate::error::Findings;
 const TYPES: [&str; 6] = ["ACTION", "ENV", "LANGUAGE", "REWARD", "STATE", "VISUAL"];
 /// Features of a step at the most; a robot has a few cameras and one state.
 const FEATURES: usize = 256;
-/// What is added to a divisor, at the most; LeRobot's default is 1e-8.
-const EPS: f64 = 1e-3;
+/// What is added to a divisor, at the most; LeRobot's default is 1e-8. Below what 32 bits hold, it
+/// would be nothing.
+const EPS: RangeInclusive<f64> = 1.2e-38..=1e-3;
+/// What LeRobot calls the one feature that it scales as an action, whatever its declared type.
+pub(super) const ACTION: &str = "action";
 
 /// LeRobot's `NormalizationMode`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +40,7 @@ pub(super) struct Feature<'a> {
 }
 
 impl Mode {
-    fn of(value: &Value) -> Option<Self> {
+    pub(super) fn of(value: &Value) -> Option<Self> {
         Some(match value.as_str()? {
             "IDENTITY" => Self::Identity,
             "MEAN_STD" => Self::MeanStd,
@@ -110,6 +114,7 @@ pub(super) fn features<'a>(
     let mut settings = Settings { step, findings };
     settings.refuse_unknown();
     settings.refuse_eps();
+    settings.refuse_keys();
     let modes = settings.modes();
     let declared = settings.object("features").into_iter().flatten();
     let mut features = BTreeMap::new();
@@ -167,8 +172,18 @@ impl<'a> Settings<'_, 'a, '_> {
         let Some(eps) = self.step.setting("eps") else {
             return;
         };
-        if !eps.as_f64().is_some_and(|eps| eps > 0.0 && eps <= EPS) {
-            self.refuse("eps", &format!("not a number above 0, up to {EPS}"));
+        if !eps.as_f64().is_some_and(|eps| EPS.contains(&eps)) {
+            let detail = format!("not a number from {:e} to {:e}", EPS.start(), EPS.end());
+            self.refuse("eps", &detail);
+        }
+    }
+
+    /// Names of observations, in a list: of a text, readers would ask what it contains.
+    fn refuse_keys(&mut self) {
+        let keys = self.step.setting("normalize_observation_keys");
+        let names = |keys: &Value| Some(keys.as_array()?.iter().all(Value::is_string));
+        if keys.is_some_and(|keys| !keys.is_null() && names(keys) != Some(true)) {
+            self.refuse("normalize_observation_keys", "no list of names");
         }
     }
 
@@ -207,6 +222,11 @@ impl<'a> Settings<'_, 'a, '_> {
             self.refuse_feature(name, "has no known `type` and `shape`");
             return None;
         };
+        if name == ACTION && feature_type != "ACTION" {
+            let detail = format!("it is scaled as an ACTION, not as {feature_type}");
+            self.refuse_feature(name, &detail);
+            return None;
+        }
         let Some(mode) = modes.get(feature_type) else {
             let detail = format!(
                 "`norm_map` does not say how {feature_type} is scaled; say IDENTITY if it is not"

@@ -38,6 +38,11 @@ pub(super) fn judge<'a>(
     for pipeline in parsed {
         if pipeline.document.kind == Kind::Processor {
             steps.extend(pipeline_steps(pipeline, audit, findings));
+        } else if pipeline.json.get("steps").is_some_and(Value::is_array) {
+            // A loader takes a pipeline from a file of any name.
+            let place = format!("{}/steps", pipeline.root());
+            let detail = "a pipeline, in a file whose name is not that of one";
+            findings.reject(Rejection::ProcessorUnknown, place, detail);
         }
     }
     let loaded: BTreeSet<_> = steps

@@ -19,6 +19,9 @@ const NAMES: [&str; 10] = [
 const MASK: &str = "mask";
 /// The lower and the upper end of a range.
 const RANGES: [(&str, &str); 3] = [("min", "max"), ("q01", "q99"), ("q10", "q90")];
+/// LeRobot's `eps`: what varies by less is a constant that was rounded, and as a divisor no better
+/// than 0.
+const NOTHING: f32 = 1e-8;
 /// Tensors of checkpoints from before pipelines had their own files.
 const INSIDE_WEIGHTS: [&str; 3] = [
     "normalize_inputs.",
@@ -155,6 +158,10 @@ impl<'s, 'a> Normalizer<'s, 'a> {
     }
 }
 
+fn is_nothing(width: f32) -> bool {
+    (0.0..=NOTHING).contains(&width)
+}
+
 fn is_known(name: &str, step: &Step<'_>) -> bool {
     NAMES.contains(&name) || name == MASK && step.name.starts_with("molmoact2_masked_")
 }
@@ -200,8 +207,14 @@ impl Numbers<'_, '_> {
                 self.report(statistic, self.wrong, "neither 0 nor 1", found, findings);
             }
             if *name == "std" && self.uses(name) {
-                let found = dimensions(statistic.values().map(|value| value == 0.0));
-                self.report(statistic, self.constant, "std = 0", found, findings);
+                let found = dimensions(statistic.values().map(is_nothing));
+                self.report(
+                    statistic,
+                    self.constant,
+                    "std = 0, or as good as,",
+                    found,
+                    findings,
+                );
             }
         }
         for range in RANGES {
@@ -227,9 +240,16 @@ impl Numbers<'_, '_> {
         let found = dimensions(pairs().map(|(low, high)| low > high));
         let what = format!("{low} > {high}");
         self.report(lows, self.wrong, &what, found, findings);
+        // Beyond what 32 bits hold, it is infinite.
+        let is_endless = |(low, high): (f32, f32)| {
+            low.is_finite() && high.is_finite() && !(high - low).is_finite()
+        };
+        let found = dimensions(pairs().map(is_endless));
+        let what = format!("{high} - {low} is infinite");
+        self.report(highs, self.wrong, &what, found, findings);
         if self.uses(low) {
-            let found = dimensions(pairs().map(|(low, high)| low == high));
-            let what = format!("{low} = {high}");
+            let found = dimensions(pairs().map(|(low, high)| is_nothing(high - low)));
+            let what = format!("{low} = {high}, or as good as,");
             self.report(lows, self.constant, &what, found, findings);
         }
     }

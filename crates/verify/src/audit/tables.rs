@@ -46,6 +46,7 @@ pub(super) struct Types {
     pub(super) records: BTreeSet<String>,
     pub(super) every: Vec<Artifact>,
     pub(super) adapter: Vec<Artifact>,
+    pub(super) tokenizer: Vec<Artifact>,
     types: BTreeMap<String, Vec<Artifact>>,
 }
 

@@ -188,6 +188,15 @@ def pipelines():
         plain,
         hooks=[],
     )
+    for path in ("processor_config.json", "preprocessor_config.json", "vocab.json"):
+        hidden = step("action_tokenizer_processor", {"action_tokenizer_name": "acme/code"})
+        yield beside(
+            f"pipeline_in_{path.split('.')[0]}",
+            UNKNOWN,
+            "A pipeline in a file that is not called so: its steps run code all the same.",
+            file(path, document({"name": PRE, "steps": [hidden]})),
+            subject=f"{path}#/steps",
+        )
     yield beside(
         "pipeline_without_steps",
         UNKNOWN,
@@ -301,6 +310,23 @@ def externals():
         file("adapter_config.json", document({"base_model_name_or_path": "acme/base", "peft_type": "LORA"})),
         config(use_peft=True),
         subject="adapter_config.json#/base_model_name_or_path",
+    )
+    yield beside(
+        "external_tokenizer_of_an_adapter",
+        EXTERNAL,
+        "Its tokenizer comes from elsewhere, its base does not.",
+        file(
+            "adapter_config.json",
+            document({"base_model_name_or_path": None, "tokenizer_name_or_path": "acme/tokenizer"}),
+        ),
+        subject="adapter_config.json#/tokenizer_name_or_path",
+    )
+    yield beside(
+        "external_vocabulary",
+        EXTERNAL,
+        "A vocabulary from the robot's disk in place of the signed one.",
+        file("tokenizer_config.json", document({"tokenizer_class": "BartTokenizer", "vocab_file": "/tmp/vocab.json"})),
+        subject="tokenizer_config.json#/vocab_file",
     )
     yield beside(
         "external_tokenizer_of_step",
