@@ -90,6 +90,7 @@ mod trust;
 mod trust_error;
 mod trust_file;
 mod trust_text;
+mod trusted;
 mod verified;
 
 // The public interface, in the order of the flow above.
@@ -101,8 +102,9 @@ pub use manifest::{
 pub use revocation::{Revocation, Revocations, Revoked};
 pub use scope::{NotARepoGlob, RepoGlob};
 pub use statement::Predicate;
-pub use trust::{OmsAnchor, OmsTrust, TrustPolicy, TrustedKey};
+pub use trust::TrustPolicy;
 pub use trust_error::TrustPolicyError;
+pub use trusted::{OmsAnchor, OmsTrust, TrustedKey};
 pub use verified::{Evidence, RevocationEvidence, Signer, Verified};
 
 pub use assembly::Assembly;

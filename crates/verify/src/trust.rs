@@ -10,11 +10,11 @@ use crate::error::{Error, Findings, Rejected, Result};
 use crate::revocation::RevokedSet;
 use crate::statement::Predicate;
 use crate::trust_text::{Freshness, Reader, Rollback};
-use crate::verified::{RevocationEvidence, Signer};
+use crate::verified::RevocationEvidence;
 use crate::{
-    Evidence, FileEntry, KeyId, Limits, Manifest, PublicKey, Rejection, RepoGlob, RepoId,
-    Revocation, Revocations, Rules, Severity, Sha256, Signed, SignedManifest, SignedRevocations,
-    TrustPolicyError, Verified,
+    Evidence, FileEntry, KeyId, Limits, Manifest, OmsTrust, Rejection, RepoId, Revocation,
+    Revocations, Rules, Severity, Sha256, Signed, SignedManifest, SignedRevocations,
+    TrustPolicyError, TrustedKey, Verified,
 };
 
 /// Trusted keys and how many of them must agree, and the rules for what they signed: the file
@@ -57,40 +57,6 @@ pub struct TrustPolicy {
     rules: Rules,
     revoked: Vec<Revocation>,
     oms: Vec<OmsTrust>,
-}
-
-/// One key that may sign.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct TrustedKey {
-    /// The operator's name for it.
-    pub name: String,
-    /// The key.
-    pub key: PublicKey,
-    /// When its signatures stop to count.
-    pub not_after: Option<Timestamp>,
-    /// The repositories that it speaks for; `None`: all.
-    pub repos: Option<Vec<RepoGlob>>,
-}
-
-/// Whose OpenSSF Model Signing bundles count as the weaker evidence that they are.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct OmsTrust {
-    /// The repositories for which they do.
-    pub repos: Vec<RepoGlob>,
-    /// Whose.
-    pub anchor: OmsAnchor,
-}
-
-/// The signer of an OpenSSF Model Signing bundle, in PEM.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum OmsAnchor {
-    /// A public key.
-    PublicKey(String),
-    /// The root of the signer's certificate chain.
-    RootCertificate(String),
 }
 
 impl TrustPolicy {
@@ -379,56 +345,5 @@ impl TrustPolicy {
         );
         findings.reject(rejection, "signatures", detail);
         findings.into_result().map(|_| signers)
-    }
-}
-
-impl TrustedKey {
-    /// The key's id.
-    pub const fn id(&self) -> KeyId {
-        self.key.id()
-    }
-
-    /// A key under two names would count twice; a name for two keys would hide who signed.
-    pub(crate) fn refuse_useless(&self, others: &[Self]) -> Result<(), Box<str>> {
-        if let Some(other) = others.iter().find(|other| other.id() == self.id()) {
-            return Err(format!("the same key as {:?}", other.name).into());
-        }
-        if others.iter().any(|other| other.name == self.name) {
-            return Err("another key has this name".into());
-        }
-        match &self.repos {
-            Some(globs) if globs.is_empty() => Err("`repos` is empty: it would never count".into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn refuse_expired(&self, now: Timestamp) -> Result<(), Rejected> {
-        match self.not_after {
-            Some(end) if end <= now => {
-                let detail = format!("the key {:?} counted until {end}, it is {now}", self.name);
-                Err(Rejected::new(Rejection::KeyExpired, "signatures", detail))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn speaks_for(&self, repo: Option<&RepoId>) -> bool {
-        let Some(globs) = &self.repos else {
-            return true;
-        };
-        repo.is_some_and(|repo| globs.iter().any(|glob| glob.matches(repo)))
-    }
-
-    fn out_of_scope(&self, repo: Option<&RepoId>) -> Rejected {
-        let repo = repo.map_or_else(|| "all repositories".to_owned(), ToString::to_string);
-        let detail = format!("the key {:?} does not speak for {repo}", self.name);
-        Rejected::new(Rejection::KeyOutOfScope, "signatures", detail)
-    }
-
-    fn signer(&self) -> Signer {
-        Signer {
-            name: self.name.clone(),
-            key: self.id(),
-        }
     }
 }

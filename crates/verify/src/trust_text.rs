@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::trust::{OmsAnchor, OmsTrust, TrustedKey};
+use crate::trusted::{OmsAnchor, OmsTrust, TrustedKey};
 use crate::{ContentRules, Limits, PublicKey, RepoGlob, Revocation, Severity, TrustPolicyError};
 
 /// The whole file.

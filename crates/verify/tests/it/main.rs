@@ -7,9 +7,11 @@
 )]
 
 mod audit;
+mod audit_files;
 mod authenticate;
 mod directory;
 mod envelope;
+mod externals;
 mod format;
 mod fragments;
 mod header;

@@ -81,6 +81,24 @@ fn trust_policies_fail_when_they_are_read() {
     }
 }
 
+#[test]
+fn what_a_trust_policy_says_can_be_asked() {
+    let more = "[freshness]\nexpires = 'warn'\nmax_age_days = 9\n[rollback]\nmax_jump = 7\nrequire_state = true\n[[oms]]\nrepos = ['a/*']\npublic_key_file = 'k.pem'";
+    let text = format!("{}{more}", trust_text(2, &[1, 2]));
+    let trust = TrustPolicy::parse(&text, |file| Ok(format!("text of {file}"))).unwrap();
+    assert_eq!((trust.threshold(), trust.keys().len()), (2, 2));
+    assert_eq!(trust.expired_is(), Severity::Warn);
+    assert_eq!((trust.max_age_days(), trust.max_jump()), (Some(9), Some(7)));
+    assert!(trust.requires_state());
+    assert!(trust.oms()[0].repos[0].matches(&"a/b".parse().unwrap()));
+    let expected = OmsAnchor::PublicKey("text of k.pem".to_owned());
+    assert_eq!(trust.oms()[0].anchor, expected);
+    assert_eq!(trust.digest(), Sha256::of(text.as_bytes()));
+    let plain = crate::support::trust(1, &[1]);
+    assert_eq!((plain.max_age_days(), plain.max_jump()), (None, None));
+    assert!(!plain.requires_state() && plain.oms().is_empty());
+}
+
 fn low_order() -> String {
     use base64::Engine;
     let mut der = vec![
