@@ -204,6 +204,18 @@ def test_revoked_policy_is_not_published(tmp_path, gate, ros):
     assert subscriber.manifests == []
 
 
+def test_data_set_is_not_published(tmp_path, gate, ros):
+    """However good its signature is: nobody judged it as what moves motors."""
+    signed = Signed(tmp_path, conftest.small_tensors())
+    (signed.directory / "model.safetensors").unlink()
+    signed.sign("--repo-type", "dataset", "--policy-type", "none", "--replace")
+    gate(policy=signed.directory, trust=signed.trust)
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_REJECTED), "the refusal on ~/status")
+    assert subscriber.statuses[-1].reason == Status.REASON_REPO_MISMATCH
+    assert subscriber.manifests == []
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_cleanly_and_withdraw_the_policy(tmp_path, gate, ros, how):
     signed = Signed(tmp_path, conftest.small_tensors())
