@@ -111,5 +111,9 @@ mod tests {
     fn wide_numbers_are_narrowed_as_a_loader_does() {
         assert!(narrow(1e300).is_infinite());
         assert_eq!(narrow(1e-300), 0.0);
+        assert_eq!(
+            [0, -7, 1 << 40].map(count),
+            [0.0, -7.0, 1_099_511_627_776.0]
+        );
     }
 }
