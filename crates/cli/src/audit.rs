@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tensorgate_hub::Fetched;
+use tensorgate_oms::BUNDLE_FILE;
 use tensorgate_verify::{
     Directory, FileEntry, Limits, MANIFEST_FILE, Rejection, RepoType, Rules, Survey, Surveyed,
 };
@@ -24,7 +25,11 @@ pub(crate) fn run(args: &Audit, json: bool) -> Result<Report, Failure> {
     };
     let subject = Subject::of(args, json)?;
     let (declared, told) = declarations(args, &subject.directory, &rules.limits)?;
+    // What vouches for the files is none of them: the manifest or, where there is none, a bundle.
+    let manifest = disk::untrusted_bytes(&subject.directory, MANIFEST_FILE, 0)?;
+    let beside = manifest.map_or(BUNDLE_FILE, |_| MANIFEST_FILE);
     let surveyed = Survey::new(&rules)
+        .beside(&[beside])
         .of(subject.repo_type)
         .with_externals(&declared.externals)
         .with_reviewed_code(&declared.reviewed_code)

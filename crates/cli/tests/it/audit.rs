@@ -56,6 +56,20 @@ fn a_good_policy_passes_and_is_not_called_verified() {
 }
 
 #[test]
+fn what_vouches_for_the_files_is_none_of_them() {
+    let workshop = Workshop::signed();
+    audit(&workshop, &[])
+        .expect(0)
+        .says("  files      3 files, ");
+    workshop.write("walk/model.sig", "{}");
+    audit(&workshop, &[]).rejected("file-kind-forbidden", "model.sig");
+    workshop.remove("walk/policy.dsse.json");
+    audit(&workshop, &[])
+        .expect(0)
+        .says("  files      3 files, ");
+}
+
+#[test]
 fn every_rejection_is_listed() {
     let workshop = Workshop::new();
     workshop.policy("walk");
