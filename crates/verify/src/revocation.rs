@@ -17,6 +17,24 @@ use crate::{Blake3, FileEntry, KeyId, Limits, Manifest, Rejection, Revision, Sha
 /// It names every revocation that is in force; a later list takes the place of an earlier one.
 /// Like a manifest it has a sequence, so that an older list cannot come back, and an expiry, so
 /// that a robot can tell that it is kept from newer ones.
+///
+/// ```
+/// use tensorgate_verify::*;
+/// # let key = SigningKey::from_seed(&[7; 32]);
+/// # let pem = key.public_pem()?;
+/// # let text = format!("threshold = 1\n[[keys]]\nname = 'ops'\npublic_key = '''{pem}'''");
+/// # let trust = TrustPolicy::parse(&text, |_| unreachable!("the key is inline"))?;
+/// let stolen = Revocation::new(Revoked::Key(KeyId::from_bytes([9; 32])), "laptop lost");
+/// let validity = ("2026-11-01T00:00:00Z".parse()?, "2027-02-01T00:00:00Z".parse()?);
+/// let list = Revocations::new(1, validity, vec![stolen]);
+/// let signed = SignedRevocations::sign(&list, &key, &Limits::default())?;
+///
+/// // A robot proves the list like a manifest, and holds every manifest against it.
+/// let mut context = Context::new("2026-11-23T12:00:00Z".parse()?);
+/// let list = trust.authenticate_revocations(&signed, &context)?;
+/// context.revocations = Some(&list);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Revocations {
