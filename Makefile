@@ -8,7 +8,7 @@ ROS := source ros/env.sh
 # Where Python finds the module `tensorgate_client`.
 MODULE := mkdir -p target/python && ln -sf ../debug/libtensorgate_python.so target/python/tensorgate_client.abi3.so
 
-# A policy from a Hub to a controller, and four attempts to slip something else through.
+# A policy from a Hub to a controller, then attempts to cheat, and a recall.
 demo:
 	$(ROS)
 	cargo build --locked --workspace
@@ -36,6 +36,7 @@ lint:
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 	cargo fmt --manifest-path crates/verify/fuzz/Cargo.toml --check
+	cargo check --locked --manifest-path crates/verify/fuzz/Cargo.toml --target-dir target/fuzz
 	# The attack corpus is what its generator says.
 	python crates/verify/tests/corpus/generate.py --check
 	# What the verification crate rests on: whoever adds to it shows it in a review.

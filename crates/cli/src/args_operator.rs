@@ -122,7 +122,9 @@ pub(crate) struct Ls {
 /// Forget which releases were accepted: then older ones are accepted again
 ///
 /// The only way back from a memory that is damaged or lost, or from a sequence that was driven too
-/// high. Find out first how that came about. Signed revocations stay in force.
+/// high. Find out first how that came about. Signed
+/// revocations stay in force; with --all, a list that cannot be read is removed, and the floor of the
+/// clock is forgotten.
 #[derive(Args, Debug)]
 #[command(
     group = ArgGroup::new("which").args(["repo", "all"]).required(true),

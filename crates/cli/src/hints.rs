@@ -10,7 +10,7 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
             "no key in the trust policy signed this manifest: compare the key ids with the publisher"
         }
         R::ThresholdNotMet => {
-            "more signers are needed: each runs `tensorgate sign` on the same files, or lower `threshold`"
+            "more signers are needed: each runs `tensorgate sign` on the same files"
         }
         R::KeyExpired | R::KeyRevoked | R::KeyOutOfScope => {
             "the signing key no longer counts for this repository: ask the publisher for a release signed with a current one"
@@ -67,7 +67,7 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         }
         R::ConfigNamesCode => "the field would make the loader run code: remove it",
         R::RemoteCodeRequested => {
-            "remove the field: a policy must load without code from a repository"
+            "remove what asks for it, or have the code reviewed and declared in --externals FILE"
         }
         R::ProcessorUnknown => {
             "use steps that only compute: whatever runs foreign code or needs a live object is the robot's own to add"
@@ -88,7 +88,7 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
             "NaN and infinity drive motors to nonsense: was training broken off? save an earlier checkpoint"
         }
         R::NormalizerDegenerate => {
-            "these numbers scale what the motors get: compute the statistics of the data set again"
+            "these numbers scale what the motors get: save the processors again, from the data set of the training"
         }
         R::OmsSignatureInvalid => {
             "nobody under [[oms]] of the trust policy made this bundle: compare the keys with the publisher"

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tensorgate_oms::{Anchor, Attested, BUNDLE_FILE, Bundle, NOT_PROMISED, Signer, Statement};
+use tensorgate_oms::{
+    Anchor, Attested, BUNDLE_FILE, Bundle, NOT_PROMISED, RootCertificate, Signer, Statement,
+};
 use tensorgate_verify::{
-    Directory, FileEntry, KeyId, MANIFEST_FILE, OmsAnchor, OmsTrust, Rejection, RepoId, Survey,
-    TrustPolicy,
+    Directory, FileEntry, KeyId, MANIFEST_FILE, OmsAnchor, OmsTrust, Rejection, Survey, TrustPolicy,
 };
 
 use crate::args::Verify;
@@ -62,7 +63,7 @@ fn why_not(args: &Verify, trust: &TrustPolicy, memory: &Memory) -> Result<Option
         let hint = "give --repo ID: model.sig counts for repositories that the trust policy has under [[oms]]";
         return Ok(Some(hint.to_owned()));
     };
-    if !trust.oms().iter().any(|oms| is_for(oms, repo)) {
+    if !trust.oms().iter().any(|oms| oms.is_for(repo)) {
         return Ok(Some(format!(
             "model.sig counts where the trust policy has `[[oms]]` with repos = [\"{repo}\"] and a public_key_file or root_certificate_file"
         )));
@@ -116,7 +117,7 @@ fn anchors(args: &Verify, trust: &TrustPolicy) -> Result<Vec<Anchor>, Failure> {
     for oms in trust.oms() {
         // Each is read, so that an unreadable one is found before it is needed.
         let anchor = anchor(oms, &args.trust)?;
-        if repo.is_some_and(|repo| is_for(oms, repo)) {
+        if repo.is_some_and(|repo| oms.is_for(repo)) {
             anchors.push(anchor);
         }
     }
@@ -134,9 +135,13 @@ fn anchors(args: &Verify, trust: &TrustPolicy) -> Result<Vec<Anchor>, Failure> {
 pub(crate) fn anchor(oms: &OmsTrust, trust: &Path) -> Result<Anchor, Failure> {
     let anchor = match &oms.anchor {
         OmsAnchor::PublicKey(pem) => Anchor::public_key(pem).map_err(|error| error.to_string()),
-        OmsAnchor::RootCertificate(pem) => {
-            Anchor::root_certificate(pem).map_err(|error| error.to_string())
-        }
+        OmsAnchor::RootCertificate { pem, subject } => RootCertificate::from_pem(pem)
+            .map(|root| match subject {
+                Some(subject) => root.only_for(subject),
+                None => root,
+            })
+            .map(Anchor::Root)
+            .map_err(|error| error.to_string()),
         other => Err(format!("{other:?} is not known")),
     };
     anchor.map_err(|why| {
@@ -146,10 +151,6 @@ pub(crate) fn anchor(oms: &OmsTrust, trust: &Path) -> Result<Anchor, Failure> {
             format!("the trust policy {trust:?} cannot be used: [[oms]] for {whose}: {why}");
         Failure::about(trust, detail)
     })
-}
-
-fn is_for(oms: &OmsTrust, repo: &RepoId) -> bool {
-    oms.repos.iter().any(|glob| glob.matches(repo))
 }
 
 /// The bundle's name, if it lies in the directory that it is about.

@@ -114,10 +114,7 @@ fn report(
         format!("  key        {}", key.public().id()),
         format!("  sequence   {}", list.sequence),
         format!("  valid      {} to {}", list.issued, list.expires),
-        format!(
-            "  revoked    {}",
-            count(list.revoked.len(), "entry").replace("entrys", "entries")
-        ),
+        format!("  revoked    {}", count(list.revoked.len(), "revocation")),
     ];
     prose.extend(
         list.revoked

@@ -69,7 +69,7 @@ pub(crate) fn reset_state(args: &ResetState, json: bool) -> Result<Report, Failu
     let memory = Memory::that_is_there(&args.place, json)?;
     let repo_type = args.repo_type.into();
     let only = args.repo.as_ref().map(|repo| (repo_type, repo));
-    memory.state().reset(only)?;
+    let list_removed = memory.state().reset(only)?;
     let what = match only {
         Some((repo_type, repo)) => format!("the {repo_type} {repo}"),
         None => "all repositories".to_owned(),
@@ -78,6 +78,14 @@ pub(crate) fn reset_state(args: &ResetState, json: bool) -> Result<Report, Failu
     let mut report = done(memory.path(), vec![said], json!({}));
     let notice = "any release that is signed and in force is accepted next, an old one too";
     report.notices.push(notice.to_owned());
+    if args.all {
+        let notice = "the floor of the clock was forgotten, too";
+        report.notices.push(notice.to_owned());
+    }
+    if list_removed {
+        let notice = "the list of revocations could not be read and was removed: give it again with `verify --revocations`";
+        report.notices.push(notice.to_owned());
+    }
     Ok(report)
 }
 

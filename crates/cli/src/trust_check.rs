@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tensorgate_verify::{Code, RepoId, Revoked, Rules, Severity, TrustPolicy, TrustedKey};
+use tensorgate_verify::{Code, ContentRules, RepoId, Revoked, Severity, TrustPolicy, TrustedKey};
 
 use crate::args_operator::Check;
 use crate::failure::Failure;
@@ -76,14 +76,10 @@ impl<'t> Standing<'t> {
             .revoked()
             .iter()
             .find(|entry| entry.what == Revoked::Key(key.id()));
-        let expired = key.not_after.filter(|end| *end <= now);
-        let in_scope = match (&key.repos, repo) {
-            (Some(globs), Some(repo)) => globs.iter().any(|glob| glob.matches(repo)),
-            _ => true,
-        };
+        let in_scope = repo.is_none() || key.speaks_for(repo);
         let against = if let Some(entry) = revoked {
             Some(format!("key-revoked: {}", entry.reason))
-        } else if let Some(end) = expired {
+        } else if let Some(end) = key.expired(now) {
             Some(format!("key-expired: at {end}"))
         } else {
             (!in_scope).then(|| "key-out-of-scope".to_owned())
@@ -135,76 +131,88 @@ fn unusable(args: &Check, standing: &[Standing<'_>], usable: usize, threshold: u
 
 /// What is refused, a sentence each.
 fn sentences(trust: &TrustPolicy, standing: &[Standing<'_>]) -> Vec<String> {
-    let Rules { content, .. } = trust.rules();
-    let mut lines = vec![
-        match (for_all(standing), trust.threshold()) {
-            (keys, most) if keys < most => format!(
-                "refuses    every list of revocations: {keys} keys count for all repositories, {most} must sign"
-            ),
-            (keys, most) => format!(
-                "accepts    lists of revocations that {most} sign, of the keys for all repositories: {keys}"
-            ),
-        },
-        "refuses    what anybody else signs, and what nobody signs".to_owned(),
-        match trust.expired_is() {
-            Severity::Deny => "refuses    what is expired".to_owned(),
-            _ => "lets pass  what is expired, with a note".to_owned(),
-        },
-    ];
-    if let Some(days) = trust.max_age_days() {
-        lines.push(format!(
-            "refuses    what was signed {days} days ago or earlier"
-        ));
-    }
-    lines.push("refuses    a release older than the last that was accepted".to_owned());
-    if let Some(jump) = trust.max_jump() {
-        lines.push(format!(
-            "refuses    a sequence more than {jump} above the last"
-        ));
-    }
+    let mut lines = of_signatures(trust, standing);
+    lines.extend(of_the_past(trust));
+    lines.extend(of_content(&trust.rules().content));
+    let revoked = trust.revoked().iter();
+    lines.extend(revoked.map(|entry| format!("refuses    {}: {}", entry.what, entry.reason)));
+    let oms = trust.oms().iter().map(|oms| {
+        let repos = listed(&oms.repos, " and ");
+        format!("verifies   OpenSSF Model Signing bundles, the weaker evidence, for {repos}")
+    });
+    lines.extend(oms);
+    lines
+}
+
+fn of_signatures(trust: &TrustPolicy, standing: &[Standing<'_>]) -> Vec<String> {
+    let (keys, most) = (for_all(standing), trust.threshold());
+    let lists = if keys < most {
+        format!(
+            "refuses    every list of revocations: {keys} keys count for all repositories, {most} must sign"
+        )
+    } else {
+        format!(
+            "accepts    lists of revocations that {most} sign, of the keys for all repositories: {keys}"
+        )
+    };
+    let expired = match trust.expired_is() {
+        Severity::Deny => "refuses    what is expired",
+        _ => "lets pass  what is expired, with a note",
+    };
+    let others = "refuses    what anybody else signs, and what nobody signs";
+    let mut lines = vec![lists, others.to_owned(), expired.to_owned()];
+    let age = trust.max_age_days();
+    lines.extend(age.map(|days| format!("refuses    what was signed {days} days ago or earlier")));
+    lines
+}
+
+fn of_the_past(trust: &TrustPolicy) -> Vec<String> {
+    let mut lines = vec!["refuses    a release older than the last that was accepted".to_owned()];
+    let jump = trust.max_jump();
+    lines.extend(jump.map(|jump| format!("refuses    a sequence more than {jump} above the last")));
     if trust.requires_state() {
         lines.push("demands    a store that `tensorgate store init` made ready".to_owned());
     }
-    lines.push(match content.reviewed_code {
+    lines
+}
+
+fn of_content(content: &ContentRules) -> Vec<String> {
+    let mut lines = vec![match content.reviewed_code {
         Code::Allow => {
             "lets pass  code that is byte-identical to what the manifest says was reviewed"
                 .to_owned()
         }
         _ => "refuses    code, reviewed or not".to_owned(),
-    });
-    lines.push(match content.non_finite {
-        Severity::Deny => "refuses    NaN and infinity in weights".to_owned(),
-        _ => "lets pass  NaN and infinity in weights, with a note".to_owned(),
-    });
-    lines.push(match content.constant_statistics {
-        Severity::Deny => "refuses    statistics of dimensions that never changed".to_owned(),
-        _ => "lets pass  statistics of dimensions that never changed, with a note".to_owned(),
-    });
-    if let Some(dtypes) = &content.dtypes {
-        let names: Vec<String> = dtypes.iter().map(ToString::to_string).collect();
-        lines.push(format!(
+    }];
+    for (severity, what) in [
+        (content.non_finite, "NaN and infinity in weights"),
+        (
+            content.constant_statistics,
+            "statistics of dimensions that never changed",
+        ),
+    ] {
+        lines.push(match severity {
+            Severity::Deny => format!("refuses    {what}"),
+            _ => format!("lets pass  {what}, with a note"),
+        });
+    }
+    let dtypes = content.dtypes.as_ref();
+    lines.extend(dtypes.map(|all| {
+        format!(
             "refuses    tensors of other types than {}",
-            names.join(", ")
-        ));
-    }
-    if let Some(kinds) = &content.kinds {
-        let names: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-        lines.push(format!(
-            "refuses    files of other kinds than {}",
-            names.join(", ")
-        ));
-    }
-    for entry in trust.revoked() {
-        lines.push(format!("refuses    {}: {}", entry.what, entry.reason));
-    }
-    for oms in trust.oms() {
-        let globs: Vec<String> = oms.repos.iter().map(ToString::to_string).collect();
-        lines.push(format!(
-            "verifies   OpenSSF Model Signing bundles, the weaker evidence, for {}",
-            globs.join(" and ")
-        ));
-    }
+            listed(all, ", ")
+        )
+    }));
+    let kinds = content.kinds.as_ref();
+    lines.extend(
+        kinds.map(|all| format!("refuses    files of other kinds than {}", listed(all, ", "))),
+    );
     lines
+}
+
+fn listed<'a, T: ToString + 'a>(all: impl IntoIterator<Item = &'a T>, between: &str) -> String {
+    let all: Vec<String> = all.into_iter().map(ToString::to_string).collect();
+    all.join(between)
 }
 
 fn evidence(

@@ -95,12 +95,14 @@ impl State {
     }
 
     /// Removes a list that cannot be read: it would be in the way of every other.
-    pub(crate) fn forget_unreadable_list(&self) -> Result<()> {
+    /// Whether there was one.
+    pub(crate) fn forget_unreadable_list(&self) -> Result<bool> {
         match self.kept(&any_size()) {
             Err(StoreError::State { .. } | StoreError::Foreign { .. }) => {
-                self.folder.remove(REVOCATIONS)
+                self.folder.remove(REVOCATIONS)?;
+                Ok(true)
             }
-            other => other.map(drop),
+            other => other.map(|_| false),
         }
     }
 

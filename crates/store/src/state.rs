@@ -117,25 +117,26 @@ impl State {
 
     /// Forgets the release accepted for one repository, or for all: then older ones are accepted
     /// again. The one way back from a state that is damaged; an operator's decision, never a
-    /// program's. Revocations stay, unless their list is damaged and all is forgotten.
+    /// program's. Revocations stay, unless their list is damaged and all is forgotten: returns whether
+    /// it was removed. With all, the floor of the clock is forgotten, too.
     ///
     /// # Errors
     /// [`StoreError::State`] if the index is damaged and only one repository is to be forgotten,
     /// and whatever keeps it from being written.
-    pub fn reset(&self, only: Option<(RepoType, &RepoId)>) -> Result<()> {
+    pub fn reset(&self, only: Option<(RepoType, &RepoId)>) -> Result<bool> {
         let (_lock, drafts) = self.begin()?;
         // The index first: a record that it does not list still counts.
         let Some((repo_type, repo)) = only else {
             // A list of revocations that lies there still counts, and is listed when it is replaced.
             self.write_index(&Index::default(), &drafts)?;
-            self.forget_unreadable_list()?;
-            return self.records.clear();
+            let removed = self.forget_unreadable_list()?;
+            return self.records.clear().map(|()| removed);
         };
         let key = key(repo_type, repo);
         let mut index = self.index()?.unwrap_or_default();
         index.repos.retain(|listed| *listed != key);
         self.write_index(&index, &drafts)?;
-        self.records.remove(format!("{key}.json"))
+        self.records.remove(format!("{key}.json")).map(|()| false)
     }
 
     /// The repositories of which a release was accepted, as `TYPE OWNER/NAME`, with that release.

@@ -246,7 +246,7 @@ fn is_text(bytes: &[u8]) -> bool {
 /// Puts the file's name before what is wrong inside it, and names a foreign format.
 ///
 /// Only the strict parse decides that tensors are refused; the look at the first bytes finds the
-/// better word. Benign headers of some lengths begin with bytes that are also a pickle's.
+/// better word.
 pub(crate) fn name_refusal(path: &FilePath, first_bytes: &[u8], error: Error) -> Error {
     let Error::Rejected(found) = error else {
         return error;

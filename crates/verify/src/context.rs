@@ -148,7 +148,7 @@ impl Context<'_> {
     }
 
     /// `repo-mismatch`, `revision-mismatch`.
-    pub(crate) fn refuse_unexpected(&self, manifest: &Manifest) -> Result<()> {
+    pub(crate) fn judge_expectations(&self, manifest: &Manifest, findings: &mut Findings) {
         let signed = (manifest.repo.repo_type, &manifest.repo.id);
         if let Some(repo) = self.repo.filter(|repo| (self.repo_type, *repo) != signed) {
             let detail = format!(
@@ -158,17 +158,12 @@ impl Context<'_> {
                 self.repo_type,
                 repo.as_str()
             );
-            return Err(Error::rejected(Rejection::RepoMismatch, "repo", detail));
+            findings.reject(Rejection::RepoMismatch, "repo", detail);
         }
         if let Some(revision) = self.revision.filter(|rev| **rev != manifest.repo.revision) {
             let detail = format!("signed for {}, expected {revision}", manifest.repo.revision);
-            return Err(Error::rejected(
-                Rejection::RevisionMismatch,
-                "revision",
-                detail,
-            ));
+            findings.reject(Rejection::RevisionMismatch, "revision", detail);
         }
-        Ok(())
     }
 }
 

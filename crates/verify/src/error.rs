@@ -172,6 +172,13 @@ impl Findings {
         self.judge(Severity::Deny, rejection, subject, detail);
     }
 
+    /// Keeps what a check refused.
+    pub(crate) fn add(&mut self, checked: Result<(), Rejected>) {
+        if let Err(found) = checked {
+            self.refused.add(|| found);
+        }
+    }
+
     /// Refuses, or only notes it, as the trust policy says of this rule.
     pub(crate) fn judge(
         &mut self,
@@ -191,6 +198,15 @@ impl Findings {
     /// Whether no further refusal is kept.
     pub(crate) fn is_full(&self) -> bool {
         self.refused.kept.len() >= LISTED
+    }
+
+    /// The same after a last check. What was refused before counts more than that this one could not
+    /// be made.
+    pub(crate) fn conclude_with(mut self, last: Result<()>) -> Result<Vec<Rejected>> {
+        match self.note(last) {
+            Ok(_) => self.into_result(),
+            Err(could_not_check) => self.into_result().and(Err(could_not_check)),
+        }
     }
 
     /// What was found and let through, if nothing was refused.

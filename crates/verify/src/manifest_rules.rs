@@ -202,10 +202,10 @@ pub(crate) fn refuse_collisions<'a>(paths: impl Iterator<Item = &'a FilePath>) -
 /// that turns the order of what follows (Unicode's bidirectional controls).
 pub(crate) fn printable(field: &str, text: &str) -> Result<()> {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if text.len() > 1024 || text.chars().any(|c| c.is_control() || turns(c)) {
+    if text.is_empty() || text.len() > 1024 || text.chars().any(|c| c.is_control() || turns(c)) {
         return Err(malformed(
             field,
-            "text of more than 1,024 bytes, or with control characters",
+            "no text, one of more than 1,024 bytes, or with control characters",
         ));
     }
     Ok(())

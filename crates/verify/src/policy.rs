@@ -76,7 +76,8 @@ impl Verified<Manifest> {
     ///
     /// # Errors
     /// `file-missing`, `file-unexpected`, and what the audit refuses: `config-*`, `processor-*`,
-    /// `external-unpinned`, `code-*`, `normalizer-degenerate`, `weights-index-invalid`.
+    /// `external-unpinned`, `remote-code-requested`, `code-*`, `normalizer-degenerate`,
+    /// `weights-index-invalid`, `json-malformed`.
     pub fn into_policy(
         self,
         mut files: Vec<Verified<File>>,

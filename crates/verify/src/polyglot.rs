@@ -1,9 +1,7 @@
 //! Weights that are also something else.
 //!
-//! The author of a safetensors file chooses its first 8 bytes, within limits, and all of its data.
-//! So one file can be good weights and, for a loader that guesses the type of a file, a pickle or
-//! an archive. Names, sizes and alignments do not exclude that, and first bytes do not show it:
-//! headers of 640, 896, 1152 and 1408 bytes begin like a pickle.
+//! Bytes are judged from the first to the last, as a pickle, a zip and a tar archive would be read;
+//! names and first bytes decide nothing.
 
 use crate::error::Findings;
 use crate::{FilePath, Rejection};
@@ -82,15 +80,13 @@ const STRINGS: &[u8] = b"STUVX\x8c\x8d";
 const AGAIN: &[u8] = b"2ghj";
 
 /// Steps after which a file counts as a pickle: 1,048,576. Good files are left after 10 opcodes at
-/// the most (20,000 random headers); a walk that gave up instead would be passed by as many
-/// opcodes that do nothing, and one without end would cost a second per gigabyte of them.
+/// the most (20,000 random headers).
 const STEPS: usize = 1 << 20;
 
 /// A pickle machine that executes nothing: it skips operands until something would be imported.
 ///
-/// It does not stop at STOP: loaders of several objects go on with the pickle that follows, some
-/// with the memory of the one before. That a walk comes so far is no evidence either: some good
-/// headers do.
+/// It does not stop at STOP: what follows may be the next pickle of a stream. That a walk comes so
+/// far is no evidence either.
 struct Walk<'a> {
     rest: &'a [u8],
     /// Strings pushed so far: STACK_GLOBAL needs two.

@@ -150,11 +150,11 @@ RevisionRevoked = 67 => "revision-revoked",
 SignatureInvalid = 68 => "signature-invalid",
 /// Stops short, long and endless bodies (endless data).
 SizeMismatch = 69 => "size-mismatch",
-/// Stops BOOL bytes that are neither 0 nor 1, undefined behaviour in many loaders.
+/// Stops BOOL bytes that are neither 0 nor 1.
 TensorBoolInvalid = 70 => "tensor-bool-invalid",
 /// Stops element types the robot does not use.
 TensorDtypeForbidden = 71 => "tensor-dtype-forbidden",
-/// Stops weights without elements, which loaders treat differently.
+/// Stops weights without elements.
 TensorEmpty = 72 => "tensor-empty",
 /// Stops tensors that no reader can view in place.
 TensorMisaligned = 73 => "tensor-misaligned",

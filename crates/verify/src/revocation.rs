@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Rejected, Result};
+use crate::error::{Findings, Rejected, Result};
 use crate::manifest_rules::{malformed, printable};
 use crate::statement::sealed::Sealed;
 use crate::statement::{Predicate, Subject};
@@ -167,40 +167,42 @@ impl<'a> RevokedSet<'a> {
     }
 
     /// `manifest-revoked`, `revision-revoked`, `digest-revoked`.
-    pub(crate) fn refuse_manifest(&self, manifest: &Manifest, digest: Sha256) -> Result<()> {
-        self.refuse_signed(digest)?;
-        let commit = manifest.repo.revision.clone();
-        let rejection = Rejection::RevisionRevoked;
-        self.refuse(&Revoked::Revision(commit), rejection, "revision")?;
-        self.refuse_bytes(&manifest.files)
+    pub(crate) fn judge_manifest(
+        &self,
+        manifest: &Manifest,
+        digest: Sha256,
+        findings: &mut Findings,
+    ) {
+        let commit = Revoked::Revision(manifest.repo.revision.clone());
+        self.judge_signed(digest, findings);
+        findings.add(self.refuse(&commit, Rejection::RevisionRevoked, "revision"));
+        self.judge_bytes(&manifest.files, findings);
     }
 
     /// `manifest-revoked`.
-    pub(crate) fn refuse_signed(&self, digest: Sha256) -> Result<(), Rejected> {
+    pub(crate) fn judge_signed(&self, digest: Sha256, findings: &mut Findings) {
         let what = Revoked::Manifest(digest);
-        self.refuse(&what, Rejection::ManifestRevoked, "manifest")
+        findings.add(self.refuse(&what, Rejection::ManifestRevoked, "manifest"));
     }
 
     /// `digest-revoked`.
-    pub(crate) fn refuse_bytes(&self, files: &[FileEntry]) -> Result<()> {
-        let digests = self.0.keys().any(|what| matches!(what, Revoked::Blake3(_)));
-        if !digests {
-            return Ok(());
+    pub(crate) fn judge_bytes(&self, files: &[FileEntry], findings: &mut Findings) {
+        if !self.0.keys().any(|what| matches!(what, Revoked::Blake3(_))) {
+            return;
         }
-        let refuse = |digest: &Blake3, subject: &dyn fmt::Display| {
-            self.refuse(&Revoked::Blake3(*digest), Rejection::DigestRevoked, subject)
+        let mut judge = |digest: &Blake3, subject: &dyn fmt::Display| {
+            let what = Revoked::Blake3(*digest);
+            findings.add(self.refuse(&what, Rejection::DigestRevoked, subject));
         };
         for file in files {
-            refuse(&file.blake3, &file.path)?;
+            judge(&file.blake3, &file.path);
             if let Some(digest) = &file.header_blake3 {
-                refuse(digest, &file.path)?;
+                judge(digest, &file.path);
             }
             for tensor in file.tensors.iter().flatten() {
-                let subject = format!("{}#{}", file.path, tensor.name);
-                refuse(&tensor.blake3, &subject)?;
+                judge(&tensor.blake3, &format!("{}#{}", file.path, tensor.name));
             }
         }
-        Ok(())
     }
 
     fn refuse(

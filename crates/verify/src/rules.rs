@@ -10,7 +10,8 @@ use crate::{Kind, Limits};
 /// The rules under which bytes are read and content is judged.
 ///
 /// The default is what a robot should have: everything that is not known is refused. A trust
-/// policy may narrow it, and waive the two findings that real data sets can have.
+/// policy may narrow it, waive two findings (NaN in weights, constant statistics), and let reviewed
+/// code pass.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Rules {
@@ -74,14 +75,14 @@ impl Default for ContentRules {
 
 impl ContentRules {
     /// Whether tensors of this element type may occur.
-    pub fn allows_dtype(&self, dtype: Dtype) -> bool {
+    pub(crate) fn allows_dtype(&self, dtype: Dtype) -> bool {
         self.dtypes
             .as_ref()
             .is_none_or(|allowed| allowed.contains(&dtype))
     }
 
     /// Whether files of this kind may occur.
-    pub fn allows_kind(&self, kind: Kind) -> bool {
+    pub(crate) fn allows_kind(&self, kind: Kind) -> bool {
         self.kinds
             .as_ref()
             .is_none_or(|allowed| allowed.contains(&kind))

@@ -97,8 +97,9 @@ impl<'a> Survey<'a> {
     /// Checks every file and computes what a manifest says of it.
     ///
     /// # Errors
-    /// Every rejection that was found: `file-*`, `format-*`, `header-*`, `tensor-*`, `json-*`, and
-    /// what the audit refuses.
+    /// Every rejection that was found: `file-*`, `format-*`, `header-*`, `tensor-*`, `json-*`,
+    /// `trailing-bytes`, `weights-non-finite`, `polyglot-*`, and what the audit refuses of the files
+    /// that passed alone.
     pub fn run(self, directory: &Directory) -> Result<Surveyed> {
         self.run_with(directory, |_, _| {})
     }

@@ -45,7 +45,8 @@ use crate::{
 /// reason = "laptop lost"
 /// [[oms]]
 /// repos = ["nvidia/*"]
-/// public_key_file = "nvidia.pub.pem"   # or root_certificate_file
+/// public_key_file = "nvidia.pub.pem"   # or root_certificate_file, and whose signature counts of
+/// #                                      all whom it certifies for signing code: subject = "CN=…"
 /// ```
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
@@ -152,7 +153,9 @@ impl TrustPolicy {
     /// `signature-invalid`, `threshold-not-met`, `key-expired`, `key-revoked`, then, of the parsed
     /// payload: `manifest-*`, `predicate-type-unsupported`, `json-duplicate-key`,
     /// `key-out-of-scope`, `digest-revoked`, `revision-revoked`, `repo-mismatch`,
-    /// `revision-mismatch`.
+    /// `revision-mismatch`, and of its tables `file-name-*`, `file-kind-mismatch`, `json-too-large`,
+    /// `header-*`, `tensor-*`. [`Error::Io`](crate::Error::Io) if the memory cannot be read, or is
+    /// required and was not made ready.
     pub fn authenticate(
         &self,
         signed: &SignedManifest,
@@ -174,12 +177,12 @@ impl TrustPolicy {
             .map(TrustedKey::signer)
             .collect::<Vec<_>>();
         let mut findings = Findings::default();
-        findings.note(revoked.refuse_manifest(&manifest, signed.digest()))?;
+        revoked.judge_manifest(&manifest, signed.digest(), &mut findings);
         let span = (manifest.issued, manifest.expires);
         self.freshness.judge("", span, now, &mut findings);
-        findings.note(context.refuse_unexpected(&manifest))?;
-        findings.note(context.refuse_rollback(&manifest, signed.digest(), &self.rollback))?;
-        let mut notices = findings.into_result()?;
+        context.judge_expectations(&manifest, &mut findings);
+        let past = context.refuse_rollback(&manifest, signed.digest(), &self.rollback);
+        let mut notices = findings.conclude_with(past)?;
         // What was let pass about the list that this rests on is said with it.
         let list = context.revocations.map(|list| &list.evidence().notices);
         notices.extend(list.into_iter().flatten().cloned());
@@ -252,11 +255,13 @@ impl TrustPolicy {
     ) -> Result<()> {
         context.require_state(&self.rollback)?;
         let revoked = self.revoked_set(context);
+        let mut findings = Findings::default();
         for key in keys {
-            revoked.refuse_key(*key)?;
+            findings.add(revoked.refuse_key(*key));
         }
-        revoked.refuse_signed(signed)?;
-        revoked.refuse_bytes(files)
+        revoked.judge_signed(signed, &mut findings);
+        revoked.judge_bytes(files, &mut findings);
+        findings.into_result().map(drop)
     }
 
     fn revoked_set<'a>(&'a self, context: &Context<'a>) -> RevokedSet<'a> {

@@ -62,6 +62,7 @@ struct OmsEntry {
     repos: Vec<RepoGlob>,
     public_key_file: Option<String>,
     root_certificate_file: Option<String>,
+    subject: Option<String>,
 }
 
 /// Turns entries into what they stand for, and says on which line that is not possible.
@@ -133,7 +134,7 @@ impl<F: FnMut(&str) -> io::Result<String>> Reader<'_, F> {
         let checked = |entry: &Spanned<Revocation>| {
             let printable = entry.get_ref().refuse_disorder();
             printable.map_err(|_| {
-                let reason = "the reason is too long, or has control characters";
+                let reason = "the reason is missing, too long, or has control characters";
                 self.entry("revoked", entry, reason)
             })?;
             Ok(entry.get_ref().clone())
@@ -150,12 +151,18 @@ impl<F: FnMut(&str) -> io::Result<String>> Reader<'_, F> {
                 repos,
                 public_key_file,
                 root_certificate_file,
+                subject,
             } = entry.get_ref();
             let anchor = match (public_key_file, root_certificate_file) {
-                (Some(file), None) => OmsAnchor::PublicKey(self.read(line, file)?),
-                (None, Some(file)) => OmsAnchor::RootCertificate(self.read(line, file)?),
+                (Some(file), None) if subject.is_none() => {
+                    OmsAnchor::PublicKey(self.read(line, file)?)
+                }
+                (None, Some(file)) => OmsAnchor::RootCertificate {
+                    pem: self.read(line, file)?,
+                    subject: subject.clone(),
+                },
                 _ => {
-                    let reason = "give one of `public_key_file` and `root_certificate_file`";
+                    let reason = "give one of `public_key_file` and `root_certificate_file`, and `subject` with the latter only";
                     return Err(self.entry("oms", entry, reason));
                 }
             };

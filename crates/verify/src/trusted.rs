@@ -36,8 +36,21 @@ pub struct OmsTrust {
 pub enum OmsAnchor {
     /// A public key.
     PublicKey(String),
-    /// The root of the signer's certificate chain.
-    RootCertificate(String),
+    /// The root of the signer's certificate chain, and whose signature counts of those that it
+    /// certifies for signing code: a name in the form of RFC 4514, or anybody's.
+    RootCertificate {
+        /// The certificate.
+        pem: String,
+        /// The signer's name.
+        subject: Option<String>,
+    },
+}
+
+impl OmsTrust {
+    /// Whether it counts for the repository.
+    pub fn is_for(&self, repo: &RepoId) -> bool {
+        self.repos.iter().any(|glob| glob.matches(repo))
+    }
 }
 
 impl TrustedKey {
@@ -60,17 +73,23 @@ impl TrustedKey {
         }
     }
 
+    /// When its time was over, if it is at the instant `now`.
+    pub fn expired(&self, now: Timestamp) -> Option<Timestamp> {
+        self.not_after.filter(|end| *end <= now)
+    }
+
     pub(crate) fn refuse_expired(&self, now: Timestamp) -> Result<(), Rejected> {
-        match self.not_after {
-            Some(end) if end <= now => {
+        match self.expired(now) {
+            Some(end) => {
                 let detail = format!("the key {:?} counted until {end}, it is {now}", self.name);
                 Err(Rejected::new(Rejection::KeyExpired, "signatures", detail))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
-    pub(crate) fn speaks_for(&self, repo: Option<&RepoId>) -> bool {
+    /// Whether its word counts for the repository; `None` stands for all.
+    pub fn speaks_for(&self, repo: Option<&RepoId>) -> bool {
         let Some(globs) = &self.repos else {
             return true;
         };

@@ -324,7 +324,7 @@ fn code_that_is_not_what_was_reviewed_is_marked() {
     workshop.write("walk/step.py", "x = 1\n");
     let sha256 = workshop.openssl(&["dgst", "-sha256", "-r", "walk/step.py"]);
     let review = format!(
-        "[[reviewed_code]]\npath = 'step.py'\nsha256 = '{}'\nreviewer = 'R. Viewer'\nnote = ''\n",
+        "[[reviewed_code]]\npath = 'step.py'\nsha256 = '{}'\nreviewer = 'R. Viewer'\nnote = 'read'\n",
         &sha256[..64]
     );
     workshop.write("declared.toml", review);

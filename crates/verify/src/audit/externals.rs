@@ -168,7 +168,7 @@ impl Externals<'_, '_> {
                 .reject(Rejection::ExternalUnpinned, place, detail);
         }
         if brings_code && !self.audit.has_reviewed_code() {
-            let detail = format!("{} brings code, and nobody reviewed code", Quoted(name));
+            let detail = format!("{} is let pass only with reviewed code", Quoted(name));
             self.findings
                 .reject(Rejection::RemoteCodeRequested, place, detail);
         }

@@ -63,13 +63,16 @@ impl Mode {
     }
 }
 
+/// Dimensions of a feature at the most, as of a tensor; images have three.
+const RANK: usize = 8;
+
 /// A feature of a configuration, where it has LeRobot's form: its type and its shape.
 pub(super) fn form(value: &Value) -> Option<(&str, Vec<usize>)> {
     let feature_type = value.get("type")?.as_str()?;
     let size = |dim: &Value| usize::try_from(dim.as_u64()?).ok();
     let dims = value.get("shape")?.as_array()?;
     let shape: Option<Vec<usize>> = dims.iter().map(size).collect();
-    let is_known = TYPES.contains(&feature_type) && dims.len() <= 8;
+    let is_known = TYPES.contains(&feature_type) && dims.len() <= RANK;
     Some((feature_type, shape?)).filter(|_| is_known)
 }
 
@@ -78,7 +81,7 @@ pub(super) fn refuse_settings(step: &Step<'_>, findings: &mut Findings) {
     let carries = matches!(step.category, Category::Normalizer | Category::State);
     if carries && step.setting("stats").is_some() {
         let place = format!("{}/config/stats", step.place);
-        let detail = "statistics in the configuration would shadow the signed state file";
+        let detail = "statistics stand in the state file and nowhere else";
         findings.reject(Rejection::ProcessorStateUnsafe, place, detail);
     }
     if step.name == "rename_observations_processor" {

@@ -126,7 +126,7 @@ impl<'a> Step<'a> {
         self.fields.get("config")
     }
 
-    /// Whether the named field of `config` is replaced by a directory among the files.
+    /// Whether `artifacts` has the named field.
     pub(super) fn brings(&self, field: &str) -> bool {
         let artifacts = self.fields.get("artifacts");
         artifacts.is_some_and(|artifacts| artifacts.get(field).is_some())
@@ -136,7 +136,7 @@ impl<'a> Step<'a> {
         let refused = match self.category {
             Category::Code if !audit.has_reviewed_code() => (
                 Rejection::RemoteCodeRequested,
-                "runs code that comes with what it loads, and nobody reviewed code",
+                "is let pass only with reviewed code",
             ),
             Category::Live => (
                 Rejection::ProcessorUnknown,
@@ -167,8 +167,8 @@ impl<'a> Step<'a> {
         None
     }
 
-    /// What a tokenizer step brings is a directory below the pipeline's with listed files, and
-    /// nothing else of the step may be replaced by a path.
+    /// What a tokenizer step brings is a directory below the pipeline's with listed files;
+    /// `artifacts` has no other entry.
     fn refuse_artifacts(&self, audit: &Audit<'_>, findings: &mut Findings) {
         let Some(artifacts) = self.fields.get("artifacts") else {
             return;

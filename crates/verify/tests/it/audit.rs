@@ -258,7 +258,7 @@ fn state_that_no_step_loads_is_refused() {
 }
 
 #[test]
-fn statistics_in_the_configuration_would_shadow_the_state() {
+fn statistics_stand_in_the_state_file_alone() {
     for stats in [
         json!({}),
         json!(null),

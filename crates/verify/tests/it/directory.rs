@@ -309,7 +309,6 @@ fn twins_and_empty_directories_are_not_signed() {
 
 #[test]
 fn benign_headers_may_begin_like_a_pickle() {
-    // A header of 640 bytes makes the file begin with 80 02, the magic of pickle protocol 2.
     let mut header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#.to_vec();
     header.resize(640, b' ');
     let file = [&640_u64.to_le_bytes()[..], &header, &[0; 4]].concat();

@@ -69,6 +69,10 @@ fn trust_policies_fail_when_they_are_read() {
             "line 8: [[oms]]: give one of",
         ),
         (
+            format!("{one}[[oms]]\nrepos = ['a/*']\npublic_key_file = 'x.pem'\nsubject = 'CN=a'"),
+            "`subject` with the latter only",
+        ),
+        (
             format!("{one}[[oms]]\nrepos = ['a/*']\npublic_key_file = 'x.pem'"),
             "line 8: the file \"x.pem\"",
         ),
@@ -94,6 +98,14 @@ fn what_a_trust_policy_says_can_be_asked() {
     let expected = OmsAnchor::PublicKey("text of k.pem".to_owned());
     assert_eq!(trust.oms()[0].anchor, expected);
     assert_eq!(trust.digest(), Sha256::of(text.as_bytes()));
+    let root = "root_certificate_file = 'ca.pem'\nsubject = 'CN=signer'";
+    let text = text.replace("public_key_file = 'k.pem'", root);
+    let rooted = TrustPolicy::parse(&text, |file| Ok(format!("text of {file}"))).unwrap();
+    let expected = OmsAnchor::RootCertificate {
+        pem: "text of ca.pem".to_owned(),
+        subject: Some("CN=signer".to_owned()),
+    };
+    assert_eq!(rooted.oms()[0].anchor, expected);
     let plain = crate::support::trust(1, &[1]);
     assert_eq!((plain.max_age_days(), plain.max_jump()), (None, None));
     assert!(!plain.requires_state() && plain.oms().is_empty());

@@ -386,3 +386,53 @@ fn limits_of_the_trust_policy_hold() {
     let found = verified.open(&directory, Proof::Tensors, kinds.rules());
     assert_eq!(codes(found)[0], "file-kind-forbidden");
 }
+
+#[test]
+fn every_refusal_of_a_manifest_is_reported() {
+    let fixture = Fixture::new();
+    let signed = fixture.signed();
+    let weights = fixture
+        .manifest
+        .file(&"model.safetensors".parse().unwrap())
+        .unwrap();
+    let tensors = weights.tensors.as_ref().unwrap();
+    let revoked = [
+        format!("manifest = '{}'", signed.digest()),
+        format!("revision = '{REVISION}'"),
+        format!("blake3 = '{}'", tensors[0].blake3),
+        format!("blake3 = '{}'", tensors[1].blake3),
+    ];
+    let entries = revoked.map(|what| format!("[[revoked]]\n{what}\nreason = 'recalled'\n"));
+    let trust = with(1, 1, "", &entries.concat());
+    let (repo, other) = ("acme/swim".parse().unwrap(), "f".repeat(40));
+    let revision = other.parse().unwrap();
+    let past = Past {
+        last: Some(Accepted::new(9, Sha256::of(b"a later one"))),
+        ..Past::default()
+    };
+    let mut context = after(&past, "2028-01-01T00:00:00Z");
+    (context.repo, context.revision) = (Some(&repo), Some(&revision));
+    let all = [
+        "manifest-revoked",
+        "revision-revoked",
+        "digest-revoked",
+        "digest-revoked",
+        "manifest-expired",
+        "repo-mismatch",
+        "revision-mismatch",
+        "manifest-rollback",
+    ];
+    assert_eq!(codes(trust.authenticate(&signed, &context)), all);
+    // That the past cannot be read does not make what was refused any better.
+    context.history = Some(&Damaged);
+    assert_eq!(codes(trust.authenticate(&signed, &context)), all[..7]);
+}
+
+#[derive(Debug)]
+struct Damaged;
+
+impl History for Damaged {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        Err(io::Error::other("damaged"))
+    }
+}

@@ -119,7 +119,7 @@ def pipelines():
     yield pre(
         "step_class_beside_name",
         NAMES,
-        "A known step in the eyes of one reader, any callable in another's.",
+        "A known step, and a class beside it.",
         plain | {"class": "os.system"},
         subject="/class",
     )
@@ -233,7 +233,7 @@ def pipelines():
     yield beside(
         "statistics_inline",
         UNSAFE,
-        "They win over the signed file, which is then ignored.",
+        "Numbers in a second place.",
         preprocessor(normalizer(config={"stats": inline})),
     )
     yield beside(

@@ -151,7 +151,7 @@ def json_syntax():
 
 
 def duplicates():
-    twice, last = "json-duplicate-key", "What was checked is the first; what a last-wins reader loads is the second."
+    twice, last = "json-duplicate-key", "Two entries for what is one tensor."
     yield whole("tensor_twice", twice, "One name, two entries, one range: " + last, "{" + ONE + "," + ONE + "}")
     yield whole("tensor_twice_other_type", twice, last, "{" + ONE + "," + entry("a", "I64", [1], 0, 8) + "}")
     yield whole("tensor_twice_other_range", twice, last, "{" + ONE + "," + TWO.replace('"b"', '"a"') + "}", DATA + DATA)
