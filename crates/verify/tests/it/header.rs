@@ -379,3 +379,19 @@ proptest! {
         prop_assert!(parse(&bytes[..cut]).is_err());
     }
 }
+
+#[test]
+fn metadata_may_be_as_long_as_the_limit() {
+    let json = format!("{{\"__metadata__\":{{\"ab\":\"cde\"}},{ONE}}}");
+    let len = u64::try_from(json.len()).unwrap();
+    let bytes = [&len.to_le_bytes()[..], json.as_bytes()].concat();
+    let file_len = 8 + len + 4;
+    let mut limits = Limits::default();
+    limits.metadata_bytes = 5;
+    let parsed = Header::parse(&bytes, file_len, &limits);
+    let refused = parsed.err().and_then(|error| error.rejection());
+    assert_ne!(refused, Some(Rejection::HeaderTooLarge));
+    limits.metadata_bytes = 4;
+    let error = Header::parse(&bytes, file_len, &limits).unwrap_err();
+    assert_eq!(error.rejection(), Some(Rejection::HeaderTooLarge));
+}

@@ -282,3 +282,12 @@ fn masked_and_other_state_is_judged_too() {
         &format!("{POST}#/steps/0/config/stats"),
     );
 }
+
+#[test]
+fn a_configuration_speaks_for_its_own_directory() {
+    let mut files = Files::act();
+    let other = json!({"type": "mlp",
+        "output_features": {"action": {"type": "ACTION", "shape": [7]}}});
+    files.json.insert("other/config.json".into(), other);
+    files.passes();
+}

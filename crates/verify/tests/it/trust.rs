@@ -87,7 +87,7 @@ fn trust_policies_fail_when_they_are_read() {
 
 #[test]
 fn what_a_trust_policy_says_can_be_asked() {
-    let more = "[freshness]\nexpires = 'warn'\nmax_age_days = 9\n[rollback]\nmax_jump = 7\nrequire_state = true\n[[oms]]\nrepos = ['a/*']\npublic_key_file = 'k.pem'";
+    let more = "[freshness]\nexpires = 'warn'\nmax_age_days = 9\n[rollback]\nmax_jump = 7\nrequire_state = true\n[[oms]]\nrepos = ['a/*']\npublic_key_file = 'k.pem'\n[[revoked]]\nrevision = '0123456789abcdef0123456789abcdef01234567'\nreason = 'lost'";
     let text = format!("{}{more}", trust_text(2, &[1, 2]));
     let trust = TrustPolicy::parse(&text, |file| Ok(format!("text of {file}"))).unwrap();
     assert_eq!((trust.threshold(), trust.keys().len()), (2, 2));
@@ -97,6 +97,8 @@ fn what_a_trust_policy_says_can_be_asked() {
     assert!(trust.oms()[0].repos[0].matches(&"a/b".parse().unwrap()));
     let expected = OmsAnchor::PublicKey("text of k.pem".to_owned());
     assert_eq!(trust.oms()[0].anchor, expected);
+    assert_eq!(trust.oms()[0].repos[0].to_string(), "a/*");
+    assert_eq!(trust.revoked()[0].reason, "lost");
     assert_eq!(trust.digest(), Sha256::of(text.as_bytes()));
     let root = "root_certificate_file = 'ca.pem'\nsubject = 'CN=signer'";
     let text = text.replace("public_key_file = 'k.pem'", root);

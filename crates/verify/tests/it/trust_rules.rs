@@ -284,7 +284,8 @@ fn whatever_was_called_back_counts_no_more() {
         let error = with(2, 1, "", &entry).authenticate(&signed, &context());
         let error = error.unwrap_err();
         assert_eq!(error.rejection().unwrap().code(), *code);
-        assert!(error.to_string().contains("recalled"), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("revoked: recalled"), "{said}");
     }
 }
 
@@ -339,6 +340,15 @@ fn other_evidence_needs_the_memory_that_is_required_too() {
 }
 
 #[test]
+fn a_list_has_as_many_entries_as_the_limit_says() {
+    let both = [1, 2].map(|n| Revoked::Manifest(Sha256::of(&[n])));
+    let trust = with(2, 1, "", "[limits]\nrevocations = 1");
+    let judge = |revoked| trust.authenticate_revocations(&list(1, revoked), &context());
+    assert!(judge(both[..1].to_vec()).is_ok());
+    assert_eq!(codes(judge(both.to_vec())), ["manifest-malformed"]);
+}
+
+#[test]
 fn one_meaning_is_not_taken_for_another() {
     let trust = with(1, 1, "", "");
     let manifest = Fixture::new().signed().to_bytes();
@@ -374,6 +384,18 @@ fn limits_of_the_trust_policy_hold() {
     ] {
         let trust = with(1, 1, "", &format!("[limits]\n{limit}"));
         assert!(trust.authenticate(&manifest, &context()).is_ok(), "{limit}");
+    }
+    let weights = fixture
+        .manifest
+        .file(&"model.safetensors".parse().unwrap())
+        .unwrap();
+    let data = weights.tensors.as_ref().unwrap().last().unwrap().end;
+    // 8 bytes are the length itself.
+    let header = weights.size - data - 8;
+    for (limit, passes) in [(header, true), (header - 1, false)] {
+        let trust = with(1, 1, "", &format!("[limits]\nheader_bytes = {limit}"));
+        let found = trust.authenticate(&manifest, &context());
+        assert_eq!(found.is_ok(), passes, "{limit} of {header}");
     }
     for limit in ["rank = 0", "tensor_name_bytes = 11"] {
         let trust = with(1, 1, "", &format!("[limits]\n{limit}"));
