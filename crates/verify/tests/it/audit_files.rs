@@ -52,6 +52,15 @@ fn sharded() -> Files {
 }
 
 #[test]
+fn an_adapter_is_no_shard() {
+    let mut files = sharded();
+    files
+        .bytes
+        .insert("adapter_model.safetensors".into(), weights(&[("lora", 1)]));
+    files.passes();
+}
+
+#[test]
 fn shards_hold_what_their_index_says() {
     sharded().passes();
     type Spoil = fn(&mut Files);

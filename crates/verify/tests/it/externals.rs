@@ -98,6 +98,13 @@ fn an_unknown_type_says_for_each_name_what_it_is() {
             &format!("config.json#/{field}"),
         );
     }
+    // A name that nobody searches stands for the worst.
+    let found = config(&"k".repeat(300), json!("gpt2")).survey();
+    assert_eq!(
+        found.unwrap_err().rejection(),
+        Some(Rejection::ExternalUnpinned)
+    );
+    config(&"k".repeat(200), json!("gpt2")).passes();
     let mut files = config("backbones", json!({"left": ["gpt2"]}));
     files.passes();
     files

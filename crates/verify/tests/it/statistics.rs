@@ -291,3 +291,34 @@ fn a_configuration_speaks_for_its_own_directory() {
     files.json.insert("other/config.json".into(), other);
     files.passes();
 }
+
+#[test]
+fn every_mode_is_known_by_its_name() {
+    for mode in ["MEAN_STD", "MIN_MAX", "QUANTILES", "QUANTILE10"] {
+        let mut files = Files::act();
+        for features in ["STATE", "ACTION"] {
+            files.config()["normalization_mapping"][features] = json!(mode);
+            files.normalize()["norm_map"][features] = json!(mode);
+            files.unnormalize()["norm_map"][features] = json!(mode);
+        }
+        files.passes();
+    }
+}
+
+#[test]
+fn a_feature_has_few_dimensions() {
+    let with = |rank: usize| {
+        let mut files = Files::act();
+        let shape = json!(vec![1; rank]);
+        files.config()["input_features"]["observation.env"] =
+            json!({"type": "ENV", "shape": shape});
+        files
+    };
+    let subject = |rank| match with(rank).survey() {
+        Err(Error::Rejected(found)) => found.first().subject.clone(),
+        other => panic!("{other:?}"),
+    };
+    // Read and missed among the pipeline's features; or not even read.
+    assert!(subject(8).starts_with("policy_preprocessor.json#"));
+    assert!(subject(9).starts_with("config.json#/input_features/observation.env"));
+}
