@@ -179,6 +179,14 @@ fn what_a_normaliser_declares_has_the_documented_form() {
         spoil(files.unnormalize());
         files.refused(DEGENERATE, &format!("{POST}#/steps/0/config{inner}"));
     }
+    // The pipelines' comparison refuses it as well; the step says what is wrong with it.
+    let mut files = Files::act();
+    files.unnormalize()["features"]["action"]["type"] = json!("MOTOR");
+    let Err(Error::Rejected(found)) = files.survey() else {
+        panic!("an unknown type passed");
+    };
+    let mut details = found.iter().map(|found| &found.detail);
+    assert!(details.any(|detail| detail.contains("no known `type`")));
     let mut files = Files::act();
     files.normalize()["features"] = (0..300)
         .map(|n| (n.to_string(), json!({"type": "ENV", "shape": [1]})))
