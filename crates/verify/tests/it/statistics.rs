@@ -152,6 +152,22 @@ fn wide_numbers_are_judged_as_the_loader_narrows_them() {
 }
 
 #[test]
+fn numbers_of_another_type_are_no_statistics() {
+    use safetensors::{Dtype, tensor::TensorView};
+    let mut files = Files::act();
+    let halves = [0_u8; 6];
+    let halves = TensorView::new(Dtype::F16, vec![3], &halves).unwrap();
+    let bytes = safetensors::serialize([("action.q50", halves)], None).unwrap();
+    files.states.remove(ACT_STATE);
+    files.bytes.insert(ACT_STATE.into(), bytes);
+    let Err(Error::Rejected(found)) = files.survey() else {
+        panic!("halves passed");
+    };
+    let subject = format!("{ACT_STATE}#action.q50");
+    assert!(found.iter().any(|found| *found.subject == subject));
+}
+
+#[test]
 fn what_a_normaliser_declares_has_the_documented_form() {
     type Spoil = fn(&mut Value);
     let cases: &[(&str, Spoil)] = &[
