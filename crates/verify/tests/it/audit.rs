@@ -307,6 +307,10 @@ fn a_tokenizer_may_lie_among_the_files() {
         .json
         .insert("tokenizer/tokenizer.json".into(), json!({}));
     files.passes();
+    // Whatever else stands in its place is not what is loaded.
+    files.steps(PRE)[1]["config"]["tokenizer_name"] = json!("gpt2");
+    files.passes();
+    files.steps(PRE)[1]["config"]["tokenizer_name"] = json!(null);
     for artifacts in [
         json!({"task_key": "tokenizer"}),
         json!({"action_tokenizer_name": "tokenizer"}),

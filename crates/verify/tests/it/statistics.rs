@@ -346,3 +346,17 @@ fn a_feature_has_few_dimensions() {
     assert!(subject(8).starts_with("policy_preprocessor.json#"));
     assert!(subject(9).starts_with("config.json#/input_features/observation.env"));
 }
+
+#[test]
+fn statistics_of_actions_are_of_a_declared_feature() {
+    let mut files = Files::act();
+    for settings in [Files::normalize, Files::unnormalize] {
+        let features = settings(&mut files)["features"].as_object_mut();
+        features.unwrap().remove("action");
+    }
+    let Err(Error::Rejected(found)) = files.survey() else {
+        panic!("actions of nobody passed");
+    };
+    let mut details = found.iter().map(|found| &found.detail);
+    assert!(details.any(|detail| detail.ends_with("and is not declared")));
+}
