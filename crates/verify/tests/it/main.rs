@@ -20,6 +20,7 @@ mod invariants;
 mod lerobot;
 mod polyglot;
 mod props;
+mod revocations;
 mod statistics;
 mod support;
 mod trust;
