@@ -152,7 +152,7 @@ fn of_signatures(trust: &TrustPolicy, standing: &[Standing<'_>]) -> Vec<String> 
         )
     } else {
         format!(
-            "accepts    lists of revocations that {most} sign, of the keys for all repositories: {keys}"
+            "accepts    lists of revocations that {most} of the {keys} keys for all repositories signed"
         )
     };
     let expired = match trust.expired_is() {

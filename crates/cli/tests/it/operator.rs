@@ -290,7 +290,7 @@ fn a_trust_policy_is_explained_as_it_is_applied() {
     workshop
         .run(check)
         .expect(0)
-        .says("accepts    lists of revocations that 1 sign, of the keys for all repositories: 1\n");
+        .says("accepts    lists of revocations that 1 of the 1 keys for all repositories signed\n");
     let scoped = |key: &str, repos: &str| {
         format!(
             "[[keys]]\nname = '{key}'\npublic_key_file = '{key}.pub.pem'\nrepos = ['{repos}']\n"
