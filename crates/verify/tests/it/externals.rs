@@ -123,6 +123,10 @@ fn a_step_names_nothing_but_what_its_table_says() {
     files.refused(Rejection::ExternalUnpinned, &field);
     files.externals.push(pinned(&field, "acme/cache"));
     files.passes();
+    // A name without a slash is one as well, where the table says so.
+    let field = format!("{PRE}#/steps/3/config/tokenizer_name");
+    files.steps(PRE)[3]["config"]["tokenizer_name"] = json!("gpt2");
+    files.refused(Rejection::ExternalUnpinned, &field);
 }
 
 #[test]
