@@ -164,7 +164,9 @@ fn numbers_of_another_type_are_no_statistics() {
         panic!("halves passed");
     };
     let subject = format!("{ACT_STATE}#action.q50");
-    assert!(found.iter().any(|found| *found.subject == subject));
+    let found = found.iter().find(|found| *found.subject == subject);
+    let detail = &found.unwrap().detail;
+    assert!(detail.contains("of 32 or 64 bit numbers"), "{detail}");
 }
 
 #[test]
