@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 
-use jiff::Timestamp;
 use serde_json::json;
 use tensorgate_verify::{
     Context, Limits, Revocation, Revocations, Revoked, SignedRevocations, SigningKey,
@@ -13,7 +12,7 @@ use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::{Report, say_waiting};
-use crate::text::count;
+use crate::text::{count, now_in_seconds};
 
 pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
@@ -63,9 +62,7 @@ fn renew(
         revoked.retain(|entry| entry.what != what);
         revoked.push(Revocation::new(what, reason));
     }
-    // Whole seconds, rounded down, so that nothing is issued in the future.
-    let now = Timestamp::now();
-    let issued = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let issued = now_in_seconds();
     let span = (issued, args.expires.unwrap_or(issued));
     let list = Revocations::new(sequence.saturating_add(1), span, revoked);
     Ok(SignedRevocations::sign(&list, key, limits)?)

@@ -19,6 +19,7 @@ use crate::keys;
 use crate::output::Report;
 use crate::sign_oms;
 use crate::target::Target;
+use crate::text::now_in_seconds;
 
 pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     match (args.format, &args.release) {
@@ -44,9 +45,7 @@ fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
         )
     })?;
     let about = about(args, release, &directory, &limits)?;
-    // Whole seconds, as people write them; rounded down, so that nothing is issued in the future.
-    let issued = Timestamp::now();
-    let issued = Timestamp::from_second(issued.as_second()).unwrap_or(issued);
+    let issued = now_in_seconds();
     refuse_expired(release.expires, issued)?;
     let mut repo = Repo::model(release.repo.clone(), release.revision.clone());
     repo.repo_type = args.repo_type.into();

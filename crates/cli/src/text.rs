@@ -1,5 +1,14 @@
 //! Numbers, tables and foreign text, for people.
 
+use jiff::Timestamp;
+
+/// The present in whole seconds, as people write it; rounded down, so that nothing is issued in the
+/// future.
+pub(crate) fn now_in_seconds() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
 /// `1234567` as `1,234,567`.
 pub(crate) fn thousands(n: impl Into<u64>) -> String {
     let digits = n.into().to_string();

@@ -221,21 +221,29 @@ impl Claim<'_> {
             self.refuse_whole(hold)?;
         }
         let header = self.check_header(hold)?;
-        let proofs: Vec<Scan> = tensors
+        let proofs: Vec<Option<Scan>> = tensors
             .par_iter()
             .map(|tensor| {
-                let bytes = slice(hold, header.len, tensor).unwrap_or_default();
-                Scan::of(tensor.dtype, bytes)
+                let bytes = slice(hold, header.len, tensor)?;
+                Some(Scan::of(tensor.dtype, bytes))
             })
             .collect();
         for (tensor, scan) in tensors.iter().zip(&proofs) {
-            let subject = format!("{}#{}", self.entry.path, tensor.name);
-            if scan.blake3 != tensor.blake3 {
-                let detail = "the tensor is not the signed one";
-                findings.reject(Rejection::DigestMismatch, subject, detail);
-                continue;
+            let (path, name) = (&self.entry.path, &tensor.name);
+            // The subject is made into text only where something is found.
+            match scan.filter(|scan| scan.blake3 == tensor.blake3) {
+                Some(scan) => scan.judge(
+                    format_args!("{path}#{name}"),
+                    tensor.dtype,
+                    &self.rules.content,
+                    findings,
+                ),
+                None => findings.reject(
+                    Rejection::DigestMismatch,
+                    format_args!("{path}#{name}"),
+                    "the tensor is not the signed one",
+                ),
             }
-            scan.judge(&subject, tensor.dtype, &self.rules.content, findings);
         }
         refuse_polyglot(&self.entry.path, hold, findings);
         Ok(header)

@@ -1,5 +1,7 @@
 //! One pass over a tensor: its digest, and what no weight should be.
 
+use std::fmt;
+
 use blake3::hazmat::{
     ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
 };
@@ -49,7 +51,7 @@ impl Scan {
     /// Says what was found of the tensor that is called `subject`.
     pub(crate) fn judge(
         &self,
-        subject: &str,
+        subject: fmt::Arguments<'_>,
         dtype: Dtype,
         rules: &ContentRules,
         findings: &mut Findings,

@@ -213,8 +213,12 @@ impl<'a> Survey<'a> {
         };
         let scans: Vec<Scan> = header.tensors.par_iter().map(scan).collect();
         for (tensor, scan) in header.tensors.iter().zip(&scans) {
-            let subject = format!("{}#{}", entry.path, tensor.name);
-            scan.judge(&subject, tensor.dtype, &self.rules.content, findings);
+            scan.judge(
+                format_args!("{}#{}", entry.path, tensor.name),
+                tensor.dtype,
+                &self.rules.content,
+                findings,
+            );
         }
         refuse_polyglot(&entry.path, hold, findings);
         entry.header_blake3 = Some(Blake3::of(range(hold, 0, header.len).unwrap_or_default()));
