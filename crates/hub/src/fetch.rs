@@ -6,18 +6,16 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use tensorgate_store::{Quarantine, Record, Recorded, Store};
-use tensorgate_verify::{
-    Directory, FilePath, Kind, Limits, MANIFEST_FILE, Manifest, Rejection, Revision, Verified,
-};
+use tensorgate_verify::{Directory, FilePath, Manifest, Rejection, Revision, Verified};
 
+use crate::choice::Choice;
 use crate::deadline::Deadline;
 use crate::error::FetchError;
 use crate::hub::{Hub, Repository};
-use crate::limits::FetchLimits;
-use crate::listing::{Content, Listing};
 use crate::progress::Progress;
 use crate::target::{At, Target};
-use crate::transfer::{Wanted, blocking};
+use crate::transfer::blocking;
+use crate::wanted::Wanted;
 
 /// What to fetch.
 #[derive(Clone, Copy, Debug)]
@@ -252,61 +250,32 @@ impl Request<'_> {
         progress: &dyn Progress,
     ) -> Result<(Record, u64), FetchError> {
         let listing = from.listing(revision, progress).await?;
-        let (wanted, left_out) = self.choose(listing)?;
-        let total = refuse_too_large(&wanted, from.hub.limits())?;
+        let choice = Choice::of(self, listing, from.hub.limits())?;
         quarantine.reopen()?;
-        let paths: Vec<&FilePath> = wanted.iter().map(Wanted::path).collect();
+        let paths: Vec<&FilePath> = choice.wanted.iter().map(Wanted::path).collect();
         quarantine.remove_others(&paths)?;
-        quarantine.require_space(missing_bytes(&wanted, quarantine)?)?;
-        progress.start(wanted.len(), total);
+        quarantine.require_space(choice.missing_bytes(quarantine)?)?;
+        progress.start(choice.wanted.len(), choice.bytes);
         // Each future owns its file: borrowed ones could not move between threads
         // (https://github.com/rust-lang/rust/issues/102211).
         let obtain = |wanted: Wanted| async move {
             wanted.obtain(from, revision, quarantine, progress).await
         };
         let limits = from.hub.limits();
-        let all = futures::stream::iter(wanted)
+        let all = futures::stream::iter(choice.wanted)
             .map(obtain)
             .buffered(limits.concurrent.max(1));
-        let time = limits.files.saturating_add(limits.slowest_time(total));
+        let time = limits
+            .files
+            .saturating_add(limits.slowest_time(choice.bytes));
         let deadline = Deadline::within(time, "the time for all files is over");
         let url = format!("{}/{}", from.hub.endpoint(), self.target.repo);
         let obtained: Vec<(Recorded, u64)> = deadline.bound(&url, all.try_collect()).await??;
         let bytes = obtained.iter().map(|(_, received)| received).sum();
         let files = obtained.into_iter().map(|(recorded, _)| recorded).collect();
-        let record = Record::new(files, left_out);
+        let record = Record::new(files, choice.left_out);
         quarantine.finish(&record)?;
         Ok((record, bytes))
-    }
-
-    /// Files of the kinds that such a repository has, and the manifest that may lie beside them.
-    fn is_of_a_policy(&self, path: &FilePath) -> bool {
-        Kind::of(path, self.target.repo_type).is_some() || path.as_str() == MANIFEST_FILE
-    }
-
-    /// What of a listing is fetched, and what is not; both in path order.
-    fn choose(&self, listing: Listing) -> Result<(Vec<Wanted>, Vec<FilePath>), FetchError> {
-        if let Some(manifest) = self.manifest {
-            refuse_disagreement(manifest, &listing)?;
-        }
-        let (mut wanted, mut left_out) = (Vec::new(), Vec::new());
-        for listed in listing.files {
-            let signed = self
-                .manifest
-                .and_then(|manifest| manifest.file(&listed.path));
-            if signed.is_some() || (self.manifest.is_none() && self.is_of_a_policy(&listed.path)) {
-                let kind = Kind::of(&listed.path, self.target.repo_type);
-                let signed = signed.cloned();
-                wanted.push(Wanted {
-                    listed,
-                    kind,
-                    signed,
-                });
-            } else {
-                left_out.push(listed.path);
-            }
-        }
-        Ok((wanted, left_out))
     }
 }
 
@@ -337,131 +306,4 @@ fn settle(quarantine: &Quarantine, record: &Record) -> Result<(), FetchError> {
     }
     let paths: Vec<&FilePath> = record.files.iter().map(|file| &file.path).collect();
     Ok(quarantine.remove_others(&paths)?)
-}
-
-/// What was signed must be what is listed, before anything of it is fetched.
-fn refuse_disagreement(manifest: &Manifest, listing: &Listing) -> Result<(), FetchError> {
-    for signed in &manifest.files {
-        let path = &signed.path;
-        let Some(listed) = listing.file(path) else {
-            let detail = "in the manifest, and not in the commit's listing";
-            return Err(FetchError::rejected(Rejection::FileMissing, path, detail));
-        };
-        if listed.size != signed.size {
-            let detail = format!(
-                "{} bytes are listed, {} were signed",
-                listed.size, signed.size
-            );
-            return Err(FetchError::rejected(Rejection::SizeMismatch, path, detail));
-        }
-        if let Content::Lfs(sha256) = listed.content
-            && sha256 != signed.sha256
-        {
-            let detail = format!("sha256 {sha256} is listed, {} was signed", signed.sha256);
-            return Err(FetchError::rejected(
-                Rejection::DigestMismatch,
-                path,
-                detail,
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The bytes of all files; none of them is begun if one, or all together, are more than is taken.
-fn refuse_too_large(wanted: &[Wanted], limits: &FetchLimits) -> Result<u64, FetchError> {
-    let mut total = 0_u64;
-    for Wanted { listed, kind, .. } in wanted {
-        let limit = match kind {
-            Some(kind) if kind.is_large() => limits.file_bytes,
-            None if listed.path.as_str() == MANIFEST_FILE => Limits::default().manifest_bytes,
-            _ => limits.small_file_bytes,
-        };
-        if listed.size > limit {
-            return Err(FetchError::TooLarge {
-                what: format!("bytes of {:?}", listed.path.as_str()).into(),
-                value: listed.size,
-                limit,
-            });
-        }
-        total = total.saturating_add(listed.size);
-    }
-    if total > limits.total_bytes {
-        return Err(FetchError::TooLarge {
-            what: "bytes of all files".into(),
-            value: total,
-            limit: limits.total_bytes,
-        });
-    }
-    Ok(total)
-}
-
-/// The bytes of all files but those that lie there in full, which stay if they are right.
-fn missing_bytes(wanted: &[Wanted], quarantine: &Quarantine) -> Result<u64, FetchError> {
-    let mut missing = 0_u64;
-    for Wanted { listed, .. } in wanted {
-        if quarantine.size_of(&listed.path)? != Some(listed.size) {
-            missing = missing.saturating_add(listed.size);
-        }
-    }
-    Ok(missing)
-}
-
-#[cfg(test)]
-mod tests {
-    use tensorgate_verify::{RepoType, Sha256};
-
-    use super::*;
-    use crate::listing::ListedFile;
-
-    fn wanted(path: &str, size: u64) -> Wanted {
-        let listed = ListedFile {
-            path: path.parse().unwrap(),
-            size,
-            content: Content::Lfs(Sha256::of(b"")),
-        };
-        Wanted {
-            kind: Kind::of(&listed.path, RepoType::Model),
-            listed,
-            signed: None,
-        }
-    }
-
-    #[test]
-    fn a_file_may_be_as_large_as_its_kind_and_all_as_large_as_the_total() {
-        let limits = FetchLimits::default();
-        let manifest = Limits::default().manifest_bytes;
-        let weights = |size| wanted("model.safetensors", size);
-        let refused = |wanted: &[Wanted]| match refuse_too_large(wanted, &limits) {
-            Err(FetchError::TooLarge { what, limit, .. }) => Some((what.into_string(), limit)),
-            Ok(_) => None,
-            Err(error) => panic!("{error}"),
-        };
-        let whole = [
-            weights((64 << 30) - manifest),
-            wanted(MANIFEST_FILE, manifest),
-        ];
-        assert_eq!(refused(&whole), None);
-        let more = [weights(64 << 30), wanted("config.json", 1)];
-        assert_eq!(
-            refused(&more),
-            Some(("bytes of all files".into(), 64 << 30))
-        );
-        for (path, limit) in [(MANIFEST_FILE, manifest), ("config.json", 16 << 20)] {
-            let expected = (format!("bytes of {path:?}"), limit);
-            assert_eq!(refused(&[wanted(path, limit + 1)]), Some(expected));
-        }
-    }
-
-    #[test]
-    fn what_lies_there_in_full_needs_no_room() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
-        let (repo, revision) = ("a/b".parse().unwrap(), "a".repeat(40).parse().unwrap());
-        let quarantine = store.quarantine(RepoType::Model, &repo, &revision).unwrap();
-        let wanted = ["whole.json", "half.json", "missing.json"].map(|path| wanted(path, 10));
-        std::fs::write(quarantine.path().join("whole.json"), [0; 10]).unwrap();
-        std::fs::write(quarantine.path().join("half.json"), [0; 5]).unwrap();
-        assert_eq!(missing_bytes(&wanted, &quarantine).unwrap(), 20);
-    }
 }

@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod choice;
 mod config;
 mod deadline;
 mod error;
@@ -55,6 +56,7 @@ mod target;
 mod token;
 mod transfer;
 mod transport;
+mod wanted;
 
 pub use config::{Config, ConfigError, Endpoint};
 pub use error::FetchError;

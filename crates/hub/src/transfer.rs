@@ -4,34 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tensorgate_store::{Quarantine, Recorded};
-use tensorgate_verify::{FileEntry, FilePath, Kind, Rejection, Revision};
+use tensorgate_verify::Revision;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::deadline::Deadline;
 use crate::error::FetchError;
-use crate::hash::{Digests, Hasher};
+use crate::hash::Hasher;
 use crate::hub::Repository;
-use crate::listing::{Content, ListedFile};
 use crate::progress::Progress;
 use crate::transport::Body;
-
-/// A file to be fetched: what the listing says of it, and the manifest if there is one.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) listed: ListedFile,
-    /// What its name stands for; of a manifest, nothing.
-    pub(crate) kind: Option<Kind>,
-    pub(crate) signed: Option<FileEntry>,
-}
+use crate::wanted::Wanted;
 
 /// Chunks on their way from the network to the disk; hyper's are of at most some hundred KiB.
 const QUEUE: usize = 16;
 
 impl Wanted {
-    pub(crate) const fn path(&self) -> &FilePath {
-        &self.listed.path
-    }
-
     /// Puts the file into quarantine, unless it is there already, and right.
     pub(crate) async fn obtain(
         &self,
@@ -53,20 +40,6 @@ impl Wanted {
         progress.file_finished(self.path());
         let size = recorded.size;
         Ok((recorded, size))
-    }
-
-    /// A file that an earlier, unfinished download left, if it is right.
-    async fn kept(&self, quarantine: &Arc<Quarantine>) -> Result<Option<Recorded>, FetchError> {
-        let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
-        blocking(move || {
-            let path = this.path();
-            let Some(file) = quarantine.open_file(path)? else {
-                return Ok(None);
-            };
-            let digests = Digests::of(file, this.listed.size);
-            Ok(digests.ok().and_then(|digests| this.judge(&digests).ok()))
-        })
-        .await
     }
 
     async fn receive(
@@ -140,41 +113,6 @@ impl Wanted {
         let recorded = self.judge(&hasher.finish())?;
         quarantine.place(incoming, self.path())?;
         Ok(recorded)
-    }
-
-    /// Compares what came with what was listed, and with what was signed.
-    fn judge(&self, found: &Digests) -> Result<Recorded, FetchError> {
-        let ListedFile { path, size, .. } = &self.listed;
-        if found.size != *size {
-            let detail = format!("{} bytes came, {size} are listed", found.size);
-            return Err(FetchError::rejected(Rejection::SizeMismatch, path, detail));
-        }
-        let differs = |detail| FetchError::rejected(Rejection::DigestMismatch, path, detail);
-        match self.listed.content {
-            Content::Git(id) if id != found.git => {
-                let found = found.git;
-                return Err(differs(format!("its git id is {found}, {id} is listed")));
-            }
-            Content::Lfs(sha256) if sha256 != found.sha256 => {
-                let found = found.sha256;
-                return Err(differs(format!(
-                    "its sha256 is {found}, {sha256} is listed"
-                )));
-            }
-            _ => {}
-        }
-        if let Some(signed) = &self.signed
-            && (signed.sha256, signed.blake3) != (found.sha256, found.blake3)
-        {
-            return Err(differs("it is not the file that was signed".into()));
-        }
-        let (sha256, blake3) = (found.sha256, found.blake3);
-        Ok(Recorded::new(path.clone(), *size, sha256, blake3))
-    }
-
-    fn refuse_size(&self, than: &str) -> FetchError {
-        let detail = format!("{than} bytes came than the {} listed", self.listed.size);
-        FetchError::rejected(Rejection::SizeMismatch, self.path(), detail)
     }
 }
 
