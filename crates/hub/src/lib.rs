@@ -40,25 +40,37 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod addresses;
+mod cause;
 mod choice;
+mod client;
 mod config;
 mod deadline;
+mod endpoint;
 mod error;
 mod fetch;
 mod hash;
 mod hub;
 mod limits;
 mod listing;
+mod pages;
 mod progress;
+mod proxies;
+mod rate;
+mod redirect;
 mod refused;
 mod retry;
+mod roots;
 mod target;
 mod token;
 mod transfer;
 mod transport;
+mod tree;
+mod vicinity;
 mod wanted;
 
-pub use config::{Config, ConfigError, Endpoint};
+pub use config::{Config, ConfigError};
+pub use endpoint::Endpoint;
 pub use error::FetchError;
 pub use fetch::{Fetched, Request, fetch};
 pub use hash::GitId;
@@ -66,6 +78,8 @@ pub use hub::{Hub, Repository};
 pub use limits::FetchLimits;
 pub use listing::{Content, ListedFile, Listing};
 pub use progress::{Progress, Silent};
+pub use proxies::Proxies;
 pub use refused::{Reason, Refused};
+pub use roots::Roots;
 pub use target::{At, Target};
 pub use token::Token;
