@@ -1,6 +1,8 @@
 //! A store, a hub that serves one policy, and what was said while it was fetched.
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub(crate) mod raw;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
