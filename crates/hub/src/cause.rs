@@ -42,7 +42,8 @@ fn of_tls(url: &str, error: &rustls::Error) -> FetchError {
         return FetchError::Unreachable { url, cause };
     };
     let hint = match reason {
-        CertificateError::UnknownIssuer => {
+        // The latter where an authority of the same name is known.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "if a site's own authority vouches for it, name its certificates in SSL_CERT_FILE"
         }
         CertificateError::Expired

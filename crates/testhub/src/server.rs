@@ -49,7 +49,7 @@ impl TestHub {
             host: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             page_size: PAGE_SIZE,
-            seen_as: None,
+            seen_as: (None, None),
         }
     }
 
@@ -165,7 +165,7 @@ pub struct Builder {
     host: IpAddr,
     port: u16,
     page_size: usize,
-    seen_as: Option<(String, String)>,
+    seen_as: (Option<String>, Option<String>),
 }
 
 impl Builder {
@@ -183,11 +183,15 @@ impl Builder {
         self
     }
 
-    /// What the hub calls itself and its CDN in its answers, where something stands before them:
-    /// TLS, or a proxy that knows names.
+    /// What the hub calls this port in its answers, where something stands before it: TLS, or a
+    /// proxy that knows names.
     #[must_use]
-    pub fn seen_as(mut self, endpoint: &str, cdn: &str) -> Self {
-        self.seen_as = Some((endpoint.to_owned(), cdn.to_owned()));
+    pub fn seen_as(mut self, port: Port, url: &str) -> Self {
+        let seen = match port {
+            Port::Hub => &mut self.seen_as.0,
+            Port::Cdn => &mut self.seen_as.1,
+        };
+        *seen = Some(url.to_owned());
         self
     }
 
@@ -205,13 +209,9 @@ impl Builder {
     pub fn start(self) -> Result<TestHub, Error> {
         let (hub_socket, hub_address) = bind(self.host, self.port)?;
         let (cdn_socket, cdn_address) = bind(self.host, 0)?;
-        let own = || {
-            (
-                format!("http://{hub_address}"),
-                format!("http://{cdn_address}"),
-            )
-        };
-        let (endpoint, cdn) = self.seen_as.unwrap_or_else(own);
+        let (endpoint, cdn) = self.seen_as;
+        let endpoint = endpoint.unwrap_or_else(|| format!("http://{hub_address}"));
+        let cdn = cdn.unwrap_or_else(|| format!("http://{cdn_address}"));
         let hub = Arc::new(Hub {
             repositories: RwLock::default(),
             faults: Faults::default(),
