@@ -115,7 +115,7 @@ impl FetchError {
         match self {
             Self::Refused(refused) => refused.hint(),
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                Some("check the network and the endpoint; what was complete is kept")
+                Some("check the network, the proxy and the endpoint; what was complete is kept")
             }
             Self::NotTrusted { hint, .. } => Some(hint),
             Self::Offline { .. } => Some("fetch it once with the network, by its full commit id"),

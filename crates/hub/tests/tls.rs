@@ -26,9 +26,10 @@ async fn behind(certificates: [(&Authority, &str, Years); 2]) -> Set {
     let [hub, cdn] = fronts
         .addresses()
         .map(|a| format!("https://localhost:{}", a.port()));
-    let set = Set::built(TestHub::builder().seen_as(&hub, &cdn), |repository| {
-        repository
-    });
+    let builder = TestHub::builder()
+        .seen_as(Port::Hub, &hub)
+        .seen_as(Port::Cdn, &cdn);
+    let set = Set::built(builder, |repository| repository);
     fronts.serve(&set.hub, certificates);
     set
 }
