@@ -135,15 +135,15 @@ impl FetchError {
     ) -> Self {
         Self::Rejected {
             rejection,
-            subject: subject.to_string().into(),
-            detail: detail.to_string().into(),
+            subject: bounded(subject),
+            detail: bounded(detail),
         }
     }
 
     pub(crate) fn malformed(url: &str, what: impl fmt::Display) -> Self {
         Self::Malformed {
             url: url.into(),
-            what: what.to_string().into(),
+            what: bounded(what),
         }
     }
 
@@ -214,6 +214,15 @@ impl From<tensorgate_verify::Error> for FetchError {
 fn later(wait: Duration, pause: Duration) -> Duration {
     wait.saturating_add(jittered(wait / 4))
         .saturating_add(pause)
+}
+
+/// What a stranger may have lengthened, no more than a few lines of it.
+fn bounded(text: impl fmt::Display) -> Box<str> {
+    text.to_string()
+        .chars()
+        .take(500)
+        .collect::<String>()
+        .into()
 }
 
 /// A URL that may be shown: the query of a CDN's URL opens the file to whoever has it.

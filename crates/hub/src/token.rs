@@ -71,7 +71,7 @@ impl Token {
     /// Servers repeat what they were sent, as it is or as some layer encoded it: percent, base64
     /// and hexadecimal digits. One that means to put it into a log has other ways, and the token.
     pub(crate) fn hidden_in(&self, text: &str) -> Box<str> {
-        let plain = text.replace(&self.secret, "…");
+        let plain = self.without_its_begin(&text.replace(&self.secret, "…"));
         let folded = plain.to_ascii_lowercase();
         let hex: String = self.secret.bytes().map(|b| format!("{b:02x}")).collect();
         let disguised = folded.contains(&self.secret.to_ascii_lowercase())
@@ -82,6 +82,15 @@ impl Token {
             true => "…".into(),
             false => plain.into(),
         }
+    }
+
+    /// A text that was cut may end in a part of the token.
+    fn without_its_begin(&self, text: &str) -> String {
+        let begins = (4..self.secret.len()).filter_map(|len| self.secret.get(..len));
+        let cut = begins
+            .filter_map(|begin| text.strip_suffix(begin))
+            .next_back();
+        cut.map_or_else(|| text.to_owned(), |rest| format!("{rest}…"))
     }
 
     /// Three bytes are four digits: what stands before the token shifts it in one of three ways.
@@ -156,6 +165,8 @@ mod tests {
         let token = Token::new("hf_SecretOfMine1", "the test").unwrap();
         let hidden = |text: &str| token.hidden_in(text).into_string();
         assert_eq!(hidden("bad hf_SecretOfMine1!"), "bad …!");
+        assert_eq!(hidden("bad hf_SecretOfMine"), "bad …");
+        assert_eq!(hidden("bad hf_S"), "bad …");
         for text in [
             "HF_SECRETOFMINE1",
             "x?t=hf%5FSecretOfMine1",
