@@ -26,13 +26,10 @@ pub(crate) struct Addresses {
 
 /// An address to which no redirect may lead.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "redirected to {target}, an address of {}, from an endpoint of {endpoint}",
-    vicinity.map_or("no Hub".to_owned(), |vicinity| vicinity.to_string())
-)]
+#[error("redirected to {target}, an address of {of}, from an endpoint of {endpoint}")]
 pub(crate) struct Nearer {
     target: Box<str>,
-    vicinity: Option<Vicinity>,
+    of: Box<str>,
     endpoint: Vicinity,
 }
 
@@ -47,11 +44,14 @@ impl Addresses {
         }
     }
 
-    /// Refuses a redirect whose target is written as an address, if it is one too near.
+    /// Refuses a redirect whose target is written as an address, if it is one too near, and one to
+    /// the name of a proxy, whose addresses are not judged.
     pub(crate) fn refuse_nearer(&self, url: &Url) -> Result<(), Nearer> {
+        let host = url.host_str().unwrap_or_default();
         match literal(url) {
-            Some(_) if url.host_str() == Some(&self.endpoint) => Ok(()),
+            _ if host == &*self.endpoint => Ok(()),
             Some(address) => self.judge(None, address),
+            None if self.is_proxy(host) => Err(self.nearer(host.into(), "a proxy".into())),
             None => Ok(()),
         }
     }
@@ -63,7 +63,7 @@ impl Addresses {
             self.note(farthest.max());
             return Ok(found);
         }
-        if self.proxies.iter().any(|proxy| name == &**proxy) {
+        if self.is_proxy(name) {
             return Ok(found);
         }
         let judge = |found: &SocketAddr| self.judge(Some(name), found.ip());
@@ -82,11 +82,20 @@ impl Addresses {
             Some(name) => format!("{name} at {address}"),
             None => address.to_string(),
         };
-        Err(Nearer {
+        let of = vicinity.map_or_else(|| "no Hub".into(), |vicinity| vicinity.to_string());
+        Err(self.nearer(target, of))
+    }
+
+    fn nearer(&self, target: String, of: String) -> Nearer {
+        Nearer {
             target: target.into(),
-            vicinity,
-            endpoint,
-        })
+            of: of.into(),
+            endpoint: self.farthest(),
+        }
+    }
+
+    fn is_proxy(&self, name: &str) -> bool {
+        self.proxies.iter().any(|proxy| name == &**proxy)
     }
 
     /// What is not known, as behind a proxy that looks names up itself, is of the internet.
@@ -206,6 +215,14 @@ mod tests {
             assert_eq!(addresses.admit(name, own.clone()).unwrap(), own);
         }
         assert!(addresses.admit("hub.example.", found(&["::1"])).is_err());
+        // A redirect does not lead to a proxy, whatever it stands for.
+        let refuse = |url: &str| addresses.refuse_nearer(&url.parse().unwrap());
+        let error = refuse("http://proxy.lan:9000/").unwrap_err().to_string();
+        assert!(
+            error.contains("proxy.lan, an address of a proxy"),
+            "{error}"
+        );
+        assert!(refuse("https://hub.example/").is_ok());
     }
 
     #[test]

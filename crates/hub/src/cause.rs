@@ -9,7 +9,7 @@ use rustls::CertificateError;
 
 use crate::addresses::Nearer;
 use crate::error::FetchError;
-use crate::refused::short;
+use crate::refused::{Refused, short};
 
 impl FetchError {
     /// An error of the client, in which only the connection has a time. `url` may be shown.
@@ -25,6 +25,10 @@ impl FetchError {
             return of_tls(url, error);
         }
         let cause = short(&deepest(&error));
+        // Of a tunnel that is refused, the client has words alone.
+        if cause.contains("proxy authorization required") {
+            return Refused::by_proxy(url).into();
+        }
         match find::<hyper::Error>(&error) {
             Some(error) if error.is_parse() => Self::malformed(url, cause),
             _ => Self::Unreachable {

@@ -118,6 +118,9 @@ impl FetchError {
                 Some("check the network, the proxy and the endpoint; what was complete is kept")
             }
             Self::NotTrusted { hint, .. } => Some(hint),
+            Self::Malformed { .. } => {
+                Some("check that the endpoint is a Hub, and that nobody answers in its place")
+            }
             Self::Offline { .. } => Some("fetch it once with the network, by its full commit id"),
             Self::NotATarget { .. } => {
                 Some("for instance lerobot/act_aloha@ and the 40 digits of a commit, or a branch")

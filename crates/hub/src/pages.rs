@@ -23,7 +23,8 @@ impl Hub {
             ));
         }
         let next = url.join(&link);
-        let next = next.map_err(|error| refuse(&format!("its next page: {error}")))?;
+        let mut next = next.map_err(|error| refuse(&format!("its next page: {error}")))?;
+        next.set_fragment(None);
         let nobody = next.username().is_empty() && next.password().is_none();
         if !self.endpoint.is_origin_of(&next) || next.path() != url.path() || !nobody {
             let place = without_query(next.as_str());

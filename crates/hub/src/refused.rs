@@ -89,6 +89,19 @@ impl Refused {
         }
     }
 
+    /// A proxy that opens no tunnel for a stranger. `url` may be shown.
+    pub(crate) fn by_proxy(url: &str) -> Self {
+        Self {
+            reason: Reason::ProxyAuthentication,
+            status: 407,
+            url: url.into(),
+            message: None,
+            request_id: None,
+            retry_after: None,
+            retry_at: None,
+        }
+    }
+
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match (self.reason, self.status) {
             (Reason::Gated, 401) => {

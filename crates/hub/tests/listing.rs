@@ -77,9 +77,13 @@ async fn an_empty_file_is_one() {
 
 #[tokio::test]
 async fn a_next_page_that_was_read_already_ends_it() {
-    let own = "<?recursive=true>; rel=\"next\"";
-    let error = listing_at(&with_next(own), |_| {}).await.unwrap_err();
-    assert_malformed(&error, "its own next page");
+    for own in [
+        "<?recursive=true>; rel=next",
+        "<?recursive=true#x>; rel=next",
+    ] {
+        let error = listing_at(&with_next(own), |_| {}).await.unwrap_err();
+        assert_malformed(&error, "its own next page");
+    }
 
     // Two pages that name one another.
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
@@ -276,6 +280,19 @@ async fn sizes_that_no_number_holds_are_too_large() {
         ),
         "{error:?}"
     );
+}
+
+/// Its mode is in no listing, and is none that a file has.
+#[tokio::test]
+async fn a_link_that_is_listed_as_a_file_is_digest_mismatch() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("d/link.json")).unwrap();
+    let rows = rows_of_git(dir.path(), &TRICKY);
+    assert!(rows.iter().any(|row| row.contains("d/link.json")));
+    let (rejection, text) = refusal_of(page(&rows)).await;
+    assert_eq!(rejection, Some(Rejection::DigestMismatch), "{text}");
+    assert!(text.contains("\"d\""), "{text}");
 }
 
 /// Between two pages the Hub serves another listing: the same file comes again.

@@ -1,6 +1,10 @@
 //! What a Hub says when it says no, and when it says to wait.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends"
+)]
 
 mod common;
 

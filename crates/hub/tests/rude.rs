@@ -137,6 +137,24 @@ async fn an_endless_head_is_given_up() {
     assert_malformed(&error, "message head is too large");
 }
 
+#[tokio::test]
+async fn what_follows_a_body_without_end_is_given_up() {
+    let endpoint = serve(|request, stream| {
+        if request.contains("/tree/") {
+            return whole(stream, LISTING);
+        }
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n"
+        )?;
+        loop {
+            stream.write_all(b"X-Trailer: y\r\n")?;
+        }
+    });
+    let error = end_of(&endpoint, |_| {}).await;
+    assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
+}
+
 fn loop_for_ever() -> std::io::Result<()> {
     loop {
         std::thread::park();

@@ -1,6 +1,10 @@
 //! Hubs behind TLS: whose certificates count, for every request.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends"
+)]
 
 mod common;
 
