@@ -6,6 +6,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 
 use crate::addresses::{Addresses, Lookup};
+use crate::cause::deepest;
 use crate::config::{Config, ConfigError};
 
 const USER_AGENT: &str = concat!("tensorgate/", env!("CARGO_PKG_VERSION"));
@@ -40,5 +41,5 @@ fn with_proxies(builder: ClientBuilder, config: &Config) -> reqwest::Result<Clie
 }
 
 fn unusable(error: reqwest::Error) -> ConfigError {
-    ConfigError::Client(error.to_string().into())
+    ConfigError::Client(deepest(&error).into())
 }
