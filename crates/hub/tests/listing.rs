@@ -138,6 +138,11 @@ async fn what_grows_from_page_to_page_ends() {
 async fn more_rows_than_are_taken_are_counted_and_not_kept() {
     let rows: Vec<_> = (0..5).map(|n| file(&format!("{n}.json"))).collect();
     let body = page(&rows);
+    // A fifth that is no row is not even looked at, where four are taken.
+    let strange = page(&[&rows[..4], &["{}".to_owned()]].concat());
+    let strange = serve(move |_, stream| whole(stream, &strange));
+    let error = listing_at(&strange, |limits| limits.entries = 4).await;
+    assert!(matches!(error, Err(FetchError::TooLarge { value: 5, .. })));
     let endpoint = serve(move |_, stream| whole(stream, &body));
     let at_most = |entries| listing_at(&endpoint, move |limits| limits.entries = entries);
     assert_eq!(at_most(5).await.unwrap().files.len(), 5);
