@@ -36,8 +36,8 @@
 //!   may leave directories out: a manifest says what belongs to a policy.
 //! - A redirect is one `Location` without name and password, of 8,000 bytes at most, from https to
 //!   https, and no nearer to this machine than the endpoint is: from an endpoint on the internet none
-//!   leads into the robot's network. Names are judged by the addresses they stand for, and only
-//!   those are connected to. Behind a proxy, which looks names up itself, addresses that are written
+//!   leads into the robot's network. Names are judged by the addresses they stand for, the endpoint's
+//!   own included once it was found on the internet, and only those are connected to. Behind a proxy, which looks names up itself, addresses that are written
 //!   out are judged, and the rest is the proxy's to refuse.
 //! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked.
 //!
