@@ -23,7 +23,8 @@ pub struct FetchLimits {
     pub retries: u32,
     /// Before the first retry: 500 ms; it doubles each time.
     pub retry_delay: Duration,
-    /// The longest `Retry-After` that is waited for: 60 s.
+    /// The longest wait that is taken from a server's word: 60 s. Up to a quarter is added, so that
+    /// a fleet does not come back in step; what is longer is left to the caller.
     pub retry_after: Duration,
     /// Redirects of one request: 5. The Hub needs one or two.
     pub redirects: usize,
