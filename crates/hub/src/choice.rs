@@ -7,6 +7,7 @@ use crate::error::FetchError;
 use crate::fetch::Request;
 use crate::limits::FetchLimits;
 use crate::listing::{Content, Listing};
+use crate::progress::Progress;
 use crate::wanted::Wanted;
 
 /// What is fetched, and what is not; both in path order.
@@ -35,8 +36,22 @@ impl Choice {
         })
     }
 
+    /// Leaves in quarantine what is wanted and nothing else, and begins, if the disk has the room.
+    pub(crate) fn make_room(
+        &self,
+        quarantine: &Quarantine,
+        progress: &dyn Progress,
+    ) -> Result<(), FetchError> {
+        quarantine.reopen()?;
+        let paths: Vec<&FilePath> = self.wanted.iter().map(Wanted::path).collect();
+        quarantine.remove_others(&paths)?;
+        quarantine.require_space(self.missing_bytes(quarantine)?)?;
+        progress.start(self.wanted.len(), self.bytes);
+        Ok(())
+    }
+
     /// The bytes of all files but those that lie there in full, which stay if they are right.
-    pub(crate) fn missing_bytes(&self, quarantine: &Quarantine) -> Result<u64, FetchError> {
+    fn missing_bytes(&self, quarantine: &Quarantine) -> Result<u64, FetchError> {
         let mut missing = 0_u64;
         for Wanted { listed, .. } in &self.wanted {
             if quarantine.size_of(&listed.path)? != Some(listed.size) {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -77,6 +78,20 @@ pub enum FetchError {
         /// Files that the store has, damaged.
         damaged: Vec<FilePath>,
     },
+    /// A Hugging Face cache cannot be read, or does not have it.
+    #[error("{} cannot be imported from: {what}", path.display())]
+    Cache {
+        /// The place in the cache.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: Box<str>,
+    },
+    /// Nothing says what the bytes of a cached file should be.
+    #[error("nothing in the cache says what the bytes of {:?} should be", path.as_str())]
+    NoDigest {
+        /// The file.
+        path: FilePath,
+    },
     /// Not `OWNER/NAME@REVISION`.
     #[error("{text:?} is not a target, which is OWNER/NAME@REVISION")]
     NotATarget {
@@ -108,6 +123,12 @@ impl FetchError {
                 Some("check the network and the endpoint; what was complete is kept")
             }
             Self::Offline { .. } => Some("fetch it once with the network, by its full commit id"),
+            Self::Cache { .. } => {
+                Some("`hf cache ls` says what a cache has; --cache DIR names another")
+            }
+            Self::NoDigest { .. } => Some(
+                "give --manifest FILE, which says it, or import what `hf download` has brought",
+            ),
             Self::NotATarget { .. } => {
                 Some("for instance lerobot/act_aloha@ and the 40 digits of a commit, or a branch")
             }
@@ -126,6 +147,13 @@ impl FetchError {
             rejection,
             subject: subject.to_string().into(),
             detail: detail.to_string().into(),
+        }
+    }
+
+    pub(crate) fn cache(path: &Path, what: impl fmt::Display) -> Self {
+        Self::Cache {
+            path: path.to_owned(),
+            what: what.to_string().into(),
         }
     }
 

@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod cache;
 mod choice;
 mod config;
 mod deadline;
@@ -58,6 +59,7 @@ mod transfer;
 mod transport;
 mod wanted;
 
+pub use cache::{Cache, import};
 pub use config::{Config, ConfigError, Endpoint};
 pub use error::FetchError;
 pub use fetch::{Fetched, Request, fetch};

@@ -40,7 +40,8 @@ pub struct ListedFile {
 pub enum Content {
     /// The id of the file in the commit's tree.
     Git(GitId),
-    /// The SHA-256 in the LFS pointer, of which the id in the commit's tree was checked.
+    /// The SHA-256 in the LFS pointer, of which the id in the commit's tree was checked; in a cache
+    /// without a listing, what the blob is called.
     Lfs(Sha256),
 }
 
@@ -58,10 +59,10 @@ struct Row {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Lfs {
-    oid: String,
-    size: u64,
-    pointer_size: Option<usize>,
+pub(crate) struct Lfs {
+    pub(crate) oid: String,
+    pub(crate) size: u64,
+    pub(crate) pointer_size: Option<usize>,
 }
 
 impl Repository<'_> {
@@ -115,7 +116,7 @@ impl Repository<'_> {
 }
 
 impl Listing {
-    fn new(mut files: Vec<ListedFile>) -> Result<Self, FetchError> {
+    pub(crate) fn new(mut files: Vec<ListedFile>) -> Result<Self, FetchError> {
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         refuse_collisions(&files)?;
         Ok(Self { files })
@@ -166,7 +167,7 @@ impl Row {
 impl Lfs {
     /// The pointer's text follows from digest and size, so its id in the tree must, too
     /// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
-    fn refuse_other_pointer(
+    pub(crate) fn refuse_other_pointer(
         &self,
         path: &FilePath,
         size: u64,

@@ -30,15 +30,16 @@ impl Wanted {
         quarantine: &Arc<Quarantine>,
     ) -> Result<Option<Recorded>, FetchError> {
         let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
-        blocking(move || {
-            let path = this.path();
-            let Some(file) = quarantine.open_file(path)? else {
-                return Ok(None);
-            };
-            let digests = Digests::of(file, this.listed.size);
-            Ok(digests.ok().and_then(|digests| this.judge(&digests).ok()))
-        })
-        .await
+        blocking(move || this.kept_in(&quarantine)).await
+    }
+
+    /// The same, for whoever may wait for the disk.
+    pub(crate) fn kept_in(&self, quarantine: &Quarantine) -> Result<Option<Recorded>, FetchError> {
+        let Some(file) = quarantine.open_file(self.path())? else {
+            return Ok(None);
+        };
+        let digests = Digests::of(file, self.listed.size);
+        Ok(digests.ok().and_then(|digests| self.judge(&digests).ok()))
     }
 
     /// Compares what came with what was listed, and with what was signed.

@@ -35,6 +35,9 @@ pub struct Record {
     pub files: Vec<Recorded>,
     /// The files that the Hub lists besides.
     pub left_out: Vec<FilePath>,
+    /// Whether the commit may have more files: these came from where nobody knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub perhaps_more: bool,
 }
 
 /// One downloaded file.
@@ -250,7 +253,11 @@ impl Incoming {
 impl Record {
     /// A record of these files.
     pub fn new(files: Vec<Recorded>, left_out: Vec<FilePath>) -> Self {
-        Self { files, left_out }
+        Self {
+            files,
+            left_out,
+            perhaps_more: false,
+        }
     }
 }
 
