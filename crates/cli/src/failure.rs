@@ -201,6 +201,8 @@ fn subject_of_fetch(error: &FetchError) -> String {
         | FetchError::Malformed { url, .. } => url.to_string(),
         FetchError::TooLarge { what, .. } => what.to_string(),
         FetchError::Offline { target, .. } => target.to_string(),
+        FetchError::Cache { path, .. } => path.display().to_string(),
+        FetchError::NoDigest { path } => path.to_string(),
         FetchError::NotATarget { text } => text.to_string(),
         _ => String::new(),
     }

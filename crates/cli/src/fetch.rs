@@ -10,6 +10,7 @@ use tensorgate_hub::{
 use tensorgate_store::Store;
 use tensorgate_verify::{
     Context, Error, Limits, MANIFEST_FILE, Manifest, Proof, Rejection, RepoType, SignedManifest,
+    TrustPolicy, Verified,
 };
 use tokio::runtime::{self, Runtime};
 
@@ -108,7 +109,7 @@ impl Session {
         let target = self.pin(target).await?;
         let mut report = match (&args.manifest, &args.trust) {
             (Some(manifest), Some(trust)) => self.signed(&target, manifest, trust).await?,
-            _ => self.unsigned(&target).await?,
+            _ => unsigned(&target, &self.download(Request::new(&target)).await?),
         };
         let revision = match &target.at {
             At::Commit(revision) => Some(revision.as_str()),
@@ -132,21 +133,6 @@ impl Session {
         Ok(target.clone().pinned(revision))
     }
 
-    /// Without a manifest nothing can be verified: the files stay in quarantine.
-    async fn unsigned(&self, target: &Target) -> Result<Report, Failure> {
-        let fetched = self.download(Request::new(target)).await?;
-        let path = fetched.path.display();
-        let mut report = Report {
-            verdict: Some("fetched"),
-            prose: vec![format!("fetched: {:?}, untrusted", target.to_string())],
-            data: format!("{path}\n"),
-            ..Report::default()
-        };
-        describe(&mut report, &fetched, LEFT_OUT);
-        report.more.insert("path".into(), path.to_string().into());
-        Ok(report)
-    }
-
     /// Authenticates the manifest, fetches what it lists, proves every byte, and keeps that.
     async fn signed(
         &self,
@@ -157,46 +143,9 @@ impl Session {
         let trust = trust::load(trust)?;
         let limits = trust.limits();
         let signed = self.envelope(manifest, limits).await?;
-        let mut context = self.context(target);
-        let revocations = self.store.state().revocations(&trust, &context)?;
-        context.revocations = revocations.as_ref();
-        let manifest = trust
-            .authenticate(&signed, &context)
-            .map_err(|error| name_the_signed(error, &signed, limits))?;
+        let manifest = authenticate(&self.store, target, &trust, &signed)?;
         let fetched = self.download(Request::signed(target, &manifest)).await?;
-        let policy = manifest.open(&fetched.directory()?, Proof::Tensors, trust.rules())?;
-        let kept = self.store.admit(&policy)?;
-        let first = memory::record(self.store.state(), policy.evidence())?;
-        // The policy is kept and accepted by now; this only saves room.
-        let shared = fetched.share(&self.store);
-        let twice = shared
-            .err()
-            .map(|error| format!("it lies on the disk twice: {error}"));
-        let mut report = Report {
-            verdict: Some("verified"),
-            prose: vec![format!("verified: {:?}", target.to_string())],
-            data: format!("{}\n", kept.path().display()),
-            evidence: evidence_json(policy.evidence()),
-            notices: first.into_iter().chain(twice).collect(),
-            waived: policy.notices().to_vec(),
-            ..Report::default()
-        };
-        report.prose.extend(evidence_lines(policy.evidence()));
-        describe(&mut report, &fetched, "not in the manifest");
-        let path = kept.path().display().to_string();
-        report.more.insert("path".into(), path.into());
-        Ok(report)
-    }
-
-    fn context<'a>(&'a self, target: &'a Target) -> Context<'a> {
-        let mut context = Context::new(Timestamp::now());
-        context.history = Some(self.store.state());
-        context.repo_type = target.repo_type;
-        context.repo = Some(&target.repo);
-        if let At::Commit(revision) = &target.at {
-            context.revision = Some(revision);
-        }
-        context
+        keep(&self.store, target, &trust, manifest, &fetched)
     }
 
     /// The manifest from a file or, where there is none of this name, from a Hub.
@@ -237,6 +186,72 @@ impl Session {
     }
 }
 
+/// Without a manifest nothing can be verified: the files stay in quarantine.
+pub(crate) fn unsigned(target: &Target, fetched: &Fetched) -> Report {
+    let path = fetched.path.display();
+    let mut report = Report {
+        verdict: Some("fetched"),
+        prose: vec![format!("fetched: {:?}, untrusted", target.to_string())],
+        data: format!("{path}\n"),
+        ..Report::default()
+    };
+    describe(&mut report, fetched, LEFT_OUT);
+    report.more.insert("path".into(), path.to_string().into());
+    report
+}
+
+/// A manifest that counts here and now, and is of what was asked for.
+pub(crate) fn authenticate(
+    store: &Store,
+    target: &Target,
+    trust: &TrustPolicy,
+    signed: &SignedManifest,
+) -> Result<Verified<Manifest>, Failure> {
+    let mut context = Context::new(Timestamp::now());
+    context.history = Some(store.state());
+    context.repo_type = target.repo_type;
+    context.repo = Some(&target.repo);
+    if let At::Commit(revision) = &target.at {
+        context.revision = Some(revision);
+    }
+    let revocations = store.state().revocations(trust, &context)?;
+    context.revocations = revocations.as_ref();
+    let manifest = trust.authenticate(signed, &context);
+    manifest.map_err(|error| name_the_signed(error, signed, trust.limits()))
+}
+
+/// Proves every byte of what was fetched, keeps it, and remembers it.
+pub(crate) fn keep(
+    store: &Store,
+    target: &Target,
+    trust: &TrustPolicy,
+    manifest: Verified<Manifest>,
+    fetched: &Fetched,
+) -> Result<Report, Failure> {
+    let policy = manifest.open(&fetched.directory()?, Proof::Tensors, trust.rules())?;
+    let kept = store.admit(&policy)?;
+    let first = memory::record(store.state(), policy.evidence())?;
+    // The policy is kept and accepted by now; this only saves room.
+    let shared = fetched.share(store);
+    let twice = shared
+        .err()
+        .map(|error| format!("it lies on the disk twice: {error}"));
+    let mut report = Report {
+        verdict: Some("verified"),
+        prose: vec![format!("verified: {:?}", target.to_string())],
+        data: format!("{}\n", kept.path().display()),
+        evidence: evidence_json(policy.evidence()),
+        notices: first.into_iter().chain(twice).collect(),
+        waived: policy.notices().to_vec(),
+        ..Report::default()
+    };
+    report.prose.extend(evidence_lines(policy.evidence()));
+    describe(&mut report, fetched, "not in the manifest");
+    let path = kept.path().display().to_string();
+    report.more.insert("path".into(), path.into());
+    Ok(report)
+}
+
 /// The manifest is good, only not of what was asked for: its signature was checked before.
 fn name_the_signed(error: Error, signed: &SignedManifest, limits: &Limits) -> Failure {
     let other = matches!(
@@ -261,6 +276,9 @@ const MANIFEST_PLACE: &str = "--manifest REPO@REV takes policy.dsse.json at that
 /// Why a fetch without a manifest leaves out a file.
 pub(crate) const LEFT_OUT: &str = "no file of a policy has this name";
 
+const PERHAPS_MORE: &str =
+    "the cache these files came from does not say whether the commit has more";
+
 /// What came, and what did not and why.
 fn describe(report: &mut Report, fetched: &Fetched, why_left_out: &str) {
     let bytes = total(fetched.files.iter().map(|file| file.size));
@@ -278,6 +296,9 @@ fn describe(report: &mut Report, fetched: &Fetched, why_left_out: &str) {
             .prose
             .push(format!("  left out   {path}: {why_left_out}"));
     }
+    if fetched.perhaps_more {
+        report.notices.push(PERHAPS_MORE.to_owned());
+    }
     let file = |file: &tensorgate_store::Recorded| json!({ "path": file.path, "size": file.size, "sha256": file.sha256, "blake3": file.blake3 });
     let left_out = |path| json!({ "path": path, "reason": why_left_out });
     let more = [
@@ -286,6 +307,7 @@ fn describe(report: &mut Report, fetched: &Fetched, why_left_out: &str) {
         ("bytes", bytes.into()),
         ("bytes_received", fetched.bytes.into()),
         ("from_store", fetched.from_store.into()),
+        ("perhaps_more", fetched.perhaps_more.into()),
     ];
     report
         .more

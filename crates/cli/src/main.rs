@@ -15,6 +15,7 @@ mod failure;
 mod fetch;
 mod header;
 mod hints;
+mod import;
 mod inspect;
 mod keygen;
 mod keys;
@@ -59,6 +60,7 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Sign(args) => sign::run(args, json),
+        Command::Store(Store::ImportHfCache(args)) => import::run(args, json),
         Command::Store(Store::Init(args)) => store::init(args, json),
         Command::Store(Store::Ls(args)) => store::ls(args),
         Command::Store(Store::ResetState(args)) => store::reset_state(args, json),
