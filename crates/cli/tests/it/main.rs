@@ -8,6 +8,7 @@ mod fetch;
 mod fetch_signed;
 mod fixture;
 mod help;
+mod import;
 mod inspect;
 #[path = "../../../oms/tests/it/interpreter.rs"]
 mod interpreter;

@@ -1,5 +1,6 @@
 //! `snapshots/COMMIT`, where nothing but the links' own names says what the files should be.
 
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -37,6 +38,7 @@ impl Cache {
             files: Vec::new(),
         };
         walk.directory(&self.folder(snapshot)?, "")?;
+        refuse_twins(&walk.files)?;
         Ok(walk.files)
     }
 
@@ -79,6 +81,23 @@ impl Cache {
             Some(name.to_owned())
         });
         Ok(name)
+    }
+}
+
+/// No two names may be one file on a case-insensitive file system, as in a listing.
+fn refuse_twins(files: &[FilePath]) -> Result<(), FetchError> {
+    let mut seen = HashSet::new();
+    let mut files = files.iter();
+    match files.find(|path| !seen.insert(path.as_str().to_ascii_lowercase())) {
+        Some(twin) => {
+            let detail = "beside a name that differs only in case";
+            Err(FetchError::rejected(
+                Rejection::FileNameCollision,
+                twin,
+                detail,
+            ))
+        }
+        None => Ok(()),
     }
 }
 

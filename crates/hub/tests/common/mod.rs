@@ -28,6 +28,11 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
 
 pub(crate) const LEFT_OUT: [&str; 2] = ["eval/video.mp4", "optimizer.bin"];
 
+pub(crate) fn file(path: &str) -> Vec<u8> {
+    let mut files = files().into_iter();
+    files.find(|(name, _)| *name == path).unwrap().1
+}
+
 /// One tensor of 1 MB and a bit.
 fn weights() -> Vec<u8> {
     let data: Vec<u8> = (0..1_000_003_u32).map(|n| (n % 251) as u8).collect();
