@@ -196,7 +196,8 @@ fn store_error(source: &io::Error) -> Option<&StoreError> {
 fn subject_of_fetch(error: &FetchError) -> String {
     match error {
         FetchError::Refused(refused) => refused.url.to_string(),
-        FetchError::Unreachable { url, .. }
+        FetchError::NotTrusted { url, .. }
+        | FetchError::Unreachable { url, .. }
         | FetchError::TimedOut { url, .. }
         | FetchError::Malformed { url, .. } => url.to_string(),
         FetchError::TooLarge { what, .. } => what.to_string(),

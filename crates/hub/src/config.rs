@@ -1,17 +1,16 @@
 //! Where the Hub is, who we are there, and how much of it we take.
 
 use std::ffi::OsString;
-use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use reqwest::Url;
-
+use crate::endpoint::Endpoint;
 use crate::limits::FetchLimits;
-use crate::token::Token;
+use crate::proxies::Proxies;
+use crate::roots::Roots;
+use crate::token::{Token, implicit_token};
 
-/// How to reach a Hub. Everything is said here; nothing is read behind the caller's back.
+/// How to reach a Hub. Everything is said here; nothing is read behind the caller's back, but for
+/// the system's root certificates.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -24,11 +23,11 @@ pub struct Config {
     pub offline: bool,
     /// Bounds of time and size.
     pub limits: FetchLimits,
+    /// The proxies for every request but those to an endpoint on this machine.
+    pub proxies: Proxies,
+    /// Whose certificates count; `None` is what the system has.
+    pub roots: Option<Roots>,
 }
-
-/// The address of a Hub: scheme, host, port and perhaps a path.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Endpoint(Url);
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +63,22 @@ pub enum ConfigError {
         /// The endpoint.
         endpoint: Endpoint,
     },
+    /// A proxy that cannot be used; its address may have a password in it, and stays unsaid.
+    #[error("the proxy of {name} cannot be used: {reason}")]
+    Proxy {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Root certificates that cannot be used.
+    #[error("the root certificates in {} cannot be used: {reason}", path.display())]
+    Roots {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
     /// No HTTP client can be made, for instance without any root certificate.
     #[error("no HTTP client can be made: {0}")]
     Client(Box<str>),
@@ -79,13 +94,14 @@ impl ConfigError {
             Self::Token { .. } | Self::TokenFile { .. } => Some(
                 "name a file with a token, or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to use none that is stored",
             ),
+            Self::Proxy { .. } => Some("a proxy is written as http://HOST:PORT"),
+            Self::Roots { .. } => {
+                Some("SSL_CERT_FILE names a file in PEM, SSL_CERT_DIR directories with such files")
+            }
             Self::Endpoint { .. } | Self::Client(_) => None,
         }
     }
 }
-
-/// The public Hub.
-const HUGGING_FACE: &str = "https://huggingface.co";
 
 impl Config {
     /// An endpoint without a token.
@@ -95,12 +111,16 @@ impl Config {
             token: None,
             offline: false,
             limits: FetchLimits::default(),
+            proxies: Proxies::default(),
+            roots: None,
         }
     }
 
     /// What users of `huggingface_hub` have in their environment: `HF_ENDPOINT`, `HF_TOKEN` or
     /// the file at `HF_TOKEN_PATH` or `HF_HOME/token` (none of them with
-    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`), and `HF_HUB_OFFLINE`.
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`), and `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`; then
+    /// what every client has: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`,
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     ///
     /// The token is for the endpoint of `HF_ENDPOINT`, or the public Hub: with another
     /// [`endpoint`](Self::endpoint) it stays here. [`Token::new`] and [`Token::from_file`] make
@@ -112,7 +132,12 @@ impl Config {
         Self::from_vars(&|name| std::env::var_os(name))
     }
 
-    fn from_vars(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+    /// The same of variables that `var` looks up.
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    pub fn from_vars(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let proxies = Proxies::from_vars(var)?;
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
         let truth = |name| var(name).is_some_and(|value| is_true(&value.to_string_lossy()));
         let endpoint = match var("HF_ENDPOINT") {
@@ -120,7 +145,8 @@ impl Config {
             None => Endpoint::hugging_face()?,
         };
         let mut config = Self::new(endpoint);
-        config.offline = truth("HF_HUB_OFFLINE");
+        config.offline = truth("HF_HUB_OFFLINE") || truth("TRANSFORMERS_OFFLINE");
+        (config.proxies, config.roots) = (proxies, Roots::from_vars(&var)?);
         if !truth("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
             let token = implicit_token(&var)?;
             config.token = token.map(|token| token.implied_for(&config.endpoint));
@@ -146,112 +172,9 @@ impl Config {
     }
 }
 
-/// The order of `huggingface_hub`: the variable, the named file, the file of `hf auth login`.
-fn implicit_token(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<Token>, ConfigError> {
-    if let Some(token) = var("HF_TOKEN") {
-        let token = token.to_string_lossy().into_owned();
-        return Token::new(&token, "HF_TOKEN").map(Some);
-    }
-    if let Some(path) = var("HF_TOKEN_PATH") {
-        return Token::from_file(PathBuf::from(path)).map(Some);
-    }
-    match huggingface_home(var).map(|home| home.join("token")) {
-        Some(path) if path.exists() => Token::from_file(path).map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// What `huggingface_hub` takes for `HF_HOME`.
-pub(crate) fn huggingface_home(var: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let below = |name, rest: &str| var(name).map(|dir| PathBuf::from(dir).join(rest));
-    var("HF_HOME")
-        .map(PathBuf::from)
-        .or_else(|| below("XDG_CACHE_HOME", "huggingface"))
-        .or_else(|| below("HOME", ".cache/huggingface"))
-}
-
 /// As `huggingface_hub` reads its variables.
 fn is_true(value: &str) -> bool {
     ["1", "ON", "YES", "TRUE"].contains(&&*value.to_ascii_uppercase())
-}
-
-impl Endpoint {
-    /// The public Hub.
-    ///
-    /// # Errors
-    /// None in fact: the address is a constant.
-    pub fn hugging_face() -> Result<Self, ConfigError> {
-        HUGGING_FACE.parse()
-    }
-
-    /// Whether it is this machine.
-    pub fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-    }
-
-    pub(crate) fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
-    }
-
-    /// A URL below, each segment encoded as one.
-    pub(crate) fn join(&self, segments: &[&str]) -> Url {
-        let mut url = self.0.clone();
-        // An http URL always has a path.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        url
-    }
-
-    pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
-        self.is_origin_of(&other.0)
-    }
-
-    pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
-        self.0.origin() == url.origin()
-    }
-}
-
-impl FromStr for Endpoint {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        // Behind these signs there may be a secret: then the text is not repeated.
-        let shown = match text.contains(['@', '?', '#']) {
-            true => "…",
-            false => text,
-        };
-        let refuse = |reason: &str| ConfigError::Endpoint {
-            text: shown.into(),
-            reason: reason.into(),
-        };
-        let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refuse("a name or password belongs into the token"));
-        }
-        match url.scheme() {
-            "https" | "http" => {}
-            _ => return Err(refuse("it begins with neither https:// nor http://")),
-        }
-        if !url.has_host() || url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse("expected scheme, host, port and perhaps a path"));
-        }
-        Ok(Self(url))
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str().trim_end_matches('/'))
-    }
-}
-
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Endpoint({self})")
-    }
 }
 
 #[cfg(test)]
@@ -286,13 +209,16 @@ mod tests {
             None
         );
 
-        assert_eq!(config(&[]).unwrap().endpoint.to_string(), HUGGING_FACE);
+        let public = Endpoint::hugging_face().unwrap();
+        assert_eq!(config(&[]).unwrap().endpoint, public);
         let mirror = config(&[("HF_ENDPOINT", "http://10.0.0.2:8090/hf/")]).unwrap();
         assert_eq!(mirror.endpoint.to_string(), "http://10.0.0.2:8090/hf");
-        for (value, offline) in [("yes", true), ("1", true), ("0", false)] {
-            let config = config(&[("HF_HUB_OFFLINE", value)]).unwrap();
-            let hub = crate::Hub::unless_offline(&config).unwrap();
-            assert_eq!(hub.is_none(), offline, "{value}");
+        for name in ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"] {
+            for (value, offline) in [("yes", true), ("1", true), ("0", false)] {
+                let config = config(&[(name, value)]).unwrap();
+                let hub = crate::Hub::unless_offline(&config).unwrap();
+                assert_eq!(hub.is_none(), offline, "{name}={value}");
+            }
         }
     }
 
@@ -313,23 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_secret_is_not_repeated() {
-        for text in [
-            "https://me:hunter2@ho st",
-            "me:hunter2@hub",
-            "ftp://me:hunter2@hub",
-            "https://hub/?token=hunter2",
-            "https://hub/#hunter2",
-            "https://[hub?hunter2",
-        ] {
-            let error = text.parse::<Endpoint>().unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("hunter2"), "{text}");
-        }
-        let error = "huggingface.co".parse::<Endpoint>().unwrap_err();
-        assert!(error.to_string().contains("\"huggingface.co\""));
-    }
-
-    #[test]
     fn a_token_from_the_environment_is_for_its_endpoint_alone() {
         let sent_to = |mut config: Config, endpoint: &str| {
             config.endpoint = endpoint.parse().unwrap();
@@ -337,14 +246,15 @@ mod tests {
         };
         let token = ("HF_TOKEN", "hf_x");
         let public = || config(&[token]).unwrap();
-        assert!(sent_to(public(), HUGGING_FACE));
+        let hugging_face = "https://huggingface.co";
+        assert!(sent_to(public(), hugging_face));
         assert!(sent_to(public(), "https://huggingface.co:443/hf"));
         for other in ["https://mirror", "http://huggingface.co", "http://[::1]:1"] {
             assert!(!sent_to(public(), other), "{other}");
         }
         let mirror = ("HF_ENDPOINT", "https://mirror");
         assert!(sent_to(config(&[mirror, token]).unwrap(), "https://mirror"));
-        assert!(!sent_to(config(&[mirror, token]).unwrap(), HUGGING_FACE));
+        assert!(!sent_to(config(&[mirror, token]).unwrap(), hugging_face));
 
         let mut given = public();
         given.token = Some(Token::new("hf_y", "--token-file").unwrap());

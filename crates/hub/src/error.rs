@@ -1,6 +1,5 @@
 //! Two ways to fail, never mixed up: *had and refused*, or *could not be had*.
 
-use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tensorgate_verify::{FilePath, Rejection};
 
 use crate::config::ConfigError;
 use crate::refused::Refused;
+use crate::retry::jittered;
 use crate::target::Target;
 use crate::token::Token;
 
@@ -38,6 +38,16 @@ pub enum FetchError {
         url: Box<str>,
         /// What the system said.
         cause: Box<str>,
+    },
+    /// Whoever answers has no certificate that counts.
+    #[error("{url} is not trusted: {cause}")]
+    NotTrusted {
+        /// What was asked for, without its query.
+        url: Box<str>,
+        /// What is wrong with the certificate.
+        cause: Box<str>,
+        /// What a person can do about it.
+        hint: &'static str,
     },
     /// Nothing, or too little, came in time.
     #[error("{url} was given up after {} s: {what}", waited.as_secs_f64())]
@@ -120,7 +130,11 @@ impl FetchError {
         match self {
             Self::Refused(refused) => refused.hint(),
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                Some("check the network and the endpoint; what was complete is kept")
+                Some("check the network, the proxy and the endpoint; what was complete is kept")
+            }
+            Self::NotTrusted { hint, .. } => Some(hint),
+            Self::Malformed { .. } => {
+                Some("check that the endpoint is a Hub, and that nobody answers in its place")
             }
             Self::Offline { .. } => Some("fetch it once with the network, by its full commit id"),
             Self::Cache { .. } => {
@@ -145,8 +159,8 @@ impl FetchError {
     ) -> Self {
         Self::Rejected {
             rejection,
-            subject: subject.to_string().into(),
-            detail: detail.to_string().into(),
+            subject: bounded(subject),
+            detail: bounded(detail),
         }
     }
 
@@ -160,7 +174,7 @@ impl FetchError {
     pub(crate) fn malformed(url: &str, what: impl fmt::Display) -> Self {
         Self::Malformed {
             url: url.into(),
-            what: what.to_string().into(),
+            what: bounded(what),
         }
     }
 
@@ -168,17 +182,6 @@ impl FetchError {
     pub(crate) fn timed_out(url: &str, what: &'static str, waited: Duration) -> Self {
         let url = url.into();
         Self::TimedOut { url, what, waited }
-    }
-
-    /// An error of the client, in which only the connection has a time. `url` may be shown.
-    pub(crate) fn of_request(url: &str, error: reqwest::Error, connect: Duration) -> Self {
-        if error.is_timeout() {
-            return Self::timed_out(url, "there is no connection", connect);
-        }
-        Self::Unreachable {
-            url: url.into(),
-            cause: deepest(&error.without_url()).into(),
-        }
     }
 
     /// The same without the token, wherever a stranger has put it.
@@ -192,7 +195,9 @@ impl FetchError {
                 subject, detail, ..
             } => [subject, detail].into_iter().for_each(hide),
             Self::Malformed { url, what } => [url, what].into_iter().for_each(hide),
-            Self::Unreachable { url, cause } => [url, cause].into_iter().for_each(hide),
+            Self::NotTrusted { url, cause, .. } | Self::Unreachable { url, cause } => {
+                [url, cause].into_iter().for_each(hide);
+            }
             Self::TimedOut { url, .. } => hide(url),
             Self::TooLarge { what, .. } => hide(what),
             Self::Refused(refused) => hide(&mut refused.url),
@@ -206,7 +211,8 @@ impl FetchError {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => Some(backoff),
             Self::Refused(refused) => match (refused.status, refused.retry_after) {
-                (429 | 503, Some(wait)) => Some(wait).filter(|wait| *wait <= longest),
+                (429 | 503, Some(wait)) if wait <= longest => Some(later(wait, backoff)),
+                (429 | 503, Some(_)) => None,
                 (408 | 429 | 500 | 502 | 503 | 504, _) => Some(backoff),
                 _ => None,
             },
@@ -234,6 +240,22 @@ impl From<tensorgate_verify::Error> for FetchError {
     }
 }
 
+/// An eighth to a quarter later than asked, and a usual pause: a fleet that was told the same
+/// second does not come back in it.
+fn later(wait: Duration, pause: Duration) -> Duration {
+    wait.saturating_add(jittered(wait / 4))
+        .saturating_add(pause)
+}
+
+/// What a stranger may have lengthened, no more than a few lines of it.
+fn bounded(text: impl fmt::Display) -> Box<str> {
+    text.to_string()
+        .chars()
+        .take(500)
+        .collect::<String>()
+        .into()
+}
+
 /// A URL that may be shown: the query of a CDN's URL opens the file to whoever has it.
 pub(crate) fn without_query(url: &str) -> Box<str> {
     let Ok(mut url) = Url::parse(url) else {
@@ -244,15 +266,6 @@ pub(crate) fn without_query(url: &str) -> Box<str> {
     // Neither fails for a URL with a host, and one without has neither.
     let _ = (url.set_username(""), url.set_password(None));
     String::from(url).into()
-}
-
-/// The cause that says most: the last of the chain.
-fn deepest(error: &dyn Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }
 
 fn shown(damaged: &[FilePath]) -> String {

@@ -74,8 +74,17 @@ impl Digests {
 impl GitId {
     /// The id of a blob.
     pub(crate) fn of_blob(bytes: &[u8]) -> Self {
-        let sha1 = sha1::Sha1::new().chain_update(format!("blob {}\0", bytes.len()));
+        Self::of_object("blob", bytes)
+    }
+
+    /// The id of an object of that kind: kind, length in decimal, NUL, content.
+    pub(crate) fn of_object(kind: &str, bytes: &[u8]) -> Self {
+        let sha1 = sha1::Sha1::new().chain_update(format!("{kind} {}\0", bytes.len()));
         Self(sha1.chain_update(bytes).finalize().into())
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
     }
 }
 

@@ -1,31 +1,38 @@
 //! A Hub, and one repository of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
 
-use crate::config::{Config, ConfigError, Endpoint};
+use crate::addresses::Addresses;
+use crate::client::client;
+use crate::config::{Config, ConfigError};
 use crate::deadline::Deadline;
+use crate::endpoint::Endpoint;
 use crate::error::{FetchError, without_query};
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
+use crate::redirect::Reach;
+use crate::refused::short;
 use crate::retry::Retries;
 use crate::target::Target;
 use crate::token::Token;
-use crate::transport::{Body, Reach};
+use crate::transport::Body;
 
 /// A Hub that is not trusted.
 ///
-/// The token goes to the endpoint's origin. Listings never leave it; bodies may be redirected, to
-/// anywhere that is no less private, and without the token.
+/// The token goes to the endpoint's origin. Listings never leave it; bodies may be redirected to
+/// anywhere that is no less private, nor nearer to this machine than the endpoint is, without the
+/// token.
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) endpoint: Endpoint,
     pub(crate) token: Option<Token>,
     pub(crate) limits: FetchLimits,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) client: Client,
     pub(crate) requests: AtomicU64,
 }
@@ -44,8 +51,6 @@ struct Named {
     sha: String,
 }
 
-const USER_AGENT: &str = concat!("tensorgate/", env!("CARGO_PKG_VERSION"));
-
 impl Hub {
     /// A Hub to be asked; nothing is sent yet.
     ///
@@ -53,11 +58,14 @@ impl Hub {
     /// [`ConfigError::TokenInClear`], [`ConfigError::Client`].
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.refuse_token_in_clear()?;
+        let addresses = Addresses::new(config.endpoint.url(), config.proxies.hosts());
+        let addresses = Arc::new(addresses);
         Ok(Self {
             endpoint: config.endpoint.clone(),
             token: config.token_to_send().cloned(),
             limits: config.limits.clone(),
-            client: client(config)?,
+            client: client(config, &addresses)?,
+            addresses,
             requests: AtomicU64::new(0),
         })
     }
@@ -132,8 +140,10 @@ impl Repository<'_> {
         };
         let named: Named =
             serde_json::from_slice(&answer.body).map_err(|error| unusable(error.to_string()))?;
-        let no_commit = |_| unusable(format!("{:?} is no commit id", named.sha));
-        named.sha.parse().map_err(no_commit)
+        let no_commit = |_| unusable(format!("{:?} is no commit id", short(&named.sha)));
+        let revision = named.sha.parse().map_err(no_commit)?;
+        answer.refuse_other_commit(self.hub, &revision)?;
+        Ok(revision)
     }
 
     /// A whole file of at most `limit` bytes, of which nothing is checked: a manifest, whose
@@ -198,21 +208,6 @@ impl Repository<'_> {
         let (reach, commit) = (Reach::Anywhere, Some(revision));
         self.hub.open(&url, reach, commit, deadline).await
     }
-}
-
-/// Redirects are followed in `transport`, one at a time, and stalls are timed there.
-fn client(config: &Config) -> Result<Client, ConfigError> {
-    let mut builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .https_only(config.endpoint.is_https())
-        .redirect(Policy::none())
-        .connect_timeout(config.limits.connect);
-    if config.endpoint.is_loopback() {
-        builder = builder.no_proxy();
-    }
-    builder
-        .build()
-        .map_err(|error| ConfigError::Client(error.to_string().into()))
 }
 
 pub(crate) fn too_large(what: &str, value: usize, limit: u64) -> Result<(), FetchError> {

@@ -8,7 +8,8 @@
 //! - Every byte is hashed while it arrives: plain files must have the git id of the commit's tree,
 //!   LFS files the sha256 of a pointer that has it. With a manifest, they must be what was signed.
 //! - A body is cut off at its listed size. Nothing gets its name before it is complete and right.
-//! - The token goes to the endpoint's origin. A listing does not leave it.
+//! - The token goes to the endpoint's origin, unless a redirect led elsewhere before. A listing does
+//!   not leave it.
 //!
 //! What is refused is [`FetchError::Rejected`]; every other error means that it could not be had.
 //! Nothing that comes out of here is trusted: see `tensorgate_verify`.
@@ -27,40 +28,76 @@
 //! # }
 //! ```
 //!
+//! # What a Hub may say
+//! - Every answer of the endpoint that names a commit (`X-Repo-Commit`) names the one that was asked
+//!   for. `ETag`, `X-Linked-*`, `X-Xet-Hash` and `Content-Disposition` are not read.
+//! - A directory with an id is rebuilt as git hashes it: what was hidden in it, added to it or
+//!   changed is noticed before anything is fetched. Of the root no listing has an id, and mirrors
+//!   may leave directories out: a manifest says what belongs to a policy.
+//! - A redirect is one `Location` without name and password, of 8,000 bytes at most, from https to
+//!   https, and no nearer to this machine than the endpoint is: from an endpoint on the internet none
+//!   leads into the robot's network. Names are judged by the addresses they stand for, and only
+//!   those are connected to. Behind a proxy, which looks names up itself, addresses that are written
+//!   out are judged, and the rest is the proxy's to refuse.
+//! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked.
+//!
 //! # Transport
-//! Bodies come from `/resolve/` by plain HTTP, which the Hub serves for what it stores as xet,
-//! too. Neither `hf-hub` nor `hf-xet` takes part: what is needed here is one client, one rule for
-//! every redirect and for the token, and every byte counted as it comes.
+//! Bodies come from `/resolve/` by plain HTTP/1.1, which the Hub serves for what it stores as xet,
+//! too. Neither `hf-hub` nor `hf-xet` takes part, so there is no telemetry, and no service but the
+//! Hub and its CDN is asked: what is needed here is one client, one rule for every redirect and for
+//! the token, and every byte counted as it comes. Where a Hub has a file for Xet clients alone,
+//! [`Reason::XetOnly`] says so. All of this was shown with servers on loopback; that the public
+//! Hub's CDN gives each file whole is its promise.
 //!
 //! # Environment
-//! [`Config::from_env`] reads what users of `huggingface_hub` set. The HTTP client goes through
-//! the proxies of `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, except to an endpoint
-//! on loopback: a proxy sees what an `http` endpoint sees. Nothing else here reads the
-//! environment, and nothing is written outside the store.
+//! [`Config::from_env`] reads what users of `huggingface_hub` set: `HF_ENDPOINT`, `HF_TOKEN`,
+//! `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_DISABLE_IMPLICIT_TOKEN`, and `HF_HUB_OFFLINE` or
+//! `TRANSFORMERS_OFFLINE`. These two hold for every request:
+//!
+//! - Proxies: `HTTP_PROXY`, `HTTPS_PROXY`, or `ALL_PROXY` in place of either, but for the hosts of
+//!   `NO_PROXY`, and never to an endpoint on this machine. A proxy sees what an `http` endpoint sees;
+//!   to `https` it is a tunnel. One that cannot be used is an error: nothing goes around it.
+//! - Root certificates: `SSL_CERT_FILE` (a file in PEM) and `SSL_CERT_DIR` (directories of them) stand
+//!   in place of the system's, as for OpenSSL and Python. A site that has both a mirror of its own
+//!   and the public CDN names a file with both.
+//!
+//! Nothing else here reads the environment, and nothing is written outside the store.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod addresses;
 mod cache;
+mod cause;
 mod choice;
+mod client;
 mod config;
 mod deadline;
+mod endpoint;
 mod error;
 mod fetch;
 mod hash;
 mod hub;
 mod limits;
 mod listing;
+mod pages;
 mod progress;
+mod proxies;
+mod rate;
+mod redirect;
 mod refused;
 mod retry;
+mod roots;
 mod target;
 mod token;
 mod transfer;
 mod transport;
+mod tree;
+mod vicinity;
 mod wanted;
 
 pub use cache::{Cache, import};
-pub use config::{Config, ConfigError, Endpoint};
+pub use config::{Config, ConfigError};
+pub use endpoint::Endpoint;
 pub use error::FetchError;
 pub use fetch::{Fetched, Request, fetch};
 pub use hash::GitId;
@@ -68,6 +105,8 @@ pub use hub::{Hub, Repository};
 pub use limits::FetchLimits;
 pub use listing::{Content, ListedFile, Listing};
 pub use progress::{Progress, Silent};
+pub use proxies::Proxies;
 pub use refused::{Reason, Refused};
+pub use roots::Roots;
 pub use target::{At, Target};
 pub use token::Token;

@@ -1,10 +1,12 @@
 //! What a commit holds, as the Hub lists it: parsed, bounded, and tied to the commit where git
 //! allows it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 
 use reqwest::Url;
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use tensorgate_verify::{FilePath, Rejection, Revision, Sha256};
 
 use crate::deadline::Deadline;
@@ -12,7 +14,9 @@ use crate::error::{FetchError, without_query};
 use crate::hash::GitId;
 use crate::hub::{Repository, too_large};
 use crate::progress::Progress;
+use crate::refused::short;
 use crate::transport::Answer;
+use crate::tree::Trees;
 
 /// The files of one commit. The Hub's word, but for the shape.
 #[derive(Clone, Debug)]
@@ -51,8 +55,7 @@ struct Row {
     #[serde(rename = "type")]
     kind: String,
     oid: String,
-    #[serde(default)]
-    size: u64,
+    size: Option<u64>,
     path: String,
     lfs: Option<Lfs>,
 }
@@ -65,13 +68,23 @@ pub(crate) struct Lfs {
     pub(crate) pointer_size: Option<usize>,
 }
 
+/// What a row is of, with its id in the commit's tree.
+enum Listed {
+    File(ListedFile, GitId),
+    Directory(FilePath, GitId),
+}
+
 impl Repository<'_> {
     /// Lists a commit, all of it or none.
     ///
     /// # Errors
     /// `file-name-unsafe` and `file-name-collision` for any name anywhere in it,
-    /// `digest-mismatch` for an LFS file whose pointer is not the one in the commit's tree,
-    /// `revision-mismatch`, and everything that keeps it from being had.
+    /// `digest-mismatch` for an LFS file whose pointer is not the one in the commit's tree, and
+    /// for a directory whose id is not that of what is listed in it, `revision-mismatch`, and
+    /// everything that keeps it from being had.
+    ///
+    /// A listing does not say which files are programs (mode 100755). Any may be in a directory
+    /// of 12 files or fewer; in a larger one all, or all but two, must be alike.
     pub async fn listing(
         &self,
         revision: &Revision,
@@ -94,31 +107,55 @@ impl Repository<'_> {
     ) -> Result<Listing, FetchError> {
         let limits = self.hub.limits();
         url.set_query(Some("recursive=true"));
-        let (mut files, mut rows, mut left) = (Vec::new(), 0, limits.listing_bytes);
+        let malformed =
+            |url: &Url, what: &str| FetchError::malformed(&without_query(url.as_str()), what);
+        let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut left = limits.listing_bytes;
         for _page in 0..limits.pages {
             let answer = self.hub.get(&url, Some(revision), left, progress).await?;
             left = left.saturating_sub(u64::try_from(answer.body.len()).unwrap_or(u64::MAX));
-            let page = read_page(&answer)?;
-            rows += page.len();
-            let most = u64::try_from(limits.entries).unwrap_or(u64::MAX);
-            too_large("entries of the listing", rows, most)?;
-            for row in page {
-                files.extend(row.into_file(&answer)?);
-            }
-            match next_page(&answer, self)? {
+            let page = read_page(&answer, limits.entries.saturating_sub(rows.len()))?;
+            let is_empty = page.is_empty();
+            rows.extend(page);
+            seen.insert(url);
+            match self.hub.next_page(&answer)? {
+                None => return Listing::new(rows),
+                Some(next) if is_empty => {
+                    return Err(malformed(&next, "it follows an empty page"));
+                }
+                Some(next) if seen.contains(&next) => {
+                    return Err(malformed(
+                        &next,
+                        "it is its own next page, or that of one after it",
+                    ));
+                }
                 Some(next) => url = next,
-                None => return Listing::new(files),
             }
         }
         let what = format!("it has more than {} pages", limits.pages);
-        Err(FetchError::malformed(&without_query(url.as_str()), what))
+        Err(malformed(&url, &what))
     }
 }
 
 impl Listing {
-    pub(crate) fn new(mut files: Vec<ListedFile>) -> Result<Self, FetchError> {
+    fn new(rows: Vec<Listed>) -> Result<Self, FetchError> {
+        let names = rows.iter().map(Listed::name).collect::<Vec<_>>();
+        refuse_collisions(&names)?;
+        refuse_other_trees(&rows)?;
+        let file = |row| match row {
+            Listed::File(file, _) => Some(file),
+            Listed::Directory(..) => None,
+        };
+        let mut files: Vec<_> = rows.into_iter().filter_map(file).collect();
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        refuse_collisions(&files)?;
+        Ok(Self { files })
+    }
+
+    /// Files of which no tree is known.
+    pub(crate) fn of_files(mut files: Vec<ListedFile>) -> Result<Self, FetchError> {
+        let names: Vec<_> = files.iter().map(|file| (&file.path, true)).collect();
+        refuse_collisions(&names)?;
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(Self { files })
     }
 
@@ -130,37 +167,47 @@ impl Listing {
 }
 
 impl Row {
-    /// The file, or `None` for a directory. Both have names that are checked.
-    fn into_file(self, answer: &Answer) -> Result<Option<ListedFile>, FetchError> {
+    /// What is listed. Files and directories alike have names that are checked.
+    fn read(self, answer: &Answer) -> Result<Listed, FetchError> {
         let path: FilePath = self.path.parse()?;
-        let malformed = |what: &dyn std::fmt::Display| {
+        let malformed = |what: &dyn fmt::Display| {
             let url = without_query(answer.url().as_str());
             FetchError::malformed(&url, format!("{:?}: {what}", path.as_str()))
         };
-        match &*self.kind {
-            "file" => {}
-            "directory" => return Ok(None),
-            other => {
-                let detail = format!("listed as {other:?}");
-                let rejection = Rejection::FileNotRegular;
-                return Err(FetchError::rejected(rejection, path, detail));
-            }
+        if !matches!(&*self.kind, "file" | "directory") {
+            let detail = format!("listed as {:?}", short(&self.kind));
+            let rejection = Rejection::FileNotRegular;
+            return Err(FetchError::rejected(rejection, path, detail));
         }
         let oid: GitId = self.oid.parse().map_err(|error| malformed(&error))?;
+        if self.kind == "directory" {
+            return Ok(Listed::Directory(path, oid));
+        }
+        let size = self.size.ok_or_else(|| malformed(&"it has no size"))?;
         let content = match self.lfs {
             None => Content::Git(oid),
             Some(lfs) => {
                 let sha256 = lfs.oid.parse().map_err(|error| malformed(&error))?;
-                lfs.refuse_other_pointer(&path, self.size, oid)?;
+                lfs.refuse_other_pointer(&path, size, oid)?;
                 Content::Lfs(sha256)
             }
         };
-        let size = self.size;
-        Ok(Some(ListedFile {
+        let file = ListedFile {
             path,
             size,
             content,
-        }))
+        };
+        Ok(Listed::File(file, oid))
+    }
+}
+
+impl Listed {
+    /// Its path, and whether that is a file's.
+    const fn name(&self) -> (&FilePath, bool) {
+        match self {
+            Self::File(file, _) => (&file.path, true),
+            Self::Directory(path, _) => (path, false),
+        }
     }
 }
 
@@ -189,94 +236,94 @@ impl Lfs {
     }
 }
 
-fn read_page(answer: &Answer) -> Result<Vec<Row>, FetchError> {
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| FetchError::malformed(&without_query(answer.url().as_str()), error))
+fn read_page(answer: &Answer, most: usize) -> Result<Vec<Listed>, FetchError> {
+    let mut json = serde_json::Deserializer::from_slice(&answer.body);
+    let page = Rows { most }.deserialize(&mut json);
+    let page = page.and_then(|page| json.end().map(|()| page));
+    let (rows, count) =
+        page.map_err(|error| FetchError::malformed(&without_query(answer.url().as_str()), error))?;
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    too_large("more entries of the listing", count, limit)?;
+    rows.into_iter().map(|row| row.read(answer)).collect()
 }
 
-/// The page after this one. It must be of the same listing: same origin, same path.
-fn next_page(answer: &Answer, of: &Repository<'_>) -> Result<Option<Url>, FetchError> {
-    let url = answer.url();
-    let shown = without_query(url.as_str());
-    let unclear = || FetchError::malformed(&shown, "its link to the next page is unclear");
-    let Some(link) = next_link(&answer.links().ok_or_else(unclear)?) else {
-        return Ok(None);
-    };
-    let link = link.ok_or_else(unclear)?;
-    let next = url
-        .join(&link)
-        .map_err(|error| FetchError::malformed(&shown, format!("its next page: {error}")))?;
-    let same_place = next.path() == url.path() && next.username().is_empty();
-    if !of.hub.endpoint().is_origin_of(&next) || !same_place {
-        let what = format!(
-            "its next page is elsewhere, at {}",
-            without_query(next.as_str())
-        );
-        return Err(FetchError::malformed(&shown, what));
-    }
-    Ok(Some(next))
+/// Reads no more rows than that into memory, and counts the rest.
+struct Rows {
+    most: usize,
 }
 
-/// The target with `rel="next"` (RFC 8288); the inner `None` is one that cannot be read, which
-/// is not the end of a listing.
-fn next_link(header: &str) -> Option<Option<String>> {
-    let target = header.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = |p: &str| matches!(p.trim(), "rel=\"next\"" | "rel=next");
-        parameters
-            .split(';')
-            .any(is_next)
-            .then(|| target.to_owned())
-    });
-    match target {
-        None if !header.contains("next") => None,
-        target => Some(target),
+impl<'de> DeserializeSeed<'de> for Rows {
+    type Value = (Vec<Row>, usize);
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_seq(self)
     }
 }
 
-/// No two names may be one file on a case-insensitive file system, none a directory of another.
-fn refuse_collisions(files: &[ListedFile]) -> Result<(), FetchError> {
-    let mut seen = HashSet::new();
-    let folded = |file: &ListedFile| file.path.as_str().to_ascii_lowercase();
+impl<'de> Visitor<'de> for Rows {
+    type Value = (Vec<Row>, usize);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of files and directories")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::new();
+        while rows.len() < self.most {
+            match from.next_element()? {
+                Some(row) => rows.push(row),
+                None => {
+                    let count = rows.len();
+                    return Ok((rows, count));
+                }
+            }
+        }
+        let mut count = rows.len();
+        while from.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok((rows, count))
+    }
+}
+
+/// No two names may be one file on a case-insensitive file system, none a file and a directory.
+///
+/// The names are paths, each with whether it is a file's.
+fn refuse_collisions(names: &[(&FilePath, bool)]) -> Result<(), FetchError> {
+    let (mut files, mut directories) = (HashSet::new(), HashSet::new());
+    let folded = |path: &FilePath| path.as_str().to_ascii_lowercase();
     let refuse = |path, why| {
-        Err(FetchError::rejected(
-            Rejection::FileNameCollision,
-            path,
-            why,
-        ))
+        let rejection = Rejection::FileNameCollision;
+        Err(FetchError::rejected(rejection, path, why))
     };
-    for file in files {
-        if !seen.insert(folded(file)) {
-            return refuse(
-                &file.path,
-                "listed twice, or beside a name that differs only in case",
-            );
+    for (path, is_file) in names {
+        let is_new = match is_file {
+            true => files.insert(folded(path)),
+            false => directories.insert(folded(path)),
+        };
+        if !is_new {
+            let why = "listed twice, or beside a name that differs only in case";
+            return refuse(path, why);
         }
     }
-    for file in files {
-        let path = folded(file);
+    for (name, is_file) in names {
+        let path = folded(name);
         let mut parents = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-        if parents.any(|parent| seen.contains(parent)) {
-            return refuse(&file.path, "a file is also its directory");
+        if parents.any(|parent| files.contains(parent)) || (*is_file && directories.contains(&path))
+        {
+            return refuse(name, "a file is also a directory");
         }
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_link_is_found_among_others() {
-        let next = "https://hub/api/models/a/b/tree/0?cursor=x";
-        let both = format!("<https://hub/x>; rel=\"xet-auth\", <{next}>; rel=\"next\"");
-        let found = Some(Some(next.to_owned()));
-        assert_eq!(next_link(&both), found);
-        assert_eq!(next_link(&format!("<{next}>; rel=next")), found);
-        assert_eq!(next_link(&format!("<{next}>; rel=\"prev\"")), None);
-        assert_eq!(next_link(""), None);
-        assert_eq!(next_link(&format!("{next}; rel=\"next\"")), Some(None));
-        assert_eq!(next_link("<https://hub/a,b>; rel=\"next\""), Some(None));
+fn refuse_other_trees(rows: &[Listed]) -> Result<(), FetchError> {
+    let mut trees = Trees::default();
+    for row in rows {
+        match row {
+            Listed::File(file, id) => trees.add_file(&file.path, *id),
+            Listed::Directory(path, id) => trees.add_directory(path, *id),
+        }
     }
+    trees.refuse_others()
 }

@@ -4,7 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
 use crate::error::{FetchError, without_query};
+use crate::rate;
 use crate::token::Token;
 
 /// An answer with an error status, in the Hub's own terms.
@@ -23,18 +27,28 @@ pub struct Refused {
     pub request_id: Option<Box<str>>,
     /// How long to stay away.
     pub retry_after: Option<Duration>,
+    /// When that is over, by this machine's clock.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// What an error status of the Hub means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
+    /// The repository was closed.
+    Disabled,
     /// The file is not in this commit.
     FileNotFound,
     /// The owner decides who may have the files.
     Gated,
     /// The token does not allow it.
     Forbidden,
+    /// A law keeps it from being given.
+    Legal,
+    /// There is nothing at this address, which a Hub would have said otherwise.
+    NotFound,
+    /// The proxy wants a name and a password.
+    ProxyAuthentication,
     /// Too many requests.
     RateLimited,
     /// There is no such repository, or it is private.
@@ -43,6 +57,10 @@ pub enum Reason {
     RevisionNotFound,
     /// A token is needed, or the one given does not count.
     Unauthorized,
+    /// The server, or one before it, has trouble of its own.
+    Unavailable,
+    /// The file is in Xet storage, and the Hub does not give it by plain HTTP.
+    XetOnly,
     /// Anything else.
     Other,
 }
@@ -55,19 +73,32 @@ impl Refused {
             let text = header(name)?;
             Some(token.map_or_else(|| short(text), |token| short(&token.hidden_in(text))))
         };
-        let seconds: Option<u64> = match header("retry-after") {
-            Some(text) => text.trim().parse().ok(),
-            None => header("ratelimit").and_then(reset_of),
-        };
         let status = answer.status().as_u16();
-        let asked_to_wait = matches!(status, 429 | 503);
+        let now = Timestamp::now();
+        let wait = matches!(status, 429 | 503)
+            .then(|| rate::wait(answer.headers(), now))
+            .flatten();
         Self {
-            reason: Reason::new(status, header("x-error-code")),
+            reason: Reason::new(status, answer.headers()),
             status,
             url: without_query(answer.url().as_str()),
             message: words("x-error-message"),
             request_id: words("x-request-id"),
-            retry_after: seconds.filter(|_| asked_to_wait).map(Duration::from_secs),
+            retry_after: wait,
+            retry_at: wait.and_then(|wait| whole_second_after(now, wait)),
+        }
+    }
+
+    /// A proxy that opens no tunnel for a stranger. `url` may be shown.
+    pub(crate) fn by_proxy(url: &str) -> Self {
+        Self {
+            reason: Reason::ProxyAuthentication,
+            status: 407,
+            url: url.into(),
+            message: None,
+            request_id: None,
+            retry_after: None,
+            retry_at: None,
         }
     }
 
@@ -92,40 +123,70 @@ impl Refused {
             (Reason::Unauthorized, _) => {
                 "give a token, or a valid one; HF_TOKEN is for the endpoint of HF_ENDPOINT alone"
             }
+            (Reason::Disabled, _) => "ask its owner; a policy that is in the store stays usable",
+            (Reason::Legal, _) => "ask the Hub's support, with the request's id",
+            (Reason::NotFound, _) => "check the endpoint: a Hub, or a mirror, must be there",
+            (Reason::ProxyAuthentication, _) => {
+                "write HTTP_PROXY and HTTPS_PROXY as http://NAME:PASSWORD@HOST:PORT"
+            }
+            (Reason::Unavailable, _) => {
+                "try again later; behind a proxy, the trouble may also be the proxy's"
+            }
+            (Reason::XetOnly, _) => "fetch it from a mirror that serves whole files",
             (Reason::FileNotFound | Reason::Other, _) => return None,
         })
     }
 }
 
 impl Reason {
-    fn new(status: u16, code: Option<&str>) -> Self {
-        match (code, status) {
+    fn new(status: u16, headers: &HeaderMap) -> Self {
+        let header = |name| headers.get(name)?.to_str().ok();
+        match (header("x-error-code"), status) {
             (Some("GatedRepo"), _) => Self::Gated,
             (Some("RepoNotFound"), _) => Self::RepoNotFound,
             (Some("RevisionNotFound"), _) => Self::RevisionNotFound,
             (Some("EntryNotFound"), _) => Self::FileNotFound,
+            (Some("DisabledRepo"), _) => Self::Disabled,
+            _ if header("x-error-message") == Some(DISABLED) => Self::Disabled,
             (_, 401) => Self::Unauthorized,
             (_, 403) => Self::Forbidden,
+            (_, 407) => Self::ProxyAuthentication,
             (_, 429) => Self::RateLimited,
+            (_, 451) => Self::Legal,
+            (_, 400..=499) if headers.contains_key("x-xet-hash") => Self::XetOnly,
+            (_, 404 | 410) => Self::NotFound,
+            (_, 500..=599) => Self::Unavailable,
             _ => Self::Other,
         }
     }
 }
 
+/// By these words clients know a closed repository; it has no code of its own.
+const DISABLED: &str = "Access to this resource is disabled.";
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.reason {
+            Reason::Disabled => "the repository was closed",
             Reason::FileNotFound => "this commit has no such file",
             Reason::Gated => "the repository is gated",
             Reason::Forbidden => "access is forbidden",
+            Reason::Legal => "a law keeps it from being given",
+            Reason::NotFound => "there is nothing at this address",
+            Reason::ProxyAuthentication => "the proxy wants to know who asks",
             Reason::RateLimited => "the Hub limits how often it is asked",
             Reason::RepoNotFound => "there is no such repository, or it is private",
             Reason::RevisionNotFound => "the repository has no such revision",
             Reason::Unauthorized => "the Hub wants to know who asks",
+            Reason::Unavailable => "the Hub, or a server before it, is in trouble",
+            Reason::XetOnly => "the Hub has the file in Xet storage and does not give it whole",
             Reason::Other => "the Hub answers with an error",
         })?;
         if let Some(wait) = self.retry_after {
             write!(f, ", come back in {} s", wait.as_secs())?;
+        }
+        if let Some(at) = self.retry_at {
+            write!(f, ", at {at}")?;
         }
         write!(f, " ({} at {}", self.status, self.url)?;
         if let Some(message) = &self.message {
@@ -151,8 +212,8 @@ pub(crate) fn short(text: &str) -> Box<str> {
     text.chars().take(200).collect::<String>().into()
 }
 
-/// `t` of `RateLimit: "resolvers";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers).
-fn reset_of(rate_limit: &str) -> Option<u64> {
-    let mut items = rate_limit.split(';');
-    items.find_map(|item| item.trim().strip_prefix("t=")?.parse().ok())
+/// `None` where no calendar reaches.
+fn whole_second_after(now: Timestamp, wait: Duration) -> Option<Timestamp> {
+    let seconds = i64::try_from(wait.as_secs()).ok()?;
+    Timestamp::from_second(now.as_second().checked_add(seconds)?).ok()
 }

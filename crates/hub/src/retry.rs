@@ -41,7 +41,7 @@ impl<'a> Retries<'a> {
 }
 
 /// Between a half and the whole of `backoff`, so that a fleet does not come back in step.
-fn jittered(backoff: Duration) -> Duration {
+pub(crate) fn jittered(backoff: Duration) -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     let random = RandomState::new().hash_one(0_u8) % 512;
     backoff.mul_f64(0.5 + random as f64 / 1024.0)

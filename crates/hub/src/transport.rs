@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use reqwest::{Response, StatusCode, Url};
-use tensorgate_verify::{Rejection, Revision};
+use tensorgate_verify::Revision;
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
@@ -15,16 +15,9 @@ use crate::error::{FetchError, without_query};
 use crate::hub::{Hub, too_large};
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
+use crate::redirect::Reach;
 use crate::refused::{Refused, short};
-
-/// How far a redirect may lead.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Reach {
-    /// To another place of the endpoint's origin: a renamed repository, a trailing slash.
-    Endpoint,
-    /// To a CDN, anywhere that is no less private.
-    Anywhere,
-}
+use crate::token::Token;
 
 /// A body that is being received.
 pub(crate) struct Body {
@@ -99,9 +92,11 @@ impl Hub {
         commit: Option<&Revision>,
         deadline: Deadline,
     ) -> Result<Body, FetchError> {
-        let mut at = url.clone();
+        let (mut at, mut token) = (url.clone(), self.token.as_ref());
         for _request in 0..=self.limits.redirects {
-            let answer = self.send(&at, deadline).await?;
+            // Whoever sends us back to the endpoint does not do so in our name.
+            token = token.filter(|_| self.endpoint.is_origin_of(&at));
+            let answer = self.send(&at, token, deadline).await?;
             let next = self.redirect(&answer, reach)?;
             if next.is_none() {
                 self.refuse_failure(&answer)?;
@@ -116,15 +111,18 @@ impl Hub {
         Err(FetchError::malformed(&shown, "redirected too often"))
     }
 
-    async fn send(&self, url: &Url, deadline: Deadline) -> Result<Response, FetchError> {
+    async fn send(
+        &self,
+        url: &Url,
+        token: Option<&Token>,
+        deadline: Deadline,
+    ) -> Result<Response, FetchError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let shown = without_query(url.as_str());
         // The bytes are counted and hashed as the Hub lists them.
         let mut request = self.client.get(url.clone());
         request = request.header(ACCEPT_ENCODING, "identity");
-        if let Some(token) = &self.token
-            && self.endpoint.is_origin_of(url)
-        {
+        if let Some(token) = token {
             request = request.bearer_auth(token.secret());
         }
         let wait = self.limits.connect.saturating_add(self.limits.stall);
@@ -132,31 +130,6 @@ impl Hub {
         let answer = deadline.sooner(answered).bound(&shown, request.send());
         let failed = |error| FetchError::of_request(&shown, error, self.limits.connect);
         answer.await?.map_err(failed)
-    }
-
-    /// Where an answer sends its reader, or `None` if it is no redirect.
-    fn redirect(&self, answer: &Response, reach: Reach) -> Result<Option<Url>, FetchError> {
-        if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok(None);
-        }
-        let at = answer.url();
-        let refuse = |what| Err(FetchError::malformed(&without_query(at.as_str()), what));
-        let location = answer.headers().get(LOCATION);
-        let location = location.and_then(|value| value.to_str().ok());
-        let Some(next) = location.and_then(|text| at.join(text).ok()) else {
-            return refuse("redirected to nowhere");
-        };
-        if !next.username().is_empty() || next.password().is_some() {
-            return refuse("redirected to an address with a name or password");
-        }
-        if reach == Reach::Endpoint && !self.endpoint.is_origin_of(&next) {
-            return refuse("redirected to another origin, where no listing belongs");
-        }
-        match (at.scheme(), next.scheme()) {
-            (_, "https") | ("http", "http") => Ok(Some(next)),
-            ("https", "http") => refuse("redirected from https to http"),
-            _ => refuse("redirected to neither http nor https"),
-        }
     }
 
     /// Anything but the whole, and as it is.
@@ -171,30 +144,13 @@ impl Hub {
             let what = format!("status {}, and the whole was asked for", status.as_u16());
             return Err(refuse(what));
         }
-        match answer.headers().get(CONTENT_ENCODING) {
-            Some(encoding) if encoding.as_bytes() != b"identity" => Err(refuse(format!(
-                "encoded as {encoding:?}, which was not asked for"
+        let mut encodings = answer.headers().get_all(CONTENT_ENCODING).iter();
+        match encodings.find(|encoding| encoding.as_bytes() != b"identity") {
+            Some(encoding) => Err(refuse(format!(
+                "encoded as {:?}, which was not asked for",
+                short(&String::from_utf8_lossy(encoding.as_bytes()))
             ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn refuse_other_commit(
-        &self,
-        answer: &Response,
-        commit: Option<&Revision>,
-    ) -> Result<(), FetchError> {
-        let (Some(commit), true) = (commit, self.endpoint.is_origin_of(answer.url())) else {
-            return Ok(());
-        };
-        match answer.headers().get("x-repo-commit") {
-            Some(said) if said.as_bytes() != commit.as_str().as_bytes() => {
-                let said = short(&String::from_utf8_lossy(said.as_bytes()));
-                let detail = format!("the answer is of this commit, {commit} was asked for");
-                let rejection = Rejection::RevisionMismatch;
-                Err(FetchError::rejected(rejection, said, detail))
-            }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }
@@ -255,6 +211,15 @@ impl Answer {
         let values = self.response.headers().get_all("link");
         let texts: Option<Vec<_>> = values.iter().map(|value| value.to_str().ok()).collect();
         Some(texts?.join(","))
+    }
+
+    /// Refuses an answer that says it is of another commit.
+    pub(crate) fn refuse_other_commit(
+        &self,
+        hub: &Hub,
+        commit: &Revision,
+    ) -> Result<(), FetchError> {
+        hub.refuse_other_commit(&self.response, Some(commit))
     }
 
     /// Where the answer came from in the end.

@@ -4,71 +4,15 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{ID, config};
-use tensorgate_hub::*;
+use common::raw::{LISTING, TOKEN, assert_malformed, end_of, end_of_file, serve, whole};
+use tensorgate_hub::FetchError;
 use tensorgate_verify::Rejection;
 
-const TOKEN: &str = "hf_secret";
 const SHORT: Duration = Duration::from_millis(400);
-
-/// A server that reads a request and then says what it likes; where it listens.
-fn serve(
-    answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Clone + Send + 'static,
-) -> String {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", socket.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in socket.incoming() {
-            let (mut stream, answer) = (stream.unwrap(), answer.clone());
-            std::thread::spawn(move || {
-                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let head = lines.map_while(Result::ok);
-                let head: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
-                // Whoever gives up closes the connection.
-                drop(answer(head.first().unwrap(), &mut stream));
-            });
-        }
-    });
-    endpoint
-}
-
-/// What a fetch from there ends with.
-async fn end_of(endpoint: &str, limit: impl FnOnce(&mut FetchLimits)) -> FetchError {
-    let mut config = config(endpoint, Some(TOKEN));
-    config.limits.retries = 0;
-    limit(&mut config.limits);
-    let hub = Hub::new(&config).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let store = tensorgate_store::Store::open(dir.path().join("store")).unwrap();
-    let target = format!("{ID}@{}", "a".repeat(40)).parse().unwrap();
-    let ended = fetch(&store, Some(&hub), Request::new(&target), &Silent).await;
-    ended.unwrap_err()
-}
-
-/// One file that the listing has, and what is answered when it is asked for.
-async fn end_of_file(head: &'static str, limit: impl FnOnce(&mut FetchLimits)) -> FetchError {
-    let endpoint = serve(move |request, stream| match request.contains("/tree/") {
-        true => whole(stream, LISTING),
-        false => write!(stream, "HTTP/1.1 {head}"),
-    });
-    end_of(&endpoint, limit).await
-}
-
-/// A README of two bytes, `{}`.
-const LISTING: &str = r#"[{"type":"file","oid":"9e26dfeeb6e641a33dae4961196235bdb965b21b","size":2,"path":"README.md"}]"#;
-
-/// It is the connection's last answer, and says so: a client may not ask again on it.
-fn whole(stream: &mut TcpStream, body: &str) -> std::io::Result<()> {
-    let len = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n{body}"
-    )
-}
 
 /// A byte now and then, for ever.
 fn trickle(stream: &mut TcpStream) -> std::io::Result<()> {
@@ -77,11 +21,6 @@ fn trickle(stream: &mut TcpStream) -> std::io::Result<()> {
         stream.write_all(b" ")?;
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn assert_malformed(error: &FetchError, what: &str) {
-    assert!(matches!(error, FetchError::Malformed { .. }), "{error:?}");
-    assert!(error.to_string().contains(what), "{error}");
 }
 
 #[tokio::test]
@@ -192,6 +131,24 @@ async fn an_endless_head_is_given_up() {
         stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
         loop {
             stream.write_all(b"X-Header: y\r\n")?;
+        }
+    });
+    let error = end_of(&endpoint, |_| {}).await;
+    assert_malformed(&error, "message head is too large");
+}
+
+#[tokio::test]
+async fn what_follows_a_body_without_end_is_given_up() {
+    let endpoint = serve(|request, stream| {
+        if request.contains("/tree/") {
+            return whole(stream, LISTING);
+        }
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n"
+        )?;
+        loop {
+            stream.write_all(b"X-Trailer: y\r\n")?;
         }
     });
     let error = end_of(&endpoint, |_| {}).await;

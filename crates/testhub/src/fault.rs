@@ -61,10 +61,19 @@ pub enum Fault {
         url: String,
     },
     /// Both ports name a xet hash for the file (`X-Xet-Hash`), as the Hub's resolver does for what
-    /// it stores as xet. There is no xet behind it.
+    /// it stores as xet, and so do listings (`xetHash`). There is no xet behind it.
     XetHash {
         /// The file.
         path: String,
+    },
+    /// Answers of `place` have this header, too, beside one of its name that is there.
+    Header {
+        /// Which requests.
+        place: Place,
+        /// For instance `ETag`.
+        name: String,
+        /// Any bytes but control characters; a value that cannot be sent is left out.
+        value: String,
     },
     /// Requests to `place` get this status, an error page and nothing else.
     Status {
@@ -83,6 +92,11 @@ pub enum Fault {
     /// The recursive listing of the root has one more file, with this path.
     ListedPath {
         /// For instance `../x`.
+        path: String,
+    },
+    /// Listings leave this file or directory out.
+    ListedWithout {
+        /// The file or directory.
         path: String,
     },
     /// Listings give the file another size.
@@ -134,7 +148,9 @@ impl Fault {
             | Self::Redirect { path, .. }
             | Self::SurplusBytes { path, .. }
             | Self::XetHash { path } => Some((path, 0)),
-            Self::ListedPath { .. }
+            Self::Header { .. }
+            | Self::ListedPath { .. }
+            | Self::ListedWithout { .. }
             | Self::NextLink { .. }
             | Self::RepoCommit { .. }
             | Self::Status { .. }
@@ -208,6 +224,12 @@ impl Faults {
             faults.remove(index);
         }
         Some(found)
+    }
+
+    /// What `pick` makes of every fault that it wants; none is spent.
+    pub(crate) fn all<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Vec<T> {
+        let faults = self.lock();
+        faults.iter().filter_map(|(fault, _)| pick(fault)).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Fault, Lasts)>> {

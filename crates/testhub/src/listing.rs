@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::commit::{Blob, Commit};
 use crate::fault::{Fault, Faults};
 use crate::git::ObjectId;
+use crate::resolve::XET_HASH;
 
 /// One row of a tree listing.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lfs: Option<LfsEntry>,
+    #[serde(rename = "xetHash", skip_serializing_if = "Option::is_none")]
+    xet_hash: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +45,7 @@ impl Entry {
                 size: blob.size,
                 pointer_size: lfs.pointer_size,
             }),
+            xet_hash: None,
         };
         entry.tamper(faults);
         entry
@@ -55,6 +59,7 @@ impl Entry {
             size: 0,
             path,
             lfs: None,
+            xet_hash: None,
         }
     }
 
@@ -71,6 +76,11 @@ impl Entry {
             Fault::ListedSha256 { path, sha256 } if *path == self.path => Some(sha256.clone()),
             _ => None,
         });
+        let xet = faults.all(|fault| match fault {
+            Fault::XetHash { path } if *path == self.path => Some(XET_HASH),
+            _ => None,
+        });
+        self.xet_hash = xet.first().copied();
         self.size = size.unwrap_or(self.size);
         self.oid = oid.unwrap_or_else(|| self.oid.clone());
         if let Some(lfs) = &mut self.lfs {
@@ -99,6 +109,11 @@ pub(crate) fn tree(
     if directory.is_empty() && recursive {
         entries.extend(foreign(faults));
     }
+    let hidden = faults.all(|fault| match fault {
+        Fault::ListedWithout { path } => Some(path.clone()),
+        _ => None,
+    });
+    entries.retain(|entry| !hidden.contains(&entry.path));
     Some(entries)
 }
 
@@ -140,5 +155,6 @@ fn foreign(faults: &Faults) -> Option<Entry> {
         size: 0,
         path,
         lfs: None,
+        xet_hash: None,
     })
 }

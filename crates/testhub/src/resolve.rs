@@ -25,8 +25,8 @@ const X_LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const X_LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
 const X_XET_HASH: HeaderName = HeaderName::from_static("x-xet-hash");
 /// The form of one: 64 hexadecimal digits.
-const XET_HASH: HeaderValue =
-    HeaderValue::from_static("abababababababababababababababababababababababababababababababab");
+pub(crate) const XET_HASH: &str =
+    "abababababababababababababababababababababababababababababababab";
 
 pub(crate) fn routes() -> Router<Arc<Hub>> {
     Router::new()
@@ -101,7 +101,9 @@ fn name_xet_hash(hub: &Hub, path: &str, response: &mut Response) {
         _ => None,
     });
     if named.is_some() {
-        response.headers_mut().insert(X_XET_HASH, XET_HASH);
+        response
+            .headers_mut()
+            .insert(X_XET_HASH, HeaderValue::from_static(XET_HASH));
     }
 }
 

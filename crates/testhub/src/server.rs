@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::runtime::{self, Runtime};
 
@@ -46,8 +46,10 @@ impl TestHub {
     /// A hub with a given port or page size.
     pub fn builder() -> Builder {
         Builder {
+            host: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             page_size: PAGE_SIZE,
+            seen_as: (None, None),
         }
     }
 
@@ -59,6 +61,14 @@ impl TestHub {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         repositories.insert(repository.repo_id().clone(), Arc::new(repository));
+    }
+
+    /// Where that port listens, whatever clients see.
+    pub fn address(&self, port: Port) -> SocketAddr {
+        match port {
+            Port::Hub => self.hub.addresses.0,
+            Port::Cdn => self.hub.addresses.1,
+        }
     }
 
     /// `http://127.0.0.1:PORT`, what clients call the endpoint.
@@ -152,8 +162,10 @@ impl Drop for TestHub {
 /// Options of a [`TestHub`].
 #[derive(Clone, Debug)]
 pub struct Builder {
+    host: IpAddr,
     port: u16,
     page_size: usize,
+    seen_as: (Option<String>, Option<String>),
 }
 
 impl Builder {
@@ -161,6 +173,25 @@ impl Builder {
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// The address of both ports, `127.0.0.1` unless given.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<IpAddr>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// What the hub calls this port in its answers, where something stands before it: TLS, or a
+    /// proxy that knows names.
+    #[must_use]
+    pub fn seen_as(mut self, port: Port, url: &str) -> Self {
+        let seen = match port {
+            Port::Hub => &mut self.seen_as.0,
+            Port::Cdn => &mut self.seen_as.1,
+        };
+        *seen = Some(url.to_owned());
         self
     }
 
@@ -176,13 +207,17 @@ impl Builder {
     /// # Errors
     /// [`Error::Bind`] and [`Error::Runtime`].
     pub fn start(self) -> Result<TestHub, Error> {
-        let (hub_socket, endpoint) = bind(self.port)?;
-        let (cdn_socket, cdn) = bind(0)?;
+        let (hub_socket, hub_address) = bind(self.host, self.port)?;
+        let (cdn_socket, cdn_address) = bind(self.host, 0)?;
+        let (endpoint, cdn) = self.seen_as;
+        let endpoint = endpoint.unwrap_or_else(|| format!("http://{hub_address}"));
+        let cdn = cdn.unwrap_or_else(|| format!("http://{cdn_address}"));
         let hub = Arc::new(Hub {
             repositories: RwLock::default(),
             faults: Faults::default(),
             log: Log::default(),
             page_size: self.page_size,
+            addresses: (hub_address, cdn_address),
             endpoint,
             cdn,
         });
@@ -211,6 +246,7 @@ pub(crate) struct Hub {
     pub(crate) faults: Faults,
     log: Log,
     pub(crate) page_size: usize,
+    addresses: (SocketAddr, SocketAddr),
     pub(crate) endpoint: String,
     pub(crate) cdn: String,
 }
@@ -264,12 +300,12 @@ pub(crate) fn encoded(path: &str) -> String {
     url
 }
 
-fn bind(port: u16) -> Result<(TcpListener, String), Error> {
+fn bind(host: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Error> {
     let error = |source| Error::Bind { port, source };
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(error)?;
+    let socket = TcpListener::bind((host, port)).map_err(error)?;
     socket.set_nonblocking(true).map_err(error)?;
     let address = socket.local_addr().map_err(error)?;
-    Ok((socket, format!("http://{address}")))
+    Ok((socket, address))
 }
 
 fn listen(runtime: &Runtime, socket: TcpListener, pages: Router) -> Result<(), Error> {
@@ -284,7 +320,8 @@ fn observed(hub: &Arc<Hub>, port: Port, pages: Router<Arc<Hub>>) -> Router {
     let observe = move |State(hub): State<Arc<Hub>>, request: HttpRequest, next: Next| async move {
         let (parts, body) = request.into_parts();
         let number = hub.log.push(Request::new(port, &parts));
-        let mut response = match refused(&hub, place(port, parts.uri.path())) {
+        let place = place(port, parts.uri.path());
+        let mut response = match refused(&hub, place) {
             Some(refusal) => refusal.into_response(),
             None => next.run(HttpRequest::from_parts(parts, body)).await,
         };
@@ -294,12 +331,27 @@ fn observed(hub: &Arc<Hub>, port: Port, pages: Router<Arc<Hub>>) -> Router {
                 .headers_mut()
                 .insert(HeaderName::from_static("x-request-id"), id);
         }
+        add_headers(&hub, place, &mut response);
         response
     };
     pages
         .fallback(|| async { Refusal::PageNotFound })
         .layer(middleware::from_fn_with_state(hub.clone(), observe))
         .with_state(hub.clone())
+}
+
+/// The headers of faults, beside those that are there.
+fn add_headers(hub: &Hub, asked: Place, response: &mut Response) {
+    let added = hub.faults.all(|fault| match fault {
+        Fault::Header { place, name, value } if *place == asked => {
+            let name = HeaderName::try_from(name).ok()?;
+            Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+        }
+        _ => None,
+    });
+    for (name, value) in added {
+        response.headers_mut().append(name, value);
+    }
 }
 
 fn place(port: Port, path: &str) -> Place {

@@ -109,7 +109,7 @@ impl Request<'_> {
         let files = cache.walk(snapshot, limits)?.into_iter();
         let (wanted, left_out) = files.partition::<Vec<_>, _>(|path| self.is_of_a_policy(path));
         let listed = wanted.iter().map(|path| cache.named(snapshot, path));
-        let listing = Listing::new(listed.collect::<Result<_, _>>()?)?;
+        let listing = Listing::of_files(listed.collect::<Result<_, _>>()?)?;
         Ok(Offer {
             listing,
             left_out,
@@ -125,7 +125,7 @@ fn signed(manifest: &Manifest) -> Result<Listing, FetchError> {
         size: file.size,
         content: Content::Lfs(file.sha256),
     };
-    Listing::new(manifest.files.iter().map(file).collect())
+    Listing::of_files(manifest.files.iter().map(file).collect())
 }
 
 impl Wanted {

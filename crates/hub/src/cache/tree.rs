@@ -59,7 +59,7 @@ impl Cache {
             let path: FilePath = path.parse()?;
             row.into_file(path, &malformed)
         });
-        Listing::new(files.collect::<Result<_, _>>()?).map(Some)
+        Listing::of_files(files.collect::<Result<_, _>>()?).map(Some)
     }
 }
 

@@ -1,6 +1,10 @@
 //! A store, a hub that serves one policy, and what was said while it was fetched.
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub(crate) mod forward;
+pub(crate) mod raw;
+pub(crate) mod tls;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -8,7 +12,7 @@ use std::time::Duration;
 
 use tensorgate_hub::*;
 use tensorgate_store::Store;
-use tensorgate_testhub::{Repository, TestHub};
+use tensorgate_testhub::{Builder, Repository, TestHub};
 
 pub(crate) const ID: &str = "robots/walk";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -71,7 +75,12 @@ impl Set {
     }
 
     pub(crate) fn serving(shape: fn(Repository) -> Repository) -> Self {
-        let hub = TestHub::builder().page_size(3).start().unwrap();
+        Self::built(TestHub::builder(), shape)
+    }
+
+    /// A hub of that build; a page has three rows.
+    pub(crate) fn built(builder: Builder, shape: fn(Repository) -> Repository) -> Self {
+        let hub = builder.page_size(3).start().unwrap();
         let repository = shape(Repository::new(ID).unwrap().commit_files(files()).unwrap());
         let commit = repository.commits().last().unwrap().clone();
         hub.serve(repository);
@@ -100,7 +109,11 @@ impl Set {
     }
 
     pub(crate) async fn fetch_as(&self, token: Option<&str>) -> Result<Fetched, FetchError> {
-        let hub = Hub::new(&self.config(token)).unwrap();
+        self.fetch_with(&self.config(token)).await
+    }
+
+    pub(crate) async fn fetch_with(&self, config: &Config) -> Result<Fetched, FetchError> {
+        let hub = Hub::new(config).unwrap();
         let target = self.target();
         fetch(&self.store, Some(&hub), Request::new(&target), &self.said).await
     }
@@ -123,6 +136,17 @@ impl Set {
         });
         assert!(ended, "{} drafts stay", drafts());
     }
+}
+
+/// What these variables say, with limits as [`config`] has them.
+pub(crate) fn config_of(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut config = Config::from_vars(&|name| {
+        let found = vars.iter().find(|(key, _)| *key == name)?;
+        Some(found.1.into())
+    })?;
+    config.limits.retry_delay = Duration::from_millis(1);
+    config.limits.stall = Duration::from_millis(1500);
+    Ok(config)
 }
 
 /// Limits as in use, but for the time between attempts and without bytes.

@@ -1,0 +1,288 @@
+//! What a Hub says when it says no, and when it says to wait.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends"
+)]
+
+mod common;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use common::raw::{TOKEN, end_of, serve, whole};
+use common::{ID, Notes, Set, config};
+use tensorgate_hub::*;
+use tensorgate_testhub::{Fault, Place};
+
+/// What a Hub that always answers this is taken to say.
+async fn refused(head: &str) -> Refused {
+    let head = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
+    let endpoint = serve(move |_, stream| write!(stream, "{head}"));
+    match end_of(&endpoint, |_| {}).await {
+        FetchError::Refused(refused) => *refused,
+        error => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_no_has_its_reason_its_words_and_a_way_out() {
+    for (head, reason, says, hint) in [
+        (
+            "401 x\r\nX-Error-Code: RepoNotFound",
+            Reason::RepoNotFound,
+            "no such repository, or it is private",
+            "needs a token",
+        ),
+        (
+            "404 x\r\nX-Error-Code: RepoNotFound",
+            Reason::RepoNotFound,
+            "no such repository",
+            "check the id",
+        ),
+        (
+            "401 x\r\nX-Error-Code: GatedRepo",
+            Reason::Gated,
+            "is gated",
+            "ask for access",
+        ),
+        (
+            "403 x\r\nX-Error-Code: GatedRepo",
+            Reason::Gated,
+            "is gated",
+            "no access yet",
+        ),
+        (
+            "404 x\r\nX-Error-Code: RevisionNotFound",
+            Reason::RevisionNotFound,
+            "no such revision",
+            "squashing",
+        ),
+        (
+            "403 x\r\nX-Error-Code: DisabledRepo",
+            Reason::Disabled,
+            "was closed",
+            "owner",
+        ),
+        (
+            "403 x\r\nX-Error-Message: Access to this resource is disabled.",
+            Reason::Disabled,
+            "was closed",
+            "owner",
+        ),
+        ("401 x", Reason::Unauthorized, "who asks", "give a token"),
+        ("403 x", Reason::Forbidden, "forbidden", "may read"),
+        (
+            "404 x",
+            Reason::NotFound,
+            "nothing at this address",
+            "check the endpoint",
+        ),
+        (
+            "410 x",
+            Reason::NotFound,
+            "nothing at this address",
+            "check the endpoint",
+        ),
+        (
+            "407 x",
+            Reason::ProxyAuthentication,
+            "the proxy",
+            "HTTP_PROXY",
+        ),
+        ("429 x", Reason::RateLimited, "how often", "mirror"),
+        ("451 x", Reason::Legal, "a law", "support"),
+        (
+            "404 x\r\nX-Xet-Hash: x",
+            Reason::XetOnly,
+            "Xet storage",
+            "mirror",
+        ),
+        ("500 x", Reason::Unavailable, "trouble", "later"),
+        ("503 x", Reason::Unavailable, "trouble", "later"),
+    ] {
+        let refused = refused(&format!("{head}\r\nX-Request-Id: Root=1-2")).await;
+        assert_eq!(refused.reason, reason, "{head}");
+        let error = FetchError::from(refused.clone());
+        let text = error.to_string();
+        assert!(text.contains(says), "{text}");
+        assert!(text.contains("request \"Root=1-2\""), "{text}");
+        assert!(
+            text.contains(&format!("({} at http://", refused.status)),
+            "{text}"
+        );
+        assert!(
+            error.hint().unwrap().contains(hint),
+            "{head}: {:?}",
+            error.hint()
+        );
+        assert_eq!(error.rejection(), None);
+    }
+    let file = refused("404 x\r\nX-Error-Code: EntryNotFound").await;
+    assert_eq!(file.reason, Reason::FileNotFound);
+    let other = refused("418 x").await;
+    assert_eq!((other.reason, other.status), (Reason::Other, 418));
+}
+
+#[tokio::test]
+async fn the_words_of_a_hub_are_cut_and_escaped() {
+    let long = "x".repeat(5000);
+    for (message, shown) in [
+        (&*long, format!("\"{}\"", "x".repeat(200))),
+        ("a\tb", "\"a\\tb\"".into()),
+        ("say \"no\"", "\"say \\\"no\\\"\"".into()),
+    ] {
+        let text = refused(&format!("403 x\r\nX-Error-Message: {message}"))
+            .await
+            .to_string();
+        assert!(text.contains(&shown), "{text}");
+        assert!(text.len() < 500, "{text}");
+    }
+    // What is not ASCII is not shown at all.
+    let refused = refused("403 x\r\nX-Error-Message: \u{202e}[31m\r\nX-Request-Id: \u{e9}").await;
+    assert_eq!((refused.message, refused.request_id), (None, None));
+}
+
+/// Whatever a stranger puts into an answer, an error is a few lines.
+#[tokio::test]
+async fn no_error_is_longer_than_a_person_reads() {
+    let long = "\\u001b[31mx".repeat(100_000);
+    let path = format!("../{}", "x".repeat(1_000_000));
+    let row = |kind: &str, size: &str, path: &str| {
+        let oid = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+        format!(r#"[{{"type":"{kind}","oid":"{oid}","size":{size},"path":"{path}"}}]"#)
+    };
+    for body in [
+        row("file", "0", &path),
+        row("file", &format!("\"{long}\""), "a"),
+        row(&long, "0", "a"),
+        row("file", "0", "a").replace("\"oid\":\"", &format!("\"oid\":\"{long}")),
+        format!("{{\"{long}\":1}}"),
+        format!("\"{long}\""),
+    ] {
+        let endpoint = serve(move |_, stream| whole(stream, &body));
+        let error = end_of(&endpoint, |_| {}).await;
+        let text = format!("{error} {:?}", error.hint());
+        assert!(text.len() < 2000, "{} {:.100}", text.len(), text);
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_disguise_is_not_shown_either() {
+    // `Bearer hf_secret` and `x:hf_secret` in base64, and digits.
+    for said in [
+        "QmVhcmVyIGhmX3NlY3JldA==",
+        "eDpoZl9zZWNyZXQ=",
+        "hf%5Fsecret",
+        "68665f736563726574",
+    ] {
+        let head = format!("403 x\r\nX-Error-Message: bad {said}\r\nX-Request-Id: {said}");
+        let error = FetchError::from(refused(&head).await);
+        assert!(!format!("{error} {error:?}").contains(said), "{error}");
+    }
+    assert_eq!(TOKEN, "hf_secret");
+}
+
+#[tokio::test]
+async fn a_wait_that_is_too_long_is_said_in_seconds_and_as_an_instant() {
+    for (header, seconds) in [
+        ("Retry-After: 240", 240),
+        (
+            "Date: Thu, 26 Nov 2026 03:00:00 GMT\r\nRetry-After: Thu, 26 Nov 2026 03:05:00 GMT",
+            300,
+        ),
+        ("RateLimit: \"api\";r=9;t=1, \"resolvers\";r=0;t=155", 155),
+        ("RateLimit: limit=100, remaining=0, reset=99", 99),
+        ("RateLimit-Reset: 77", 77),
+    ] {
+        let refused = refused(&format!("429 x\r\n{header}")).await;
+        assert_eq!(
+            refused.retry_after,
+            Some(Duration::from_secs(seconds)),
+            "{header}"
+        );
+        let at = refused.retry_at.unwrap();
+        let left = at.as_second() - jiff::Timestamp::now().as_second();
+        let seconds_left = i64::try_from(seconds).unwrap();
+        assert!((seconds_left - 60..=seconds_left).contains(&left), "{left}");
+        let expected = format!("come back in {seconds} s, at {at}");
+        assert!(refused.to_string().contains(&expected), "{refused}");
+    }
+    // What no calendar has is a number alone; what is no time was not said.
+    let absurd = refused("429 x\r\nRetry-After: 18446744073709551615").await;
+    assert_eq!(
+        (absurd.retry_after, absurd.retry_at),
+        (Some(Duration::from_secs(u64::MAX)), None)
+    );
+    for header in [
+        "Retry-After: -1",
+        "Retry-After: NaN",
+        "RateLimit: \"x\";r=0;t=-1",
+    ] {
+        let refused = refused(&format!("429 x\r\n{header}")).await;
+        assert_eq!(
+            (refused.retry_after, refused.retry_at),
+            (None, None),
+            "{header}"
+        );
+    }
+    // Other answers do not make anybody wait.
+    assert_eq!(refused("404 x\r\nRetry-After: 5").await.retry_after, None);
+}
+
+#[tokio::test]
+async fn a_short_wait_is_obeyed_and_not_to_the_second() {
+    let (asked, count) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let seen = Arc::clone(&count);
+    let endpoint = serve(
+        move |_, stream| match seen.fetch_add(1, Ordering::Relaxed) {
+            0 => write!(
+                stream,
+                "HTTP/1.1 429 x\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            ),
+            _ => whole(stream, "[]"),
+        },
+    );
+    let (hub, said) = (
+        Hub::new(&config(&endpoint, None)).unwrap(),
+        Notes::default(),
+    );
+    let target: Target = format!("{ID}@main").parse().unwrap();
+    let revision = "a".repeat(40).parse().unwrap();
+    let listing = hub
+        .repository_of(&target)
+        .listing(&revision, &said)
+        .await
+        .unwrap();
+    assert!(listing.files.is_empty());
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+    // An eighth later than asked, at least: others were told the same second.
+    assert!(
+        asked.elapsed() >= Duration::from_millis(1125),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(said.all().contains("trying again in 1."), "{}", said.all());
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_limit_ends_the_fetch_for_both_kinds_of_requests() {
+    for place in [Place::Tree, Place::Resolve] {
+        let set = Set::new();
+        set.hub.inject(Fault::TooManyRequests {
+            place,
+            retry_after: 61,
+        });
+        let error = set.fetch().await.unwrap_err();
+        assert!(
+            error.to_string().contains("come back in 61 s, at 20"),
+            "{error}"
+        );
+        assert_eq!(error.rejection(), None);
+        assert!(!set.said.all().contains("trying again"));
+    }
+}
