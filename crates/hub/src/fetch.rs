@@ -126,7 +126,7 @@ pub async fn fetch(
 }
 
 /// A branch or tag is looked up once, shown, and pinned.
-async fn pin(
+pub(crate) async fn pin(
     hub: Option<&Hub>,
     target: &Target,
     progress: &dyn Progress,
@@ -172,7 +172,7 @@ enum Found {
 
 impl Request<'_> {
     /// A manifest of another repository or commit decides nothing here.
-    fn refuse_other_manifest(&self, revision: &Revision) -> Result<(), FetchError> {
+    pub(crate) fn refuse_other_manifest(&self, revision: &Revision) -> Result<(), FetchError> {
         let Some(manifest) = self.manifest else {
             return Ok(());
         };

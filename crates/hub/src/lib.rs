@@ -40,15 +40,18 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod channel;
 mod choice;
 mod config;
 mod deadline;
 mod error;
 mod fetch;
+mod gate;
 mod hash;
 mod hub;
 mod limits;
 mod listing;
+mod plan;
 mod progress;
 mod refused;
 mod retry;
@@ -57,15 +60,20 @@ mod token;
 mod transfer;
 mod transport;
 mod wanted;
+mod watch;
 
+pub use channel::Channel;
 pub use config::{Config, ConfigError, Endpoint};
 pub use error::FetchError;
 pub use fetch::{Fetched, Request, fetch};
+pub use gate::{AdmitError, Admitted, Expected, Gate};
 pub use hash::GitId;
 pub use hub::{Hub, Repository};
 pub use limits::FetchLimits;
 pub use listing::{Content, ListedFile, Listing};
+pub use plan::{Have, Plan, Planned, plan};
 pub use progress::{Progress, Silent};
 pub use refused::{Reason, Refused};
 pub use target::{At, Target};
 pub use token::Token;
+pub use watch::{Pace, Round, Watch};

@@ -24,6 +24,11 @@ pub trait Progress: Send + Sync {
         let _ = path;
     }
 
+    /// What may take its time begins, with `bytes` that are here already: reading, proving.
+    fn step(&self, what: &'static str, bytes: u64) {
+        let _ = (what, bytes);
+    }
+
     /// Something a person wants to read: a wait, a retry, what a branch stands for.
     fn notice(&self, text: &str) {
         let _ = text;

@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod downloads;
 mod draft;
 mod error;
 mod folder;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 
 use tensorgate_verify::{Evidence, RepoId, RepoType, Revision};
 
+pub use downloads::Downloads;
 pub use error::{Result, StoreError};
 pub use policies::{PolicyDir, Stored};
 pub use quarantine::{Incoming, Quarantine, Record, Recorded};

@@ -9,6 +9,7 @@ use sha2::Digest as _;
 use tensorgate_verify::{Blake3, Directory, FilePath, Revision, Sha256};
 
 use crate::Store;
+use crate::downloads;
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
 use crate::folder::{Folder, Lock};
@@ -58,8 +59,6 @@ pub struct Incoming(Draft);
 
 /// 16 MiB: room for 10,000 files with paths of 1,500 bytes.
 const RECORD_BYTES: u64 = 16 << 20;
-/// 64 MiB, or 1 % of a small disk: logs and the state can still be written.
-const MOST_RESERVED: u64 = 64 << 20;
 
 impl Quarantine {
     pub(crate) fn lock_name(revision: &Revision) -> String {
@@ -125,11 +124,7 @@ impl Quarantine {
     /// # Errors
     /// When it cannot be opened.
     pub fn size_of(&self, path: &FilePath) -> Result<Option<u64>> {
-        let Some(file) = self.open_file(path)? else {
-            return Ok(None);
-        };
-        let failed = |error| StoreError::io("examine", &self.files.path_of(path.as_str()), error);
-        Ok(Some(file.metadata().map_err(failed)?.len()))
+        downloads::size_of(&self.files, path)
     }
 
     /// Removes a file; nothing to remove is fine.
@@ -179,11 +174,7 @@ impl Quarantine {
     /// # Errors
     /// [`StoreError::NoSpace`], and when the file system cannot be asked.
     pub fn require_space(&self, needed: u64) -> Result<()> {
-        let stat = rustix::fs::fstatvfs(&self.files)
-            .map_err(|error| StoreError::io("examine", self.path(), error))?;
-        let reserve = (stat.f_blocks / 100).saturating_mul(stat.f_frsize);
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let free = free.saturating_sub(reserve.min(MOST_RESERVED));
+        let free = downloads::room(&self.files)?;
         if needed <= free {
             return Ok(());
         }
@@ -298,7 +289,7 @@ pub(crate) fn each_chunk(file: File, mut take: impl FnMut(&[u8])) -> std::io::Re
 }
 
 /// What is not the store's own is as good as nothing here: all of it can be fetched again.
-fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+pub(crate) fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
     match found {
         Err(StoreError::Foreign { .. }) => Ok(None),
         found => found,

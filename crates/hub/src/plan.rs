@@ -1,0 +1,136 @@
+//! What a fetch would do, without doing it.
+
+use tensorgate_store::{Downloads, Store};
+use tensorgate_verify::{FilePath, Revision};
+
+use crate::choice::Choice;
+use crate::error::FetchError;
+use crate::fetch::{Request, pin};
+use crate::hub::Hub;
+use crate::progress::Progress;
+use crate::target::Target;
+
+/// What a fetch would bring.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The commit.
+    pub revision: Revision,
+    /// The files that would be there in the end, in path order.
+    pub files: Vec<Planned>,
+    /// What the Hub lists besides, in path order; not asked where a manifest says what is fetched.
+    pub left_out: Vec<FilePath>,
+    /// Bytes that the disk has to spare for it.
+    pub room: u64,
+}
+
+/// A file that would be fetched, unless it is there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Planned {
+    /// Its path in the repository.
+    pub path: FilePath,
+    /// Its size in bytes, as it was signed or, without a manifest, as the Hub lists it.
+    pub size: u64,
+    /// What there is of it.
+    pub have: Have,
+}
+
+/// What the store has of a file, going by its size: it is read before it counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Have {
+    /// A file of this size.
+    Whole,
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks what [`fetch`](crate::fetch) would have to do. Of files, nothing is fetched; in the store,
+/// nothing is written.
+///
+/// With a manifest, which says all sizes, nothing is sent.
+///
+/// # Errors
+/// What [`fetch`](crate::fetch) refuses of a listing, and what keeps it from being had;
+/// [`FetchError::Offline`] where a listing is needed and the network is not to be used.
+pub async fn plan(
+    store: &Store,
+    hub: Option<&Hub>,
+    request: Request<'_>,
+    progress: &dyn Progress,
+) -> Result<Plan, FetchError> {
+    let revision = pin(hub, request.target, progress).await?;
+    request.refuse_other_manifest(&revision)?;
+    let (files, left_out) = match request.manifest {
+        Some(manifest) => {
+            let signed = manifest.files.iter();
+            let files = signed.map(|file| (file.path.clone(), file.size));
+            (files.collect(), Vec::new())
+        }
+        None => listed(hub, request, &revision, progress).await?,
+    };
+    let admitted = match request.manifest {
+        Some(manifest) => store.policy(&manifest.evidence().manifest)?.is_some(),
+        None => false,
+    };
+    let Target { repo_type, repo, .. } = request.target;
+    let downloads = store.downloads(*repo_type, repo, &revision)?;
+    let planned = |(path, size)| {
+        let have = match admitted {
+            true => Have::Whole,
+            false => have(&downloads, &path, size)?,
+        };
+        Ok(Planned { path, size, have })
+    };
+    Ok(Plan {
+        files: files.into_iter().map(planned).collect::<Result<_, FetchError>>()?,
+        left_out,
+        room: store.room()?,
+        revision,
+    })
+}
+
+impl Plan {
+    /// The bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        sum(self.files.iter())
+    }
+
+    /// The bytes that would be fetched, if what is there is right.
+    pub fn missing(&self) -> u64 {
+        let missing = self.files.iter().filter(|file| file.have != Have::Whole);
+        sum(missing)
+    }
+}
+
+/// What is chosen of a listing: paths and sizes, and what is left out.
+async fn listed(
+    hub: Option<&Hub>,
+    request: Request<'_>,
+    revision: &Revision,
+    progress: &dyn Progress,
+) -> Result<(Vec<(FilePath, u64)>, Vec<FilePath>), FetchError> {
+    let Some(hub) = hub else {
+        let target = request.target.clone().pinned(revision.clone());
+        let damaged = Vec::new();
+        return Err(FetchError::Offline { target, damaged });
+    };
+    let repository = hub.repository_of(request.target);
+    let listing = repository.listing(revision, progress).await?;
+    let choice = Choice::of(&request, listing, hub.limits())?;
+    let files = choice.wanted.into_iter();
+    let files = files.map(|wanted| (wanted.listed.path, wanted.listed.size));
+    Ok((files.collect(), choice.left_out))
+}
+
+fn have(downloads: &Downloads, path: &FilePath, size: u64) -> Result<Have, FetchError> {
+    Ok(match downloads.size_of(path)? {
+        Some(found) if found == size => Have::Whole,
+        _ => Have::Nothing,
+    })
+}
+
+fn sum<'a>(files: impl Iterator<Item = &'a Planned>) -> u64 {
+    files.map(|file| file.size).fold(0, u64::saturating_add)
+}
