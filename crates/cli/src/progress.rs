@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tensorgate_hub::Progress;
@@ -12,13 +12,13 @@ use crate::output::say;
 use crate::text::{count, thousands};
 
 /// The way that fits where standard error goes.
-pub(crate) fn choose(json: bool) -> Box<dyn Progress> {
+pub(crate) fn choose(json: bool) -> Arc<dyn Progress> {
     if json {
-        Box::new(tensorgate_hub::Silent)
+        Arc::new(tensorgate_hub::Silent)
     } else if std::io::stderr().is_terminal() {
-        Box::new(Bar::new())
+        Arc::new(Bar::new())
     } else {
-        Box::new(Lines::default())
+        Arc::new(Lines::default())
     }
 }
 

@@ -124,7 +124,8 @@ impl Channel {
         let signed = SignedRevocations::parse(&bytes, gate.trust.limits())?;
         let list = gate.successor(&signed)?;
         if list.is_none() {
-            let text = "the channel's list of revocations is older than the one kept here, which counts";
+            let text =
+                "the channel's list of revocations is older than the one kept here, which counts";
             gate.progress.notice(text);
         }
         Ok(list)

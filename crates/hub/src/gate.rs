@@ -5,16 +5,16 @@ use std::fmt;
 use jiff::Timestamp;
 use tensorgate_store::{PolicyDir, Store, StoreError};
 use tensorgate_verify::{
-    Accepted, Context, Error, FilePath, Manifest, Policy, Proof, Rejection, RepoId, RepoType,
-    Revision, RevocationEvidence, Revocations, SignedManifest, SignedRevocations, TrustPolicy,
-    Verified,
+    Accepted, Context, Error, FilePath, Manifest, Policy, Proof, Rejected, Rejection, Repo, RepoId,
+    RepoType, Revision, RevocationEvidence, Revocations, SignedManifest, SignedRevocations,
+    TrustPolicy, Verified,
 };
 
 use crate::error::FetchError;
 use crate::fetch::{Fetched, Request, fetch};
 use crate::hub::Hub;
 use crate::progress::Progress;
-use crate::target::Target;
+use crate::target::{At, Target, prefix};
 
 /// What every release has to pass, wherever its manifest comes from.
 #[derive(Clone, Copy)]
@@ -50,6 +50,8 @@ pub struct Admitted {
     pub is_new: bool,
     /// Whether nothing was ever accepted in this store before.
     pub is_first: bool,
+    /// Whether all was there, read again and found right.
+    pub from_store: bool,
     /// Bytes of files that were received now.
     pub received: u64,
     /// What the Hub lists besides, in path order; unknown where nothing was fetched.
@@ -95,6 +97,12 @@ impl<'a> Gate<'a> {
         }
     }
 
+    /// The same gate, which tells somebody else how it goes.
+    #[must_use]
+    pub const fn telling(self, progress: &'a dyn Progress) -> Self {
+        Self { progress, ..self }
+    }
+
     /// Authenticates a manifest, fetches what it lists, proves every byte, keeps that and remembers
     /// it. What the store has whole is read again there, and nothing is sent.
     ///
@@ -125,6 +133,7 @@ impl<'a> Gate<'a> {
             directory,
             is_new,
             is_first,
+            from_store: fetched.as_ref().is_none_or(|fetched| fetched.from_store),
             received: fetched.as_ref().map_or(0, |fetched| fetched.bytes),
             // The policy is kept and accepted by now; sharing only saves room.
             not_shared: fetched
@@ -193,7 +202,10 @@ impl<'a> Gate<'a> {
     pub(crate) fn keep(&self, list: &Proven) -> Result<(), AdmitError> {
         let state = self.store.state();
         // One that has expired is replaced like any other.
-        let kept = state.revocations(self.trust, &self.context()).ok().flatten();
+        let kept = state
+            .revocations(self.trust, &self.context())
+            .ok()
+            .flatten();
         let known = kept.is_some_and(|kept| kept.evidence().list == list.evidence().list);
         state.record_revocations(list)?;
         let (number, entries) = (list.sequence, list.revoked.len());
@@ -234,8 +246,13 @@ impl<'a> Gate<'a> {
         &self,
         manifest: Verified<Manifest>,
     ) -> Result<(Verified<Policy>, Fetched), AdmitError> {
-        let mut target = Target::model(manifest.repo.id.clone(), manifest.repo.revision.clone());
-        target.repo_type = manifest.repo.repo_type;
+        let Repo {
+            repo_type,
+            id,
+            revision,
+            ..
+        } = &manifest.repo;
+        let target = Target::new(*repo_type, id.clone(), At::Commit(revision.clone()));
         let request = Request::signed(&target, &manifest);
         let fetched = fetch(self.store, self.hub, request, self.progress).await?;
         self.progress.step("proving", bytes_of(&manifest));
@@ -253,6 +270,11 @@ impl Expected {
             revision: None,
         }
     }
+
+    /// The repository as people write it, `OWNER/NAME` or `datasets/OWNER/NAME`.
+    pub fn name(&self) -> String {
+        format!("{}{}", prefix(self.repo_type), self.repo)
+    }
 }
 
 impl AdmitError {
@@ -263,6 +285,29 @@ impl AdmitError {
             Self::Fetch(error) => error.rejection(),
             Self::Store(StoreError::Superseded { .. }) => Some(Rejection::ManifestRollback),
             Self::Store(_) => None,
+        }
+    }
+
+    /// What it is about, without the times and numbers that are others in each attempt: of errors
+    /// with one gist, one is enough to be told.
+    pub fn gist(&self) -> String {
+        match self {
+            Self::Check(Error::Rejected(all)) => {
+                let gist = |found: &Rejected| format!("{} {}", found.rejection, found.subject);
+                all.iter().map(gist).collect::<Vec<_>>().join(", ")
+            }
+            Self::Fetch(FetchError::Rejected {
+                rejection, subject, ..
+            }) => format!("{rejection} {subject}"),
+            Self::Fetch(FetchError::Refused(refused)) => {
+                format!("{:?} {} {}", refused.reason, refused.status, refused.url)
+            }
+            Self::Fetch(FetchError::TimedOut { url, what, .. }) => format!("{url} {what}"),
+            Self::Store(StoreError::NoSpace { path, .. })
+            | Self::Fetch(FetchError::Store(StoreError::NoSpace { path, .. })) => {
+                format!("no space {}", path.display())
+            }
+            other => other.to_string(),
         }
     }
 }

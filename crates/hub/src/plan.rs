@@ -74,7 +74,9 @@ pub async fn plan(
         Some(manifest) => store.policy(&manifest.evidence().manifest)?.is_some(),
         None => false,
     };
-    let Target { repo_type, repo, .. } = request.target;
+    let Target {
+        repo_type, repo, ..
+    } = request.target;
     let downloads = store.downloads(*repo_type, repo, &revision)?;
     let planned = |(path, size)| {
         let have = match admitted {
@@ -84,7 +86,10 @@ pub async fn plan(
         Ok(Planned { path, size, have })
     };
     Ok(Plan {
-        files: files.into_iter().map(planned).collect::<Result<_, FetchError>>()?,
+        files: files
+            .into_iter()
+            .map(planned)
+            .collect::<Result<_, FetchError>>()?,
         left_out,
         room: store.room()?,
         revision,
@@ -101,6 +106,11 @@ impl Plan {
     pub fn missing(&self) -> u64 {
         let missing = self.files.iter().filter(|file| file.have != Have::Whole);
         sum(missing)
+    }
+
+    /// Whether the disk has the room.
+    pub fn fits(&self) -> bool {
+        self.missing() <= self.room
     }
 }
 

@@ -25,8 +25,11 @@ pub struct Watch {
 pub enum Round {
     /// A release passed.
     Admitted(Box<Admitted>),
-    /// The channel is where it was, and what was made of that holds.
+    /// The channel is where it was, and the release that was accepted there counts.
     Unchanged,
+    /// The channel is where it was, and what it says was refused there; it is not read again in every
+    /// round.
+    Refused,
 }
 
 /// A commit of the channel that need not be read again.
@@ -73,6 +76,16 @@ impl Watch {
         Self { channel, judged }
     }
 
+    /// Where it looks.
+    pub const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// The commit of the channel that was judged last, if what it says could be had.
+    pub fn commit(&self) -> Option<&Revision> {
+        self.judged.as_ref().map(|judged| &judged.commit)
+    }
+
     /// Asks the channel once. What it says is taken in as by [`Channel::check`].
     ///
     /// # Errors
@@ -92,7 +105,7 @@ impl Watch {
                 Verdict::Refused { times, rounds } if rounds > 0 => {
                     let rounds = rounds - 1;
                     self.keep((commit, trust), Verdict::Refused { times, rounds });
-                    return Ok(Round::Unchanged);
+                    return Ok(Round::Refused);
                 }
                 Verdict::Accepted(_) => 0,
                 Verdict::Refused { times, .. } => times,

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod channel;
 mod diff;
+mod dry_run;
 mod fetch;
 mod fetch_signed;
 mod fixture;
@@ -18,6 +20,8 @@ mod operator;
 mod place;
 mod sign;
 mod sign_oms;
+mod stage;
 mod support;
 mod trust;
 mod verify;
+mod watch;
