@@ -168,7 +168,8 @@ impl Repository<'_> {
         let mut body = self.body(revision, path, deadline).await?;
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
-            too_large(path.as_str(), bytes.len(), limit)?;
+            let what = format!("bytes of {:?}", path.as_str());
+            too_large(&what, bytes.len(), limit)?;
         }
         Ok(bytes)
     }

@@ -144,3 +144,30 @@ fn have(downloads: &Downloads, path: &FilePath, size: u64) -> Result<Have, Fetch
 fn sum<'a>(files: impl Iterator<Item = &'a Planned>) -> u64 {
     files.map(|file| file.size).fold(0, u64::saturating_add)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_needs_room() {
+        let file = |path: &str, size, have| Planned {
+            path: path.parse().unwrap(),
+            size,
+            have,
+        };
+        let plan = |room| Plan {
+            revision: "a".repeat(40).parse().unwrap(),
+            files: vec![
+                file("a.json", 10, Have::Whole),
+                file("b.json", 20, Have::Nothing),
+                file("c.json", u64::MAX, Have::Whole),
+            ],
+            left_out: Vec::new(),
+            room,
+        };
+        assert_eq!((plan(0).missing(), plan(0).bytes()), (20, u64::MAX));
+        assert!(plan(20).fits());
+        assert!(!plan(19).fits());
+    }
+}

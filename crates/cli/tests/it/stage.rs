@@ -51,9 +51,7 @@ impl Stage {
 
     pub(crate) fn sign(&self, revision: &str, options: &[&str]) {
         let usual = ["--revision", revision, "--replace"];
-        self.workshop
-            .sign(&[&usual, options].concat())
-            .expect(0);
+        self.workshop.sign(&[&usual, options].concat()).expect(0);
     }
 
     /// Moves `main` to the files that lie in `walk`, with the list of revocations if there is one.
@@ -68,7 +66,9 @@ impl Stage {
     pub(crate) fn commit(&self, besides: &[(&str, &str)]) -> String {
         let policy = ["config.json", "README.md", "model.safetensors"];
         let policy = policy.map(|name| (format!("walk/{name}"), name.to_owned()));
-        let besides = besides.iter().map(|(at, name)| ((*at).to_owned(), (*name).to_owned()));
+        let besides = besides
+            .iter()
+            .map(|(at, name)| ((*at).to_owned(), (*name).to_owned()));
         let files: Vec<(String, Vec<u8>)> = policy
             .into_iter()
             .chain(besides)
@@ -88,7 +88,13 @@ impl Stage {
 
     /// Signs the next list of revocations, here; `publish` takes it along.
     pub(crate) fn revoke(&self, what: &[&str]) {
-        let usual = ["trust", "revoke", "revocations.dsse.json", "--key", "release.key.pem"];
+        let usual = [
+            "trust",
+            "revoke",
+            "revocations.dsse.json",
+            "--key",
+            "release.key.pem",
+        ];
         let expires = ["--expires", EXPIRES, "--reason", "stumbles"];
         let all = usual.iter().chain(&expires).chain(what);
         self.workshop.run(all).expect(0);
@@ -96,9 +102,11 @@ impl Stage {
 
     /// The digest of the manifest that lies in `walk`.
     pub(crate) fn manifest(&self) -> String {
-        let run = self.workshop.run(["inspect", "walk/policy.dsse.json", "--json"]);
+        let run = self
+            .workshop
+            .run(["inspect", "walk/policy.dsse.json", "--json"]);
         let object = run.expect(0).json();
-        object["manifest"].as_str().unwrap().to_owned()
+        object["manifest"]["digest"].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn fetch(&self, target: &str, options: &[&str]) -> Run {
@@ -111,11 +119,21 @@ impl Stage {
         self.fetch("acme/walk", &[&CHANNEL, options].concat())
     }
 
+    /// The directories of all policies in the store.
+    pub(crate) fn policies(&self) -> Vec<String> {
+        let policies = fs::read_dir(self.workshop.path("store/policies")).unwrap();
+        let path = |entry: fs::DirEntry| entry.path().display().to_string();
+        policies.map(|entry| path(entry.unwrap())).collect()
+    }
+
     /// What was asked of the Hub since the last time, without its query.
     pub(crate) fn asked(&self) -> Vec<String> {
         let requests = self.hub.requests();
         self.hub.clear_requests();
         let path = |target: &str| target.split('?').next().unwrap().to_owned();
-        requests.iter().map(|request| path(&request.target)).collect()
+        requests
+            .iter()
+            .map(|request| path(&request.target))
+            .collect()
     }
 }
