@@ -204,3 +204,73 @@ fn spread(pause: Duration, asked: Duration) -> Duration {
     let later = (tenth * 2).mul_f64(random as f64 / 1024.0);
     asked.max(pause.saturating_sub(tenth)).saturating_add(later)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refused::{Reason, Refused};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn limited(seconds: u64) -> AdmitError {
+        let refused = Refused {
+            reason: Reason::RateLimited,
+            status: 429,
+            url: "https://hub.example/".into(),
+            message: None,
+            request_id: None,
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        FetchError::from(refused).into()
+    }
+
+    fn unreachable() -> AdmitError {
+        let (url, cause) = ("https://hub.example/".into(), "gone".into());
+        FetchError::Unreachable { url, cause }.into()
+    }
+
+    /// That many pauses lie within these bounds and are not all one.
+    #[track_caller]
+    fn assert_within(pause: impl Fn() -> Duration, least: Duration, most: Duration) {
+        let pauses: Vec<Duration> = (0..100).map(|_| pause()).collect();
+        assert!(
+            pauses.iter().all(|pause| (least..=most).contains(pause)),
+            "{pauses:?}"
+        );
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+    }
+
+    #[test]
+    fn pauses_are_a_tenth_shorter_or_longer() {
+        let pause = || Pace::new(MINUTE).after(None);
+        assert_within(pause, MINUTE * 9 / 10, MINUTE * 11 / 10);
+        // Neither nothing nor everything is too much.
+        assert_eq!(Pace::new(Duration::ZERO).after(None), Duration::ZERO);
+        Pace::new(Duration::MAX).after(Some(&unreachable()));
+    }
+
+    #[test]
+    fn after_failures_they_double_up_to_eightfold() {
+        let mut pace = Pace::new(MINUTE);
+        for times in [2, 4, 8, 8] {
+            let pause = pace.after(Some(&unreachable()));
+            assert!(pause >= MINUTE * times * 9 / 10 && pause <= MINUTE * times * 11 / 10);
+        }
+        assert!(pace.after(None) <= MINUTE * 11 / 10);
+    }
+
+    #[test]
+    fn a_refusal_is_no_failure() {
+        let refused = tensorgate_verify::Error::from("x".parse::<Revision>().unwrap_err());
+        let pause = Pace::new(MINUTE).after(Some(&refused.into()));
+        assert!(pause <= MINUTE * 11 / 10);
+    }
+
+    #[test]
+    fn what_the_hub_asks_for_is_the_least_and_no_more_than_an_hour() {
+        let after = |seconds| move || Pace::new(MINUTE).after(Some(&limited(seconds)));
+        assert_within(after(600), MINUTE * 10, MINUTE * 12);
+        assert_within(after(u64::MAX), LONGEST, LONGEST * 6 / 5);
+        assert_within(after(1), MINUTE * 18 / 10, MINUTE * 22 / 10);
+    }
+}
