@@ -29,6 +29,7 @@
 mod draft;
 mod error;
 mod folder;
+mod part;
 mod policies;
 mod quarantine;
 mod revocations;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use tensorgate_verify::{Evidence, RepoId, RepoType, Revision};
 
 pub use error::{Result, StoreError};
+pub use part::{PartName, Stamp};
 pub use policies::{PolicyDir, Stored};
 pub use quarantine::{Incoming, Quarantine, Record, Recorded};
 pub use state::State;
