@@ -66,8 +66,13 @@ impl Set {
     }
 
     pub(crate) fn serving(shape: fn(Repository) -> Repository) -> Self {
+        let repository = Repository::new(ID).unwrap();
+        Self::of(shape(repository.commit_files(files()).unwrap()))
+    }
+
+    /// With a policy of its own.
+    pub(crate) fn of(repository: Repository) -> Self {
         let hub = TestHub::builder().page_size(3).start().unwrap();
-        let repository = shape(Repository::new(ID).unwrap().commit_files(files()).unwrap());
         let commit = repository.commits().last().unwrap().clone();
         hub.serve(repository);
         let dir = tempfile::tempdir().unwrap();
