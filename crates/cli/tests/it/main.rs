@@ -16,6 +16,7 @@ mod memory;
 mod oms;
 mod operator;
 mod place;
+mod resume;
 mod sign;
 mod sign_oms;
 mod support;
