@@ -35,12 +35,15 @@ impl Choice {
         })
     }
 
-    /// The bytes of all files but those that lie there in full, which stay if they are right.
+    /// The bytes of all files but those that lie there, in full or in part, and stay if they are
+    /// right.
     pub(crate) fn missing_bytes(&self, quarantine: &Quarantine) -> Result<u64, FetchError> {
         let mut missing = 0_u64;
-        for Wanted { listed, .. } in &self.wanted {
-            if quarantine.size_of(&listed.path)? != Some(listed.size) {
-                missing = missing.saturating_add(listed.size);
+        for wanted in &self.wanted {
+            let size = wanted.listed.size;
+            if quarantine.size_of(wanted.path())? != Some(size) {
+                let part = quarantine.part_size(&wanted.part_name(), size)?;
+                missing = missing.saturating_add(size.saturating_sub(part));
             }
         }
         Ok(missing)

@@ -104,9 +104,9 @@ impl FetchError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refused) => refused.hint(),
-            Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                Some("check the network and the endpoint; what was complete is kept")
-            }
+            Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
+                "check the network and the endpoint; what came is kept, and a later fetch goes on from there",
+            ),
             Self::Offline { .. } => Some("fetch it once with the network, by its full commit id"),
             Self::NotATarget { .. } => {
                 Some("for instance lerobot/act_aloha@ and the 40 digits of a commit, or a branch")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use tensorgate_store::{Quarantine, Record, Recorded, Store};
+use tensorgate_store::{PartName, Quarantine, Record, Recorded, Store};
 use tensorgate_verify::{Directory, FilePath, Manifest, Rejection, Revision, Verified};
 
 use crate::choice::Choice;
@@ -89,7 +89,7 @@ impl Fetched {
 ///
 /// # Errors
 /// [`FetchError::Rejected`] for what was had and refused, and everything else for what could not
-/// be had. Files that were right stay for the next time.
+/// be had. Files that were right stay for the next time, and so does what came of others.
 pub async fn fetch(
     store: &Store,
     hub: Option<&Hub>,
@@ -254,6 +254,8 @@ impl Request<'_> {
         quarantine.reopen()?;
         let paths: Vec<&FilePath> = choice.wanted.iter().map(Wanted::path).collect();
         quarantine.remove_others(&paths)?;
+        let parts: Vec<PartName> = choice.wanted.iter().map(Wanted::part_name).collect();
+        quarantine.remove_other_parts(&parts)?;
         quarantine.require_space(choice.missing_bytes(quarantine)?)?;
         progress.start(choice.wanted.len(), choice.bytes);
         // Each future owns its file: borrowed ones could not move between threads

@@ -165,7 +165,7 @@ impl Repository<'_> {
     ) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         let deadline = Deadline::within(self.hub.limits.grace, "the file is not complete");
-        let mut body = self.body(revision, path, deadline).await?;
+        let mut body = self.body(revision, path, 0, deadline).await?;
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
             let what = format!("bytes of {:?}", path.as_str());
@@ -181,11 +181,12 @@ impl Repository<'_> {
         self.hub.endpoint.join(&all)
     }
 
-    /// The bytes of a file, as they come.
+    /// The bytes of a file, its first `from` apart, as they come.
     pub(crate) async fn body(
         &self,
         revision: &Revision,
         path: &FilePath,
+        from: u64,
         deadline: Deadline,
     ) -> Result<Body, FetchError> {
         let mut segments = match self.repo_type {
@@ -197,7 +198,7 @@ impl Repository<'_> {
         segments.extend(path.as_str().split('/'));
         let url = self.hub.endpoint.join(&segments);
         let (reach, commit) = (Reach::Anywhere, Some(revision));
-        self.hub.open(&url, reach, commit, deadline).await
+        self.hub.open(&url, from, reach, commit, deadline).await
     }
 }
 

@@ -8,6 +8,8 @@
 //! - Every byte is hashed while it arrives: plain files must have the git id of the commit's tree,
 //!   LFS files the sha256 of a pointer that has it. With a manifest, they must be what was signed.
 //! - A body is cut off at its listed size. Nothing gets its name before it is complete and right.
+//! - What came before a cut is kept, and believed for nothing: a later attempt reads it again, asks
+//!   for the rest, and judges the whole.
 //! - The token goes to the endpoint's origin. A listing does not leave it.
 //!
 //! What is refused is [`FetchError::Rejected`]; every other error means that it could not be had.
@@ -51,8 +53,10 @@ mod hash;
 mod hub;
 mod limits;
 mod listing;
+mod part;
 mod plan;
 mod progress;
+mod range;
 mod refused;
 mod retry;
 mod target;

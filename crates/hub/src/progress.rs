@@ -14,6 +14,12 @@ pub trait Progress: Send + Sync {
         let _ = (path, size);
     }
 
+    /// The file, just begun, goes on after its first `bytes`, which were there already. Unless it
+    /// is said otherwise, they count like those that arrive.
+    fn file_resumed(&self, path: &FilePath, bytes: u64) {
+        self.file_advanced(path, bytes);
+    }
+
     /// `bytes` more of the file arrived.
     fn file_advanced(&self, path: &FilePath, bytes: u64) {
         let _ = (path, bytes);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use tensorgate_verify::{Rejection, Revision};
 use tokio::time::Instant;
@@ -75,7 +75,7 @@ impl Hub {
         limit: u64,
     ) -> Result<Answer, FetchError> {
         let deadline = Deadline::within(self.limits.grace, "the answer is not complete");
-        let mut body = self.open(url, Reach::Endpoint, commit, deadline).await?;
+        let mut body = self.open(url, 0, Reach::Endpoint, commit, deadline).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
@@ -88,23 +88,24 @@ impl Hub {
         })
     }
 
-    /// Asks for the whole of `url` and follows redirects as far as they may lead.
+    /// Asks for `url`, its first `from` bytes apart, and follows redirects as far as they may lead.
     ///
     /// Where the endpoint says which commit its answer is of, that must be `commit`. Of an answer
     /// that is not the wanted one, the headers are read and no body.
     pub(crate) async fn open(
         &self,
         url: &Url,
+        from: u64,
         reach: Reach,
         commit: Option<&Revision>,
         deadline: Deadline,
     ) -> Result<Body, FetchError> {
         let mut at = url.clone();
         for _request in 0..=self.limits.redirects {
-            let answer = self.send(&at, deadline).await?;
+            let answer = self.send(&at, from, deadline).await?;
             let next = self.redirect(&answer, reach)?;
             if next.is_none() {
-                self.refuse_failure(&answer)?;
+                self.refuse_failure(&answer, from)?;
             }
             self.refuse_other_commit(&answer, commit)?;
             match next {
@@ -116,12 +117,15 @@ impl Hub {
         Err(FetchError::malformed(&shown, "redirected too often"))
     }
 
-    async fn send(&self, url: &Url, deadline: Deadline) -> Result<Response, FetchError> {
+    async fn send(&self, url: &Url, from: u64, deadline: Deadline) -> Result<Response, FetchError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let shown = without_query(url.as_str());
         // The bytes are counted and hashed as the Hub lists them.
         let mut request = self.client.get(url.clone());
         request = request.header(ACCEPT_ENCODING, "identity");
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
         if let Some(token) = &self.token
             && self.endpoint.is_origin_of(url)
         {
@@ -159,15 +163,16 @@ impl Hub {
         }
     }
 
-    /// Anything but the whole, and as it is.
-    fn refuse_failure(&self, answer: &Response) -> Result<(), FetchError> {
+    /// Anything but what was asked for or the whole, and as it is.
+    fn refuse_failure(&self, answer: &Response, from: u64) -> Result<(), FetchError> {
         let status = answer.status();
         if !status.is_success() {
             return Err(Refused::of_answer(answer, self.token.as_ref()).into());
         }
         let refuse =
             |what: String| FetchError::malformed(&without_query(answer.url().as_str()), what);
-        if status != StatusCode::OK {
+        let resumed = from > 0 && status == StatusCode::PARTIAL_CONTENT;
+        if status != StatusCode::OK && !resumed {
             let what = format!("status {}, and the whole was asked for", status.as_u16());
             return Err(refuse(what));
         }
@@ -230,6 +235,23 @@ impl Body {
             return Err(FetchError::timed_out(&self.shown, what, window));
         }
         Ok(chunk)
+    }
+
+    /// Status and headers.
+    pub(crate) const fn response(&self) -> &Response {
+        &self.response
+    }
+
+    pub(crate) fn malformed(&self, what: &str) -> FetchError {
+        FetchError::malformed(&self.shown, what)
+    }
+
+    /// The connection ended, and the file did not.
+    pub(crate) fn cut(&self) -> FetchError {
+        FetchError::Unreachable {
+            url: self.shown.clone(),
+            cause: "the connection ended before the file".into(),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod downloads;
 mod draft;
 mod error;
 mod folder;
+mod part;
 mod policies;
 mod quarantine;
 mod revocations;
@@ -43,6 +44,7 @@ use tensorgate_verify::{Evidence, RepoId, RepoType, Revision};
 
 pub use downloads::Downloads;
 pub use error::{Result, StoreError};
+pub use part::{PartName, Stamp};
 pub use policies::{PolicyDir, Stored};
 pub use quarantine::{Incoming, Quarantine, Record, Recorded};
 pub use state::State;

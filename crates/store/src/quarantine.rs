@@ -13,6 +13,7 @@ use crate::downloads;
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
 use crate::folder::{Folder, Lock};
+use crate::part;
 
 /// The downloaded files of one commit, held by this process alone.
 ///
@@ -22,7 +23,7 @@ use crate::folder::{Folder, Lock};
 pub struct Quarantine {
     files: Folder,
     parent: Folder,
-    drafts: Folder,
+    pub(crate) drafts: Folder,
     record_name: String,
     _lock: Lock,
 }
@@ -53,9 +54,10 @@ pub struct Recorded {
     pub blake3: Blake3,
 }
 
-/// A file on its way in. Dropped before it is [placed](Quarantine::place), it leaves nothing.
+/// A file on its way in. Dropped before it is [placed](Quarantine::place), it leaves nothing, unless
+/// it is a [part](Quarantine::resume).
 #[derive(Debug)]
-pub struct Incoming(Draft);
+pub struct Incoming(pub(crate) Draft);
 
 /// 16 MiB: room for 10,000 files with paths of 1,500 bytes.
 const RECORD_BYTES: u64 = 16 << 20;
@@ -68,14 +70,19 @@ impl Quarantine {
     pub(crate) fn open(parent: &Folder, revision: &Revision, lock: Lock) -> Result<Self> {
         let drafts = parent.reclaim(&format!("{revision}.part"))?;
         drafts.require_private()?;
-        drafts.clear()?;
-        Ok(Self {
+        let quarantine = Self {
             files: parent.reclaim(revision.as_str())?,
             parent: parent.again()?,
             drafts,
             record_name: format!("{revision}.json"),
             _lock: lock,
-        })
+        };
+        // Of a finished download, nothing is left to be gone on with.
+        match quarantine.record()? {
+            Some(_) => quarantine.drafts.clear()?,
+            None => part::clear_all_but_parts(&quarantine.drafts)?,
+        }
+        Ok(quarantine)
     }
 
     /// Where the files are.
@@ -159,11 +166,12 @@ impl Quarantine {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Writes the record of a finished download.
+    /// Writes the record of a finished download, of which no part stays.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn finish(&self, record: &Record) -> Result<()> {
+        self.drafts.clear()?;
         let bytes = serde_json::to_vec(record)
             .map_err(|error| StoreError::io("write", self.path(), error))?;
         self.parent.write(&self.record_name, &bytes, &self.drafts)

@@ -18,6 +18,7 @@ mod memory;
 mod oms;
 mod operator;
 mod place;
+mod resume;
 mod sign;
 mod sign_oms;
 mod stage;
