@@ -54,7 +54,7 @@ fn report(target: &Target, plan: &Plan) -> Report {
         data: listed(plan),
         ..Report::default()
     };
-    let to_come = plan.files.iter().filter(|file| file.have != Have::Whole);
+    let to_come = plan.files.iter().filter(|file| file.missing() > 0);
     report.prose.push(format!(
         "  files      {}, {} bytes",
         count(plan.files.len(), "file"),
@@ -96,10 +96,11 @@ fn listed(plan: &Plan) -> String {
     let heading = ["file", "bytes", "state"].map(str::to_owned).to_vec();
     let row = |file: &Planned| {
         let state = match file.have {
-            Have::Whole => "in the store",
-            _ => "to fetch",
+            Have::Whole => "in the store".to_owned(),
+            Have::Part(bytes) => format!("to fetch from byte {} on", thousands(bytes)),
+            _ => "to fetch".to_owned(),
         };
-        vec![file.path.to_string(), thousands(file.size), state.into()]
+        vec![file.path.to_string(), thousands(file.size), state]
     };
     let rows: Vec<_> = [heading]
         .into_iter()
@@ -109,9 +110,5 @@ fn listed(plan: &Plan) -> String {
 }
 
 fn file_json(file: &Planned) -> Value {
-    let have = match file.have {
-        Have::Whole => file.size,
-        _ => 0,
-    };
-    json!({ "path": file.path, "size": file.size, "have": have })
+    json!({ "path": file.path, "size": file.size, "missing": file.missing() })
 }

@@ -1,14 +1,16 @@
 //! What a fetch would do, without doing it.
 
-use tensorgate_store::{Downloads, Store};
-use tensorgate_verify::{FilePath, Revision};
+use tensorgate_store::{Downloads, PartName, Store};
+use tensorgate_verify::{FileEntry, FilePath, Revision};
 
 use crate::choice::Choice;
 use crate::error::FetchError;
 use crate::fetch::{Request, pin};
 use crate::hub::Hub;
+use crate::listing::ListedFile;
 use crate::progress::Progress;
 use crate::target::Target;
+use crate::wanted::Wanted;
 
 /// What a fetch would bring.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct Planned {
 pub enum Have {
     /// A file of this size.
     Whole,
+    /// So many bytes from its beginning on.
+    Part(u64),
     /// Nothing.
     Nothing,
 }
@@ -65,8 +69,7 @@ pub async fn plan(
     let (files, left_out) = match request.manifest {
         Some(manifest) => {
             let signed = manifest.files.iter();
-            let files = signed.map(|file| (file.path.clone(), file.size));
-            (files.collect(), Vec::new())
+            (signed.map(Sought::signed).collect(), Vec::new())
         }
         None => listed(hub, request, &revision, progress).await?,
     };
@@ -78,11 +81,12 @@ pub async fn plan(
         repo_type, repo, ..
     } = request.target;
     let downloads = store.downloads(*repo_type, repo, &revision)?;
-    let planned = |(path, size)| {
+    let planned = |sought: Sought| {
         let have = match admitted {
             true => Have::Whole,
-            false => have(&downloads, &path, size)?,
+            false => sought.among(&downloads)?,
         };
+        let Sought { path, size, .. } = sought;
         Ok(Planned { path, size, have })
     };
     Ok(Plan {
@@ -99,13 +103,12 @@ pub async fn plan(
 impl Plan {
     /// The bytes of all files.
     pub fn bytes(&self) -> u64 {
-        sum(self.files.iter())
+        sum(self.files.iter().map(|file| file.size))
     }
 
     /// The bytes that would be fetched, if what is there is right.
     pub fn missing(&self) -> u64 {
-        let missing = self.files.iter().filter(|file| file.have != Have::Whole);
-        sum(missing)
+        sum(self.files.iter().map(Planned::missing))
     }
 
     /// Whether the disk has the room.
@@ -114,13 +117,55 @@ impl Plan {
     }
 }
 
-/// What is chosen of a listing: paths and sizes, and what is left out.
+impl Planned {
+    /// The bytes of it that would be fetched.
+    pub const fn missing(&self) -> u64 {
+        match self.have {
+            Have::Whole => 0,
+            Have::Part(bytes) => self.size.saturating_sub(bytes),
+            Have::Nothing => self.size,
+        }
+    }
+}
+
+/// A file that is looked for in the store.
+struct Sought {
+    path: FilePath,
+    size: u64,
+    part: PartName,
+}
+
+impl Sought {
+    fn listed(wanted: Wanted) -> Self {
+        let (part, ListedFile { path, size, .. }) = (wanted.part_name(), wanted.listed);
+        Self { path, size, part }
+    }
+
+    /// The part of a small file, which is named by what only the listing says, is not found.
+    fn signed(file: &FileEntry) -> Self {
+        let (path, size) = (file.path.clone(), file.size);
+        let part = PartName::of(&path, size, format_args!("sha256:{}", file.sha256));
+        Self { path, size, part }
+    }
+
+    fn among(&self, downloads: &Downloads) -> Result<Have, FetchError> {
+        if downloads.size_of(&self.path)? == Some(self.size) {
+            return Ok(Have::Whole);
+        }
+        Ok(match downloads.part_size(&self.part, self.size)? {
+            0 => Have::Nothing,
+            bytes => Have::Part(bytes),
+        })
+    }
+}
+
+/// What is chosen of a listing, and what is left out.
 async fn listed(
     hub: Option<&Hub>,
     request: Request<'_>,
     revision: &Revision,
     progress: &dyn Progress,
-) -> Result<(Vec<(FilePath, u64)>, Vec<FilePath>), FetchError> {
+) -> Result<(Vec<Sought>, Vec<FilePath>), FetchError> {
     let Some(hub) = hub else {
         let target = request.target.clone().pinned(revision.clone());
         let damaged = Vec::new();
@@ -129,20 +174,12 @@ async fn listed(
     let repository = hub.repository_of(request.target);
     let listing = repository.listing(revision, progress).await?;
     let choice = Choice::of(&request, listing, hub.limits())?;
-    let files = choice.wanted.into_iter();
-    let files = files.map(|wanted| (wanted.listed.path, wanted.listed.size));
+    let files = choice.wanted.into_iter().map(Sought::listed);
     Ok((files.collect(), choice.left_out))
 }
 
-fn have(downloads: &Downloads, path: &FilePath, size: u64) -> Result<Have, FetchError> {
-    Ok(match downloads.size_of(path)? {
-        Some(found) if found == size => Have::Whole,
-        _ => Have::Nothing,
-    })
-}
-
-fn sum<'a>(files: impl Iterator<Item = &'a Planned>) -> u64 {
-    files.map(|file| file.size).fold(0, u64::saturating_add)
+fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -161,13 +198,14 @@ mod tests {
             files: vec![
                 file("a.json", 10, Have::Whole),
                 file("b.json", 20, Have::Nothing),
-                file("c.json", u64::MAX, Have::Whole),
+                file("c.json", 30, Have::Part(25)),
+                file("d.json", u64::MAX, Have::Whole),
             ],
             left_out: Vec::new(),
             room,
         };
-        assert_eq!((plan(0).missing(), plan(0).bytes()), (20, u64::MAX));
-        assert!(plan(20).fits());
-        assert!(!plan(19).fits());
+        assert_eq!((plan(0).missing(), plan(0).bytes()), (25, u64::MAX));
+        assert!(plan(25).fits());
+        assert!(!plan(24).fits());
     }
 }

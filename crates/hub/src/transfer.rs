@@ -33,6 +33,9 @@ impl Wanted {
         progress: &dyn Progress,
     ) -> Result<(Recorded, u64), FetchError> {
         if let Some(recorded) = self.kept(quarantine).await? {
+            progress.file_started(self.path(), recorded.size);
+            progress.file_resumed(self.path(), recorded.size);
+            progress.file_finished(self.path());
             return Ok((recorded, 0));
         }
         let time = from.hub.limits().time_of_file(self.listed.size);

@@ -5,6 +5,7 @@ use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
 use crate::Store;
 use crate::error::{Result, StoreError};
 use crate::folder::Folder;
+use crate::part::{self, PartName};
 use crate::quarantine::or_none;
 
 /// What the quarantine has of one commit at this moment. Another process may be at work on it.
@@ -12,6 +13,7 @@ use crate::quarantine::or_none;
 pub struct Downloads {
     /// `None` where nothing of the commit was ever fetched.
     files: Option<Folder>,
+    drafts: Option<Folder>,
 }
 
 /// 64 MiB, or 1 % of a small disk: logs and the state can still be written.
@@ -29,8 +31,10 @@ impl Store {
         revision: &Revision,
     ) -> Result<Downloads> {
         let place = format!("{repo_type}/{repo}/{revision}");
-        let files = or_none(self.quarantine.find(place))?;
-        Ok(Downloads { files })
+        Ok(Downloads {
+            files: or_none(self.quarantine.find(&place))?,
+            drafts: or_none(self.quarantine.find(format!("{place}.part")))?,
+        })
     }
 
     /// Bytes that may still be written here, less a reserve for everything else.
@@ -51,6 +55,17 @@ impl Downloads {
         match &self.files {
             Some(files) => size_of(files, path),
             None => Ok(None),
+        }
+    }
+
+    /// The bytes of a part of at most `most` bytes that the disk has, 0 where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be examined.
+    pub fn part_size(&self, name: &PartName, most: u64) -> Result<u64> {
+        match &self.drafts {
+            Some(drafts) => part::size_in(drafts, name, most),
+            None => Ok(0),
         }
     }
 }

@@ -65,16 +65,7 @@ impl Quarantine {
     /// # Errors
     /// When it cannot be examined.
     pub fn part_size(&self, name: &PartName, most: u64) -> Result<u64> {
-        let Some(file) = or_none(self.drafts.open(&name.0))? else {
-            return Ok(0);
-        };
-        let failed = |error| StoreError::io("examine", &self.drafts.path_of(&name.0), error);
-        let found = file.metadata().map_err(failed)?;
-        let on_disk = found.blocks().saturating_mul(512);
-        Ok(match found.len() <= most {
-            true => found.len().min(on_disk),
-            false => 0,
-        })
+        size_in(&self.drafts, name, most)
     }
 
     /// Removes the parts of all files but those.
@@ -87,6 +78,20 @@ impl Quarantine {
             .filter(|name| !wanted.iter().any(|wanted| *name == *wanted.0))
             .try_for_each(|name| self.drafts.remove(name))
     }
+}
+
+/// The bytes of a part of at most `most` bytes that the disk has, 0 where there is none.
+pub(crate) fn size_in(drafts: &Folder, name: &PartName, most: u64) -> Result<u64> {
+    let Some(file) = or_none(drafts.open(&name.0))? else {
+        return Ok(0);
+    };
+    let failed = |error| StoreError::io("examine", &drafts.path_of(&name.0), error);
+    let found = file.metadata().map_err(failed)?;
+    let on_disk = found.blocks().saturating_mul(512);
+    Ok(match found.len() <= most {
+        true => found.len().min(on_disk),
+        false => 0,
+    })
 }
 
 /// Removes what a crash left, but for parts.

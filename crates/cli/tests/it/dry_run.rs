@@ -43,7 +43,8 @@ fn json_says_the_same() {
     assert_eq!(object["asked"], "acme/walk@main");
     assert_eq!(object["subject"], format!("acme/walk@{}", fixture.signed));
     assert_eq!(object["revision"], fixture.signed);
-    let weights = json!({ "path": "model.safetensors", "size": weights().len(), "have": 0 });
+    let weights =
+        json!({ "path": "model.safetensors", "size": weights().len(), "missing": weights().len() });
     assert_eq!(object["files"][2], weights);
     assert_eq!(object["bytes"], object["bytes_missing"]);
     assert_eq!(object["fits"], true);
@@ -94,6 +95,35 @@ fn what_is_there_is_told_from_what_is_missing() {
             .contains("README.md              7  in the store\n"),
         "{run:?}"
     );
+}
+
+#[test]
+fn a_part_that_came_before_a_cut_need_not_come_again() {
+    let fixture = Fixture::new();
+    let path = "model.safetensors".to_owned();
+    fixture
+        .hub
+        .inject(Fault::ConnectionCut { path, after: 1000 });
+    fixture.fetch(&fixture.files, &[]).expect(2);
+    fixture.hub.clear_faults();
+    let manifest = [
+        "--manifest",
+        "walk/policy.dsse.json",
+        "--trust",
+        "trust.toml",
+        "--dry-run",
+    ];
+    for options in [&manifest[4..], &manifest] {
+        let object = fixture
+            .fetch(&fixture.files, &[options, &["--json"]].concat())
+            .json();
+        let missing = object["files"][2]["missing"].as_u64().unwrap();
+        let there = weights().len() as u64 - missing;
+        assert!((1..=4000).contains(&there), "{object}");
+        let run = fixture.fetch(&fixture.files, options);
+        assert!(run.stdout.contains("to fetch from byte "), "{run:?}");
+        run.says(&format!("to fetch   1 file, {missing} bytes; ").replace("3000", "3,000"));
+    }
 }
 
 #[test]
