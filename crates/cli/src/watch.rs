@@ -11,6 +11,7 @@ use crate::args::Fetch;
 use crate::failure::Failure;
 use crate::fetch::{Asked, Session};
 use crate::output::{Output, Report};
+use crate::progress;
 use crate::release::Origin;
 use crate::stop;
 use crate::trust;
@@ -94,6 +95,8 @@ impl Follower {
             gate = gate.telling(&quiet);
         }
         let outcome = self.watch.round(&gate).await;
+        // Bars go before a word is said.
+        self.session.progress = progress::choose(self.output.json());
         let pause = self.pace.after(outcome.as_ref().err());
         match outcome {
             Ok(Round::Admitted(admitted)) => {
