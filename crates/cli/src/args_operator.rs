@@ -106,7 +106,7 @@ pub(crate) struct Place {
 /// the cache alone, and bytes are copied while they are checked. Without a manifest the files must be
 /// what the cache itself says they are, and stay in quarantine, untrusted; with one and a trust
 /// policy, exactly what was signed is taken, proven and kept.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:
   tensorgate store import-hf-cache acme/walk@main")]
 pub(crate) struct ImportHfCache {

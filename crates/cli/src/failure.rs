@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use tensorgate_hub::{ConfigError, FetchError};
+use tensorgate_hub::{AdmitError, ConfigError, FetchError};
 use tensorgate_store::StoreError;
 use tensorgate_verify::{Error, Rejection, Rejections};
 
@@ -88,6 +88,14 @@ impl Failure {
         self
     }
 
+    /// The same with what follows from it.
+    pub(crate) fn note(mut self, what: &str) -> Self {
+        if let Self::Error(trouble) = &mut self {
+            trouble.detail = format!("{}; {what}", trouble.detail);
+        }
+        self
+    }
+
     /// The same, where nothing better is known.
     pub(crate) fn or_hint(mut self, hint: &str) -> Self {
         if let Self::Error(trouble) = &mut self {
@@ -153,6 +161,21 @@ impl From<FetchError> for Failure {
                 subject: subject_of_fetch(other),
                 detail: other.to_string(),
                 hint: other.hint().map(str::to_owned),
+            }),
+        }
+    }
+}
+
+impl From<AdmitError> for Failure {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Check(error) => error.into(),
+            AdmitError::Store(error) => error.into(),
+            AdmitError::Fetch(error) => error.into(),
+            other => Self::Error(Trouble {
+                subject: String::new(),
+                detail: other.to_string(),
+                hint: None,
             }),
         }
     }

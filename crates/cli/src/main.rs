@@ -11,6 +11,7 @@ mod claims;
 mod declarations;
 mod diff;
 mod disk;
+mod dry_run;
 mod failure;
 mod fetch;
 mod header;
@@ -24,15 +25,18 @@ mod memory;
 mod oms;
 mod output;
 mod progress;
+mod release;
 mod revoke;
 mod sign;
 mod sign_oms;
+mod stop;
 mod store;
 mod target;
 mod text;
 mod trust;
 mod trust_check;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -45,6 +49,11 @@ fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => {
             let output = Output::new(cli.json);
+            if let Command::Fetch(args) = &cli.command
+                && let Some(interval) = args.watch
+            {
+                return watch::run(args, interval, output);
+            }
             let outcome = run(&cli.command, cli.json);
             output.finish(outcome)
         }

@@ -1,6 +1,6 @@
 //! What of a listing is fetched: what a policy has, or exactly what was signed.
 
-use tensorgate_store::Quarantine;
+use tensorgate_store::{PartName, Quarantine};
 use tensorgate_verify::{FilePath, Kind, Limits, MANIFEST_FILE, Manifest, Rejection};
 
 use crate::error::FetchError;
@@ -45,17 +45,22 @@ impl Choice {
         quarantine.reopen()?;
         let paths: Vec<&FilePath> = self.wanted.iter().map(Wanted::path).collect();
         quarantine.remove_others(&paths)?;
+        let parts: Vec<PartName> = self.wanted.iter().map(Wanted::part_name).collect();
+        quarantine.remove_other_parts(&parts)?;
         quarantine.require_space(self.missing_bytes(quarantine)?)?;
         progress.start(self.wanted.len(), self.bytes);
         Ok(())
     }
 
-    /// The bytes of all files but those that lie there in full, which stay if they are right.
+    /// The bytes of all files but those that lie there, in full or in part, and stay if they are
+    /// right.
     fn missing_bytes(&self, quarantine: &Quarantine) -> Result<u64, FetchError> {
         let mut missing = 0_u64;
-        for Wanted { listed, .. } in &self.wanted {
-            if quarantine.size_of(&listed.path)? != Some(listed.size) {
-                missing = missing.saturating_add(listed.size);
+        for wanted in &self.wanted {
+            let size = wanted.listed.size;
+            if quarantine.size_of(wanted.path())? != Some(size) {
+                let part = quarantine.part_size(&wanted.part_name(), size)?;
+                missing = missing.saturating_add(size.saturating_sub(part));
             }
         }
         Ok(missing)

@@ -129,9 +129,9 @@ impl FetchError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refused) => refused.hint(),
-            Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                Some("check the network, the proxy and the endpoint; what was complete is kept")
-            }
+            Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
+                "check the network, the proxy and the endpoint; what came is kept, and a later fetch goes on from there",
+            ),
             Self::NotTrusted { hint, .. } => Some(hint),
             Self::Malformed { .. } => {
                 Some("check that the endpoint is a Hub, and that nobody answers in its place")

@@ -91,7 +91,7 @@ impl Fetched {
 ///
 /// # Errors
 /// [`FetchError::Rejected`] for what was had and refused, and everything else for what could not
-/// be had. Files that were right stay for the next time.
+/// be had. Files that were right stay for the next time, and so does what came of others.
 pub async fn fetch(
     store: &Store,
     hub: Option<&Hub>,
@@ -123,7 +123,7 @@ pub async fn fetch(
 }
 
 /// A branch or tag is looked up once, shown, and pinned.
-async fn pin(
+pub(crate) async fn pin(
     hub: Option<&Hub>,
     target: &Target,
     progress: &dyn Progress,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensorgate_store::{Quarantine, Recorded};
+use tensorgate_store::{PartName, Quarantine, Recorded};
 use tensorgate_verify::{FileEntry, FilePath, Kind, Rejection};
 
 use crate::error::FetchError;
@@ -22,6 +22,15 @@ pub(crate) struct Wanted {
 impl Wanted {
     pub(crate) const fn path(&self) -> &FilePath {
         &self.listed.path
+    }
+
+    /// Where its bytes wait while they are not all there.
+    pub(crate) fn part_name(&self) -> PartName {
+        let ListedFile { path, size, .. } = &self.listed;
+        match &self.listed.content {
+            Content::Git(id) => PartName::of(path, *size, format_args!("git:{id}")),
+            Content::Lfs(sha256) => PartName::of(path, *size, format_args!("sha256:{sha256}")),
+        }
     }
 
     /// A file that an earlier, unfinished download left, if it is right.

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod channel;
 mod diff;
+mod dry_run;
 mod fetch;
 mod fetch_signed;
 mod fixture;
@@ -17,8 +19,11 @@ mod memory;
 mod oms;
 mod operator;
 mod place;
+mod resume;
 mod sign;
 mod sign_oms;
+mod stage;
 mod support;
 mod trust;
 mod verify;
+mod watch;
