@@ -18,6 +18,7 @@ use common::{ID, LEFT_OUT, Set, WEIGHTS, assert_identical, names};
 use made::Made;
 use python::python;
 use tensorgate_hub::*;
+use tensorgate_testhub::Fault;
 use tensorgate_verify::{Proof, Rejection, Rules};
 
 /// Runs Python statements with `huggingface_hub` in scope; where its cache is.
@@ -235,6 +236,25 @@ fn what_was_signed_is_in_the_cache_or_it_is_not() {
     refusal(Rejection::SizeMismatch, WEIGHTS);
     fs::remove_file(made.entry(WEIGHTS)).unwrap();
     refusal(Rejection::FileMissing, WEIGHTS);
+}
+
+#[tokio::test]
+async fn what_came_of_a_download_before_it_broke_off_does_not_stay() {
+    let set = Set::new();
+    let (path, after) = (WEIGHTS.into(), 300_000);
+    set.hub.inject(Fault::ConnectionCut { path, after });
+    let mut config = set.config(None);
+    config.limits.retries = 0;
+    let (hub, target) = (Hub::new(&config).unwrap(), set.target());
+    let request = Request::new(&target);
+    let error = fetch(&set.store, Some(&hub), request, &set.said).await;
+    assert!(matches!(error.unwrap_err(), FetchError::Unreachable { .. }));
+    assert!(set.part_of(WEIGHTS).is_some());
+    set.hub.clear_faults();
+    let cache = cached_by_python(&set, "after", &[], "snapshot_download('robots/walk')");
+    drop(import_from(&set, &cache, &target).unwrap());
+    assert_eq!(set.parts(), Vec::<PathBuf>::new());
+    assert_settled(&set).await;
 }
 
 /// A manifest of the weights and the configuration in this cache.

@@ -80,6 +80,8 @@ impl Request<'_> {
                 None => wanted.take(cache, &snapshot, quarantine, progress)?,
             });
         }
+        // What came of them from a Hub is of no use any more.
+        quarantine.remove_other_parts(&[])?;
         let mut record = Record::new(files, choice.left_out);
         record.perhaps_more = offer.perhaps_more;
         quarantine.finish(&record)?;
