@@ -1,9 +1,10 @@
 //! What may stand on the command line, and the help that teaches it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
 use crate::args_operator::{Store, Trust};
@@ -66,31 +67,63 @@ pub(crate) struct Keygen {
 /// Without a manifest they stay in quarantine, complete and untrusted. With one and a trust policy,
 /// exactly what was signed is fetched, proven and kept. Standard output gets the path.
 ///
+/// The manifest may lie at a branch, which is a channel for updates: only the manifest and the list of
+/// revocations beside it are taken from there. It names the commit of everything else, so that none
+/// need be given.
+///
+/// What is interrupted (Ctrl-C) ends with status 2; the same command goes on from what is there.
+///
 /// HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE mean what they mean to huggingface_hub. A token
 /// that is found there goes to no other --endpoint; that takes --token-file.
-#[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  tensorgate fetch acme/walk@main --dry-run
   tensorgate fetch acme/walk@0123456789abcdef0123456789abcdef01234567 \\
-      --manifest acme/walk@main --trust trust.toml")]
+      --manifest policy.dsse.json --trust trust.toml
+  tensorgate fetch acme/walk --manifest acme/walk@main --trust trust.toml --watch 5m")]
 pub(crate) struct Fetch {
-    /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned
-    #[arg(value_name = "REPO@REVISION")]
+    /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned. With --manifest,
+    /// OWNER/NAME alone means the commit that was signed
+    #[arg(value_name = "REPO[@REVISION]")]
     pub(crate) target: String,
     /// What kind of repository it is [default: model, or dataset for datasets/OWNER/NAME]
     #[arg(long, value_name = "TYPE")]
     pub(crate) repo_type: Option<RepoTypeArg>,
     #[command(flatten)]
     pub(crate) source: Source,
-    /// The manifest, as a file or at a commit of a repository
+    /// The manifest: a file, or policy.dsse.json at a commit or branch of a repository
     #[arg(long, value_name = "FILE|REPO@REV", requires = "trust")]
     pub(crate) manifest: Option<String>,
     /// The trust policy: whose signatures count
     #[arg(long, value_name = "FILE", requires = "manifest")]
     pub(crate) trust: Option<PathBuf>,
+    /// Show what would be fetched and what is there, and fetch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Ask the branch of --manifest for something newer about this often (30s, 5m, 1h), until stopped.
+    /// What does not pass is told, and changes nothing. The path of each release that passes goes to
+    /// standard output; being stopped (Ctrl-C, SIGTERM) is status 0
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, requires = "manifest", conflicts_with_all = ["dry_run", "offline"])]
+    pub(crate) watch: Option<Duration>,
+}
+
+/// A manifest, and who may have signed it.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    pub(crate) manifest: &'a str,
+    pub(crate) trust: &'a Path,
+}
+
+impl Fetch {
+    /// What was given to prove the files by.
+    pub(crate) fn signed(&self) -> Option<Signed<'_>> {
+        let (manifest, trust) = (self.manifest.as_deref()?, self.trust.as_deref()?);
+        Some(Signed { manifest, trust })
+    }
 }
 
 // Which Hub, and where what comes from it is kept; a doc comment would become the command's.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Source {
     /// The Hub or a mirror [default: HF_ENDPOINT, else the public Hub]
     #[arg(long, value_name = "URL")]
@@ -266,6 +299,21 @@ pub(crate) fn parse() -> Result<Cli, Usage> {
 pub(crate) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     text.parse()
         .map_err(|_| "an instant has date, time and zone, as in 2027-11-01T00:00:00Z")
+}
+
+/// The public Hub answers an address about 500 times in five minutes.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    let interval: SignedDuration = text
+        .parse()
+        .map_err(|_| "an interval is a number with a unit, as in 30s, 5m or 1h 30m")?;
+    match Duration::try_from(interval) {
+        Ok(interval) if interval >= SHORTEST => Ok(interval),
+        _ => Err(
+            "a Hub is asked once a second at most: it limits how often, for a whole site together",
+        ),
+    }
 }
 
 pub(crate) fn revision(text: &str) -> Result<Revision, &'static str> {

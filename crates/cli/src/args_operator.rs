@@ -18,6 +18,7 @@ pub(crate) enum Trust {
 /// The robot's disk: make it ready, look, reset its memory
 #[derive(Debug, Subcommand)]
 pub(crate) enum Store {
+    ImportHfCache(ImportHfCache),
     Init(Init),
     Ls(Ls),
     ResetState(ResetState),
@@ -97,6 +98,36 @@ pub(crate) struct Place {
     /// A memory without a store, as `verify --state` has it
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub(crate) state: Option<PathBuf>,
+}
+
+/// Take a policy's files from a Hugging Face cache, at one commit, without any network
+///
+/// For what `hf download`, `lerobot` and other tools have brought already. Links are followed inside
+/// the cache alone, and bytes are copied while they are checked. Without a manifest the files must be
+/// what the cache itself says they are, and stay in quarantine, untrusted; with one and a trust
+/// policy, exactly what was signed is taken, proven and kept.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:
+  tensorgate store import-hf-cache acme/walk@main")]
+pub(crate) struct ImportHfCache {
+    /// OWNER/NAME and a commit; of a branch or tag, the one that the cache knows is taken
+    #[arg(value_name = "REPO@REVISION")]
+    pub(crate) target: String,
+    /// What kind of repository it is [default: model, or dataset for datasets/OWNER/NAME]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) repo_type: Option<RepoTypeArg>,
+    /// The cache [default: HF_HUB_CACHE, else where huggingface_hub keeps it]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// The manifest
+    #[arg(long, value_name = "FILE", requires = "trust")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// The trust policy: whose signatures count
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    pub(crate) trust: Option<PathBuf>,
+    /// Where files are kept [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
 }
 
 /// Make a store ready, so that a robot which requires one can tell a new store from a lost one

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use tensorgate_hub::{ConfigError, FetchError};
+use tensorgate_hub::{AdmitError, ConfigError, FetchError};
 use tensorgate_store::StoreError;
 use tensorgate_verify::{Error, Rejection, Rejections};
 
@@ -88,6 +88,14 @@ impl Failure {
         self
     }
 
+    /// The same with what follows from it.
+    pub(crate) fn note(mut self, what: &str) -> Self {
+        if let Self::Error(trouble) = &mut self {
+            trouble.detail = format!("{}; {what}", trouble.detail);
+        }
+        self
+    }
+
     /// The same, where nothing better is known.
     pub(crate) fn or_hint(mut self, hint: &str) -> Self {
         if let Self::Error(trouble) = &mut self {
@@ -158,6 +166,21 @@ impl From<FetchError> for Failure {
     }
 }
 
+impl From<AdmitError> for Failure {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Check(error) => error.into(),
+            AdmitError::Store(error) => error.into(),
+            AdmitError::Fetch(error) => error.into(),
+            other => Self::Error(Trouble {
+                subject: String::new(),
+                detail: other.to_string(),
+                hint: None,
+            }),
+        }
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let endpoint = matches!(error, ConfigError::Endpoint { .. });
@@ -202,6 +225,8 @@ fn subject_of_fetch(error: &FetchError) -> String {
         | FetchError::Malformed { url, .. } => url.to_string(),
         FetchError::TooLarge { what, .. } => what.to_string(),
         FetchError::Offline { target, .. } => target.to_string(),
+        FetchError::Cache { path, .. } => path.display().to_string(),
+        FetchError::NoDigest { path } => path.to_string(),
         FetchError::NotATarget { text } => text.to_string(),
         _ => String::new(),
     }

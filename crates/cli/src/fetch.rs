@@ -1,33 +1,29 @@
 //! `tensorgate fetch`: bytes from a Hub into quarantine and, with a manifest, out of it.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_hub::{
-    At, Config, FetchError, Fetched, Hub, Progress, Request, Target, Token, fetch,
+    At, Config, Expected, FetchError, Fetched, Hub, Progress, Request, Target, Token, fetch,
 };
 use tensorgate_store::Store;
-use tensorgate_verify::{
-    Context, Error, Limits, MANIFEST_FILE, Manifest, Proof, Rejection, RepoType, SignedManifest,
-};
-use tokio::runtime::{self, Runtime};
+use tensorgate_verify::{FilePath, RepoId, RepoType};
 
 use crate::args::{Fetch, RepoTypeArg, Source};
-use crate::disk;
+use crate::dry_run;
 use crate::failure::Failure;
 use crate::keys;
-use crate::memory;
 use crate::output::{Report, say_waiting};
 use crate::progress;
-use crate::text::{count, thousands, total};
-use crate::trust;
-use crate::verify::{evidence_json, evidence_lines};
+use crate::stop;
+use crate::text::{count, thousands};
 
 pub(crate) fn run(args: &Fetch, json: bool) -> Result<Report, Failure> {
-    let target = target(&args.target, args.repo_type)?;
-    let (session, runtime) = Session::open(&args.source, json)?;
-    runtime.block_on(session.fetch(args, target))
+    let asked = Asked::of(args)?;
+    let session = Session::open(&args.source, json)?;
+    let args = args.clone();
+    stop::to_the_end(async move { session.fetch(&args, &asked).await })
 }
 
 /// Fetches the files at a commit, or at a name that is pinned first; nobody vouches for them.
@@ -36,8 +32,8 @@ pub(crate) fn untrusted(
     source: &Source,
     json: bool,
 ) -> Result<(Target, Fetched), Failure> {
-    let (session, runtime) = Session::open(source, json)?;
-    runtime.block_on(async {
+    let session = Session::open(source, json)?;
+    stop::to_the_end(async move {
         let target = session.pin(target).await?;
         let fetched = session.download(Request::new(&target)).await?;
         Ok((target, fetched))
@@ -47,15 +43,84 @@ pub(crate) fn untrusted(
 /// What is asked for. A type that is given must be that of the name, if the name says one.
 pub(crate) fn target(text: &str, repo_type: Option<RepoTypeArg>) -> Result<Target, Failure> {
     let mut target: Target = text.parse()?;
-    match (repo_type.map(RepoType::from), target.repo_type) {
+    target.repo_type = typed(text, target.repo_type, repo_type)?;
+    Ok(target)
+}
+
+fn typed(text: &str, named: RepoType, given: Option<RepoTypeArg>) -> Result<RepoType, Failure> {
+    match (given.map(RepoType::from), named) {
         (Some(RepoType::Model), RepoType::Dataset) => {
             let detail = format!("{text:?} names a dataset, --repo-type a model");
-            return Err(Failure::about(Path::new(text), detail).hint("leave out one of them"));
+            Err(Failure::about(Path::new(text), detail).hint("leave out one of them"))
         }
-        (Some(given), _) => target.repo_type = given,
-        (None, _) => {}
+        (Some(given), _) => Ok(given),
+        (None, named) => Ok(named),
     }
-    Ok(target)
+}
+
+/// A repository, and where in its history, unless it is the manifest that names the commit.
+pub(crate) struct Asked {
+    text: String,
+    repo_type: RepoType,
+    repo: RepoId,
+    at: Option<At>,
+}
+
+impl Asked {
+    pub(crate) fn of(args: &Fetch) -> Result<Self, Failure> {
+        let text = args.target.clone();
+        if text.contains('@') {
+            let target = target(&text, args.repo_type)?;
+            let (repo_type, repo, at) = (target.repo_type, target.repo, Some(target.at));
+            return Ok(Self {
+                text,
+                repo_type,
+                repo,
+                at,
+            });
+        }
+        let (named, repo) = Target::repository(&text)?;
+        let repo_type = typed(&text, named, args.repo_type)?;
+        if args.manifest.is_none() {
+            let detail = format!("{text:?} names no commit, and no manifest names one");
+            let hint = format!(
+                "add @ and a commit, or a branch, which is looked up; or take what was signed: \
+                 `tensorgate fetch {text} --manifest {text}@main --trust FILE`"
+            );
+            return Err(Failure::about(Path::new(&text), detail).hint(hint));
+        }
+        Ok(Self {
+            text,
+            repo_type,
+            repo,
+            at: None,
+        })
+    }
+
+    /// Of what a manifest has to be.
+    pub(crate) async fn expected(&self, session: &Session) -> Result<Expected, Failure> {
+        let mut expected = Expected::of(self.repo_type, self.repo.clone());
+        if let Some(target) = self.target() {
+            let pinned = session.pin(target).await?;
+            let At::Commit(revision) = pinned.at else {
+                let (target, damaged) = (pinned, Vec::new());
+                return Err(FetchError::Offline { target, damaged }.into());
+            };
+            expected.revision = Some(revision);
+        }
+        Ok(expected)
+    }
+
+    /// The same where it is the manifest that names the commit.
+    pub(crate) fn expected_of_newest(&self) -> Option<Expected> {
+        let expected = || Expected::of(self.repo_type, self.repo.clone());
+        self.at.is_none().then(expected)
+    }
+
+    fn target(&self) -> Option<Target> {
+        let at = self.at.clone()?;
+        Some(Target::new(self.repo_type, self.repo.clone(), at))
+    }
 }
 
 fn config(source: &Source) -> Result<Config, Failure> {
@@ -72,15 +137,14 @@ fn config(source: &Source) -> Result<Config, Failure> {
 }
 
 /// What every step of a fetch needs.
-struct Session {
-    store: Store,
-    hub: Option<Hub>,
-    progress: Box<dyn Progress>,
+pub(crate) struct Session {
+    pub(crate) store: Store,
+    pub(crate) hub: Option<Hub>,
+    pub(crate) progress: Arc<dyn Progress>,
 }
 
 impl Session {
-    /// With the runtime that its steps run on.
-    fn open(source: &Source, json: bool) -> Result<(Self, Runtime), Failure> {
+    pub(crate) fn open(source: &Source, json: bool) -> Result<Self, Failure> {
         let config = config(source)?;
         let hub = Hub::unless_offline(&config)?;
         let place = match &source.store {
@@ -88,40 +152,36 @@ impl Session {
             None => Store::default_location()?,
         };
         let store = Store::open(&place)?.on_wait(move |lock| say_waiting(json, lock));
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::about(&place, format!("no runtime: {error}")))?;
         let progress = progress::choose(json);
-        Ok((
-            Self {
-                store,
-                hub,
-                progress,
-            },
-            runtime,
-        ))
+        Ok(Self {
+            store,
+            hub,
+            progress,
+        })
     }
 
-    async fn fetch(&self, args: &Fetch, target: Target) -> Result<Report, Failure> {
-        let asked = target.clone();
-        let target = self.pin(target).await?;
-        let mut report = match (&args.manifest, &args.trust) {
-            (Some(manifest), Some(trust)) => self.signed(&target, manifest, trust).await?,
-            _ => self.unsigned(&target).await?,
+    async fn fetch(&self, args: &Fetch, asked: &Asked) -> Result<Report, Failure> {
+        let mut report = match (args.dry_run, args.signed(), asked.target()) {
+            (false, Some(signed), _) => self.signed(asked, signed).await?,
+            (true, Some(signed), _) => dry_run::signed(self, asked, signed).await?,
+            (false, None, Some(target)) => self.unsigned(target).await?,
+            (true, None, Some(target)) => dry_run::unsigned(self, target).await?,
+            // `Asked::of` lets none of these pass.
+            (_, None, None) => {
+                return Err(FetchError::NotATarget {
+                    text: asked.text.as_str().into(),
+                }
+                .into());
+            }
         };
-        let revision = match &target.at {
-            At::Commit(revision) => Some(revision.as_str()),
-            _ => None,
-        };
-        report.subject = target.to_string();
-        report.more.insert("asked".into(), asked.to_string().into());
-        report.more.insert("revision".into(), revision.into());
+        report
+            .more
+            .insert("asked".into(), asked.text.clone().into());
         Ok(report)
     }
 
     /// A branch or tag is looked up once, shown, and pinned.
-    async fn pin(&self, target: Target) -> Result<Target, Failure> {
+    pub(crate) async fn pin(&self, target: Target) -> Result<Target, Failure> {
         let (At::Name(name), Some(hub)) = (&target.at, &self.hub) else {
             return Ok(target);
         };
@@ -133,102 +193,10 @@ impl Session {
     }
 
     /// Without a manifest nothing can be verified: the files stay in quarantine.
-    async fn unsigned(&self, target: &Target) -> Result<Report, Failure> {
-        let fetched = self.download(Request::new(target)).await?;
-        let path = fetched.path.display();
-        let mut report = Report {
-            verdict: Some("fetched"),
-            prose: vec![format!("fetched: {:?}, untrusted", target.to_string())],
-            data: format!("{path}\n"),
-            ..Report::default()
-        };
-        describe(&mut report, &fetched, LEFT_OUT);
-        report.more.insert("path".into(), path.to_string().into());
-        Ok(report)
-    }
-
-    /// Authenticates the manifest, fetches what it lists, proves every byte, and keeps that.
-    async fn signed(
-        &self,
-        target: &Target,
-        manifest: &str,
-        trust: &Path,
-    ) -> Result<Report, Failure> {
-        let trust = trust::load(trust)?;
-        let limits = trust.limits();
-        let signed = self.envelope(manifest, limits).await?;
-        let mut context = self.context(target);
-        let revocations = self.store.state().revocations(&trust, &context)?;
-        context.revocations = revocations.as_ref();
-        let manifest = trust
-            .authenticate(&signed, &context)
-            .map_err(|error| name_the_signed(error, &signed, limits))?;
-        let fetched = self.download(Request::signed(target, &manifest)).await?;
-        let policy = manifest.open(&fetched.directory()?, Proof::Tensors, trust.rules())?;
-        let kept = self.store.admit(&policy)?;
-        let first = memory::record(self.store.state(), policy.evidence())?;
-        // The policy is kept and accepted by now; this only saves room.
-        let shared = fetched.share(&self.store);
-        let twice = shared
-            .err()
-            .map(|error| format!("it lies on the disk twice: {error}"));
-        let mut report = Report {
-            verdict: Some("verified"),
-            prose: vec![format!("verified: {:?}", target.to_string())],
-            data: format!("{}\n", kept.path().display()),
-            evidence: evidence_json(policy.evidence()),
-            notices: first.into_iter().chain(twice).collect(),
-            waived: policy.notices().to_vec(),
-            ..Report::default()
-        };
-        report.prose.extend(evidence_lines(policy.evidence()));
-        describe(&mut report, &fetched, "not in the manifest");
-        let path = kept.path().display().to_string();
-        report.more.insert("path".into(), path.into());
-        Ok(report)
-    }
-
-    fn context<'a>(&'a self, target: &'a Target) -> Context<'a> {
-        let mut context = Context::new(Timestamp::now());
-        context.history = Some(self.store.state());
-        context.repo_type = target.repo_type;
-        context.repo = Some(&target.repo);
-        if let At::Commit(revision) = &target.at {
-            context.revision = Some(revision);
-        }
-        context
-    }
-
-    /// The manifest from a file or, where there is none of this name, from a Hub.
-    async fn envelope(&self, place: &str, limits: &Limits) -> Result<SignedManifest, Failure> {
-        let path = Path::new(place);
-        let target = match place.parse::<Target>() {
-            Ok(_) if path.exists() => {
-                let notice = format!("the manifest is the file {place:?} here, not one on a Hub");
-                self.progress.notice(&notice);
-                return disk::manifest_at(path, limits);
-            }
-            _ if path.exists() => return disk::manifest_at(path, limits),
-            Err(FetchError::NotATarget { .. }) => return disk::manifest_at(path, limits),
-            other => self.pin(other?).await?,
-        };
-        let (At::Commit(revision), Some(hub)) = (&target.at, &self.hub) else {
-            let detail =
-                format!("the manifest {place:?} is on a Hub, and the network is not to be used");
-            return Err(Failure::about(path, detail).hint("give --manifest FILE"));
-        };
-        let repository = hub.repository_of(&target);
-        let file = MANIFEST_FILE.parse()?;
-        let bytes = repository
-            .small_file(
-                revision,
-                &file,
-                limits.manifest_bytes,
-                self.progress.as_ref(),
-            )
-            .await
-            .map_err(|error| Failure::from(error).or_hint(MANIFEST_PLACE))?;
-        Ok(SignedManifest::parse(&bytes, limits)?)
+    async fn unsigned(&self, target: Target) -> Result<Report, Failure> {
+        let target = self.pin(target).await?;
+        let fetched = self.download(Request::new(&target)).await?;
+        Ok(report(&target, &fetched))
     }
 
     async fn download(&self, request: Request<'_>) -> Result<Fetched, Failure> {
@@ -237,57 +205,87 @@ impl Session {
     }
 }
 
-/// The manifest is good, only not of what was asked for: its signature was checked before.
-fn name_the_signed(error: Error, signed: &SignedManifest, limits: &Limits) -> Failure {
-    let other = matches!(
-        error.rejection(),
-        Some(Rejection::RepoMismatch | Rejection::RevisionMismatch)
-    );
-    let failure = Failure::from(error);
-    match other.then(|| signed.untrusted(limits)) {
-        Some(Ok(Manifest { repo, .. })) => {
-            let mut target = Target::model(repo.id, repo.revision);
-            target.repo_type = repo.repo_type;
-            failure.hint(format!(
-                "what was signed is another: `tensorgate fetch {target}` with the same options"
-            ))
-        }
-        _ => failure,
-    }
+/// What lies in quarantine now.
+pub(crate) fn report(target: &Target, fetched: &Fetched) -> Report {
+    let path = fetched.path.display();
+    let more = fetched.perhaps_more.then(|| PERHAPS_MORE.to_owned());
+    let mut report = Report {
+        verdict: Some("fetched"),
+        subject: target.to_string(),
+        prose: vec![format!("fetched: {:?}, untrusted", target.to_string())],
+        data: format!("{path}\n"),
+        notices: more.into_iter().collect(),
+        ..Report::default()
+    };
+    let files = fetched.files.iter();
+    let brought = Brought {
+        files: files
+            .map(|file| json!({ "path": file.path, "size": file.size, "sha256": file.sha256, "blake3": file.blake3 }))
+            .collect(),
+        bytes: fetched.files.iter().map(|file| file.size).fold(0, u64::saturating_add),
+        received: fetched.bytes,
+        from_store: fetched.from_store,
+        left_out: &fetched.left_out,
+        why_left_out: LEFT_OUT,
+    };
+    brought.describe(&mut report);
+    let more = [
+        ("path", path.to_string().into()),
+        ("revision", fetched.revision.as_str().into()),
+        ("perhaps_more", fetched.perhaps_more.into()),
+    ];
+    report
+        .more
+        .extend(more.map(|(name, value)| (name.to_owned(), value)));
+    report
 }
 
-const MANIFEST_PLACE: &str = "--manifest REPO@REV takes policy.dsse.json at that commit; --manifest FILE takes one from here";
+const PERHAPS_MORE: &str =
+    "the cache these files came from does not say whether the commit has more";
 
 /// Why a fetch without a manifest leaves out a file.
 pub(crate) const LEFT_OUT: &str = "no file of a policy has this name";
 
 /// What came, and what did not and why.
-fn describe(report: &mut Report, fetched: &Fetched, why_left_out: &str) {
-    let bytes = total(fetched.files.iter().map(|file| file.size));
-    let origin = match fetched.from_store {
-        true => "all in the store, read again".to_owned(),
-        false => format!("{} received now", thousands(fetched.bytes)),
-    };
-    report.prose.push(format!(
-        "  files      {}, {} bytes, {origin}",
-        count(fetched.files.len(), "file"),
-        thousands(bytes)
-    ));
-    for path in &fetched.left_out {
+pub(crate) struct Brought<'a> {
+    pub(crate) files: Vec<Value>,
+    pub(crate) bytes: u64,
+    pub(crate) received: u64,
+    pub(crate) from_store: bool,
+    pub(crate) left_out: &'a [FilePath],
+    pub(crate) why_left_out: &'a str,
+}
+
+impl Brought<'_> {
+    pub(crate) fn describe(self, report: &mut Report) {
+        let origin = match self.from_store {
+            true => "all in the store, read again".to_owned(),
+            false => format!("{} received now", thousands(self.received)),
+        };
+        report.prose.push(format!(
+            "  files      {}, {} bytes, {origin}",
+            count(self.files.len(), "file"),
+            thousands(self.bytes)
+        ));
+        let left_out = left_out(report, self.left_out, self.why_left_out);
+        let more = [
+            ("files", self.files.into()),
+            ("left_out", left_out),
+            ("bytes", self.bytes.into()),
+            ("bytes_received", self.received.into()),
+            ("from_store", self.from_store.into()),
+        ];
         report
-            .prose
-            .push(format!("  left out   {path}: {why_left_out}"));
+            .more
+            .extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
-    let file = |file: &tensorgate_store::Recorded| json!({ "path": file.path, "size": file.size, "sha256": file.sha256, "blake3": file.blake3 });
-    let left_out = |path| json!({ "path": path, "reason": why_left_out });
-    let more = [
-        ("files", fetched.files.iter().map(file).collect::<Value>()),
-        ("left_out", fetched.left_out.iter().map(left_out).collect()),
-        ("bytes", bytes.into()),
-        ("bytes_received", fetched.bytes.into()),
-        ("from_store", fetched.from_store.into()),
-    ];
-    report
-        .more
-        .extend(more.map(|(name, value)| (name.to_owned(), value)));
+}
+
+/// Says what is left out, and why; the same as JSON.
+pub(crate) fn left_out(report: &mut Report, paths: &[FilePath], why: &str) -> Value {
+    for path in paths {
+        report.prose.push(format!("  left out   {path}: {why}"));
+    }
+    let entry = |path| json!({ "path": path, "reason": why });
+    paths.iter().map(entry).collect()
 }

@@ -11,10 +11,12 @@ mod claims;
 mod declarations;
 mod diff;
 mod disk;
+mod dry_run;
 mod failure;
 mod fetch;
 mod header;
 mod hints;
+mod import;
 mod inspect;
 mod keygen;
 mod keys;
@@ -23,15 +25,18 @@ mod memory;
 mod oms;
 mod output;
 mod progress;
+mod release;
 mod revoke;
 mod sign;
 mod sign_oms;
+mod stop;
 mod store;
 mod target;
 mod text;
 mod trust;
 mod trust_check;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -44,6 +49,11 @@ fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => {
             let output = Output::new(cli.json);
+            if let Command::Fetch(args) = &cli.command
+                && let Some(interval) = args.watch
+            {
+                return watch::run(args, interval, output);
+            }
             let outcome = run(&cli.command, cli.json);
             output.finish(outcome)
         }
@@ -59,6 +69,7 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Sign(args) => sign::run(args, json),
+        Command::Store(Store::ImportHfCache(args)) => import::run(args, json),
         Command::Store(Store::Init(args)) => store::init(args, json),
         Command::Store(Store::Ls(args)) => store::ls(args),
         Command::Store(Store::ResetState(args)) => store::reset_state(args, json),

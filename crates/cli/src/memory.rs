@@ -125,13 +125,15 @@ impl Memory {
 
 /// Remembers a release. Whoever names a wrong place has no protection from the right one, so the
 /// first release at a place is told.
-pub(crate) fn record(state: &State, evidence: &Evidence) -> Result<Option<String>, StoreError> {
+fn record(state: &State, evidence: &Evidence) -> Result<Option<String>, StoreError> {
     let is_new = state.is_new()?;
     state.record_accepted(evidence)?;
+    Ok(is_new.then(|| first_at(state)))
+}
+
+pub(crate) fn first_at(state: &State) -> String {
     let place = state.path();
-    Ok(is_new.then(|| {
-        format!("first release remembered in {place:?}: none before it could be a rollback")
-    }))
+    format!("first release remembered in {place:?}: none before it could be a rollback")
 }
 
 impl History for Memory {

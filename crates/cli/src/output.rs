@@ -48,6 +48,16 @@ impl Output {
         Self { json }
     }
 
+    /// Whether a program reads it.
+    pub(crate) const fn json(self) -> bool {
+        self.json
+    }
+
+    /// Tells one outcome of many: no exit status says it again.
+    pub(crate) fn tell(self, outcome: Result<Report, Failure>) {
+        self.finish(outcome);
+    }
+
     /// Tells the outcome; the exit status says it again.
     pub(crate) fn finish(self, outcome: Result<Report, Failure>) -> ExitCode {
         match (outcome, self.json) {

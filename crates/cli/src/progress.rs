@@ -1,103 +1,97 @@
-//! How far a download is: a bar on a terminal, lines in a log, silence beside JSON.
+//! How far a download is: bars on a terminal, lines in a log, silence beside JSON.
 
-use std::collections::BTreeMap;
+mod bars;
+mod lines;
+
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use tensorgate_hub::Progress;
-use tensorgate_verify::FilePath;
+use tensorgate_hub::{Progress, Silent};
 
-use crate::output::say;
-use crate::text::{count, thousands};
+use bars::Bars;
+use lines::Lines;
 
 /// The way that fits where standard error goes.
-pub(crate) fn choose(json: bool) -> Box<dyn Progress> {
+pub(crate) fn choose(json: bool) -> Arc<dyn Progress> {
     if json {
-        Box::new(tensorgate_hub::Silent)
+        Arc::new(Silent)
     } else if std::io::stderr().is_terminal() {
-        Box::new(Bar::new())
+        Arc::new(Bars::on_terminal())
     } else {
-        Box::new(Lines::default())
+        Arc::new(Lines::new())
     }
 }
 
-/// One bar for all files.
-struct Bar {
-    bar: ProgressBar,
-    arrived: Mutex<BTreeMap<FilePath, u64>>,
+/// From here on, reading and proving take a second or more on a slow machine: worth a word.
+const LONG: u64 = 256 << 20;
+
+/// `14.5 GB`, to three digits.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1000.0, unit + 1);
+    }
+    let digits = match value {
+        _ if unit == 0 => 0,
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    let unit = UNITS.get(unit).copied().unwrap_or_default();
+    format!("{value:.digits$} {unit}")
 }
 
-/// A line for each file that is complete.
-#[derive(Default)]
-struct Lines {
-    sizes: Mutex<BTreeMap<FilePath, u64>>,
+/// `12.3 MB/s`; nothing where that cannot be said.
+fn rate(bytes: u64, within: Duration) -> Option<String> {
+    let per_second = bytes as f64 / within.as_secs_f64();
+    per_second
+        .is_finite()
+        .then(|| format!("{}/s", size(per_second as u64)))
 }
 
-impl Bar {
-    fn new() -> Self {
-        // Hidden until it is known how much there is.
-        let bar = ProgressBar::no_length();
-        let template = "{bar:24} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+/// `2 h 5 min`, as exactly as anybody can foretell.
+fn left(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..60 => format!("{seconds} s"),
+        seconds @ ..3600 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1_000, "1.00 kB"),
+            (9_996, "10.0 kB"),
+            (99_960, "100 kB"),
+            (999_600, "1.00 MB"),
+            (14_500_000_000, "14.5 GB"),
+            (u64::MAX, "18446744 TB"),
+        ] {
+            assert_eq!(size(bytes), text);
         }
-        Self {
-            bar,
-            arrived: Mutex::default(),
-        }
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Progress for Bar {
-    fn start(&self, _files: usize, bytes: u64) {
-        self.bar.set_length(bytes);
     }
 
-    fn file_started(&self, path: &FilePath, _size: u64) {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        // A second attempt begins at nothing.
-        if let Some(bytes) = arrived.insert(path.clone(), 0) {
-            self.bar.dec(bytes);
-        }
-        self.bar.set_message(path.to_string());
-    }
-
-    fn file_advanced(&self, path: &FilePath, bytes: u64) {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        *arrived.entry(path.clone()).or_default() += bytes;
-        self.bar.inc(bytes);
-    }
-
-    fn notice(&self, text: &str) {
-        self.bar.suspend(|| say(&format!("note: {text}")));
-    }
-}
-
-impl Progress for Lines {
-    fn start(&self, files: usize, bytes: u64) {
-        let files = count(files, "file");
-        say(&format!("fetching {files}, {} bytes", thousands(bytes)));
-    }
-
-    fn file_started(&self, path: &FilePath, size: u64) {
-        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.insert(path.clone(), size);
-    }
-
-    fn file_finished(&self, path: &FilePath) {
-        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        let size = sizes.get(path).copied().unwrap_or_default();
-        say(&format!("  {path}, {} bytes", thousands(size)));
-    }
-
-    fn notice(&self, text: &str) {
-        say(&format!("note: {text}"));
+    #[test]
+    fn times_are_as_exact_as_a_forecast() {
+        let seconds = [0, 59, 60, 3599, 3600, 7500];
+        let texts = seconds.map(|seconds| left(Duration::from_secs(seconds)));
+        assert_eq!(
+            texts,
+            ["0 s", "59 s", "1 min", "59 min", "1 h 0 min", "2 h 5 min"]
+        );
+        assert_eq!(rate(10, Duration::ZERO), None);
+        assert_eq!(
+            rate(24_600_000, Duration::from_secs(2)).unwrap(),
+            "12.3 MB/s"
+        );
     }
 }

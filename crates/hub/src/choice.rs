@@ -1,12 +1,13 @@
 //! What of a listing is fetched: what a policy has, or exactly what was signed.
 
-use tensorgate_store::Quarantine;
+use tensorgate_store::{PartName, Quarantine};
 use tensorgate_verify::{FilePath, Kind, Limits, MANIFEST_FILE, Manifest, Rejection};
 
 use crate::error::FetchError;
 use crate::fetch::Request;
 use crate::limits::FetchLimits;
 use crate::listing::{Content, Listing};
+use crate::progress::Progress;
 use crate::wanted::Wanted;
 
 /// What is fetched, and what is not; both in path order.
@@ -35,12 +36,31 @@ impl Choice {
         })
     }
 
-    /// The bytes of all files but those that lie there in full, which stay if they are right.
-    pub(crate) fn missing_bytes(&self, quarantine: &Quarantine) -> Result<u64, FetchError> {
+    /// Leaves in quarantine what is wanted and nothing else, and begins, if the disk has the room.
+    pub(crate) fn make_room(
+        &self,
+        quarantine: &Quarantine,
+        progress: &dyn Progress,
+    ) -> Result<(), FetchError> {
+        quarantine.reopen()?;
+        let paths: Vec<&FilePath> = self.wanted.iter().map(Wanted::path).collect();
+        quarantine.remove_others(&paths)?;
+        let parts: Vec<PartName> = self.wanted.iter().map(Wanted::part_name).collect();
+        quarantine.remove_other_parts(&parts)?;
+        quarantine.require_space(self.missing_bytes(quarantine)?)?;
+        progress.start(self.wanted.len(), self.bytes);
+        Ok(())
+    }
+
+    /// The bytes of all files but those that lie there, in full or in part, and stay if they are
+    /// right.
+    fn missing_bytes(&self, quarantine: &Quarantine) -> Result<u64, FetchError> {
         let mut missing = 0_u64;
-        for Wanted { listed, .. } in &self.wanted {
-            if quarantine.size_of(&listed.path)? != Some(listed.size) {
-                missing = missing.saturating_add(listed.size);
+        for wanted in &self.wanted {
+            let size = wanted.listed.size;
+            if quarantine.size_of(wanted.path())? != Some(size) {
+                let part = quarantine.part_size(&wanted.part_name(), size)?;
+                missing = missing.saturating_add(size.saturating_sub(part));
             }
         }
         Ok(missing)

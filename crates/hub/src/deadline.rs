@@ -33,6 +33,13 @@ impl Deadline {
         }
     }
 
+    /// Whether it is over before `wait` is.
+    pub(crate) fn is_before(self, wait: Duration) -> bool {
+        Instant::now()
+            .checked_add(wait)
+            .is_none_or(|end| self.end < end)
+    }
+
     /// Waits no longer than that. `url` may be shown.
     pub(crate) async fn bound<T>(
         self,

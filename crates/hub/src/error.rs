@@ -1,6 +1,7 @@
 //! Two ways to fail, never mixed up: *had and refused*, or *could not be had*.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -87,6 +88,20 @@ pub enum FetchError {
         /// Files that the store has, damaged.
         damaged: Vec<FilePath>,
     },
+    /// A Hugging Face cache cannot be read, or does not have it.
+    #[error("{} cannot be imported from: {what}", path.display())]
+    Cache {
+        /// The place in the cache.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: Box<str>,
+    },
+    /// Nothing says what the bytes of a cached file should be.
+    #[error("nothing in the cache says what the bytes of {:?} should be", path.as_str())]
+    NoDigest {
+        /// The file.
+        path: FilePath,
+    },
     /// Not `OWNER/NAME@REVISION`.
     #[error("{text:?} is not a target, which is OWNER/NAME@REVISION")]
     NotATarget {
@@ -114,14 +129,20 @@ impl FetchError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refused) => refused.hint(),
-            Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                Some("check the network, the proxy and the endpoint; what was complete is kept")
-            }
+            Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
+                "check the network, the proxy and the endpoint; what came is kept, and a later fetch goes on from there",
+            ),
             Self::NotTrusted { hint, .. } => Some(hint),
             Self::Malformed { .. } => {
                 Some("check that the endpoint is a Hub, and that nobody answers in its place")
             }
             Self::Offline { .. } => Some("fetch it once with the network, by its full commit id"),
+            Self::Cache { .. } => {
+                Some("`hf cache ls` says what a cache has; --cache DIR names another")
+            }
+            Self::NoDigest { .. } => Some(
+                "give --manifest FILE, which says it, or import what `hf download` has brought",
+            ),
             Self::NotATarget { .. } => {
                 Some("for instance lerobot/act_aloha@ and the 40 digits of a commit, or a branch")
             }
@@ -140,6 +161,13 @@ impl FetchError {
             rejection,
             subject: bounded(subject),
             detail: bounded(detail),
+        }
+    }
+
+    pub(crate) fn cache(path: &Path, what: impl fmt::Display) -> Self {
+        Self::Cache {
+            path: path.to_owned(),
+            what: what.to_string().into(),
         }
     }
 

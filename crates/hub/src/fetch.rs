@@ -42,9 +42,11 @@ pub struct Fetched {
     pub files: Vec<Recorded>,
     /// What the Hub lists besides, in path order.
     pub left_out: Vec<FilePath>,
+    /// Whether the commit may have more files: these came from a cache that does not say.
+    pub perhaps_more: bool,
     /// Whether all was there, read again and found right, without a single request.
     pub from_store: bool,
-    /// Bytes that were received now.
+    /// Bytes that were received, or copied from a cache, now.
     pub bytes: u64,
     quarantine: Arc<Quarantine>,
 }
@@ -89,7 +91,7 @@ impl Fetched {
 ///
 /// # Errors
 /// [`FetchError::Rejected`] for what was had and refused, and everything else for what could not
-/// be had. Files that were right stay for the next time.
+/// be had. Files that were right stay for the next time, and so does what came of others.
 pub async fn fetch(
     store: &Store,
     hub: Option<&Hub>,
@@ -99,13 +101,8 @@ pub async fn fetch(
     let revision = pin(hub, request.target, progress).await?;
     request.refuse_other_manifest(&revision)?;
     let quarantine = enter(store, request.target, &revision, progress).await?;
-    let damaged = match request.look(&quarantine).await? {
-        Found::Whole(record) => {
-            let (from_store, bytes) = (true, 0);
-            return Ok(Fetched::new(
-                revision, quarantine, record, from_store, bytes,
-            ));
-        }
+    let damaged = match request.look(&quarantine, hub.is_some()).await? {
+        Found::Whole(record) => return Ok(request.fetched(revision, quarantine, record, None)),
         Found::Incomplete { damaged } => damaged,
     };
     let Some(hub) = hub else {
@@ -122,11 +119,11 @@ pub async fn fetch(
     let (record, bytes) = request
         .download(repository, &revision, &quarantine, progress)
         .await?;
-    Ok(Fetched::new(revision, quarantine, record, false, bytes))
+    Ok(request.fetched(revision, quarantine, record, Some(bytes)))
 }
 
 /// A branch or tag is looked up once, shown, and pinned.
-async fn pin(
+pub(crate) async fn pin(
     hub: Option<&Hub>,
     target: &Target,
     progress: &dyn Progress,
@@ -165,14 +162,14 @@ async fn enter(
 }
 
 /// What the store has.
-enum Found {
+pub(crate) enum Found {
     Whole(Record),
     Incomplete { damaged: Vec<FilePath> },
 }
 
 impl Request<'_> {
     /// A manifest of another repository or commit decides nothing here.
-    fn refuse_other_manifest(&self, revision: &Revision) -> Result<(), FetchError> {
+    pub(crate) fn refuse_other_manifest(&self, revision: &Revision) -> Result<(), FetchError> {
         let Some(manifest) = self.manifest else {
             return Ok(());
         };
@@ -200,36 +197,37 @@ impl Request<'_> {
     }
 
     /// Whether a finished download has all that is asked for, read again from the disk.
-    async fn look(&self, quarantine: &Arc<Quarantine>) -> Result<Found, FetchError> {
-        let incomplete = |damaged| Ok(Found::Incomplete { damaged });
-        let Some(record) = quarantine.record()?.and_then(|record| self.part_of(record)) else {
-            return incomplete(Vec::new());
+    async fn look(&self, quarantine: &Arc<Quarantine>, more: bool) -> Result<Found, FetchError> {
+        let Some(record) = self.recorded(quarantine, more)? else {
+            return Ok(Found::NOTHING);
         };
         let held = Arc::clone(quarantine);
-        let (record, damaged) = blocking(move || {
-            let mut damaged = Vec::new();
-            for file in &record.files {
-                if !held.is_intact(file)? {
-                    held.remove(&file.path)?;
-                    damaged.push(file.path.clone());
-                }
-            }
-            Ok((record, damaged))
-        })
-        .await?;
-        if !damaged.is_empty() {
-            return incomplete(damaged);
-        }
-        settle(quarantine, &record)?;
-        Ok(Found::Whole(record))
+        blocking(move || Found::again(record, &held)).await
     }
 
-    /// The record as a fetch of this request would have written it, if it has enough.
+    /// The same, for whoever may wait for the disk.
+    pub(crate) fn look_at(&self, quarantine: &Quarantine, more: bool) -> Result<Found, FetchError> {
+        match self.recorded(quarantine, more)? {
+            Some(record) => Found::again(record, quarantine),
+            None => Ok(Found::NOTHING),
+        }
+    }
+
+    /// The record as a fetch of this request would have written it, if it has enough. Where there
+    /// may be `more` to be had, one that does not know whether it has all does not have enough.
+    fn recorded(&self, quarantine: &Quarantine, more: bool) -> Result<Option<Record>, FetchError> {
+        let record = quarantine.record()?.and_then(|record| self.part_of(record));
+        let enough = |record: &Record| self.manifest.is_some() || !(more && record.perhaps_more);
+        Ok(record.filter(enough))
+    }
+
+    /// The part of a record that is asked for, if it is all there.
     fn part_of(&self, record: Record) -> Option<Record> {
         let Some(manifest) = self.manifest else {
             let all = !record.left_out.iter().any(|path| self.is_of_a_policy(path));
             return Some(record).filter(|_| all);
         };
+        let perhaps_more = record.perhaps_more;
         let (files, others): (Vec<_>, Vec<_>) = record.files.into_iter().partition(|file| {
             let signed = manifest.file(&file.path);
             signed.is_some_and(|signed| {
@@ -239,7 +237,9 @@ impl Request<'_> {
         let mut left_out = record.left_out;
         left_out.extend(others.into_iter().map(|file| file.path));
         left_out.sort_unstable();
-        (files.len() == manifest.files.len()).then(|| Record::new(files, left_out))
+        let mut part = Record::new(files, left_out);
+        part.perhaps_more = perhaps_more;
+        (part.files.len() == manifest.files.len()).then_some(part)
     }
 
     async fn download(
@@ -251,11 +251,7 @@ impl Request<'_> {
     ) -> Result<(Record, u64), FetchError> {
         let listing = from.listing(revision, progress).await?;
         let choice = Choice::of(self, listing, from.hub.limits())?;
-        quarantine.reopen()?;
-        let paths: Vec<&FilePath> = choice.wanted.iter().map(Wanted::path).collect();
-        quarantine.remove_others(&paths)?;
-        quarantine.require_space(choice.missing_bytes(quarantine)?)?;
-        progress.start(choice.wanted.len(), choice.bytes);
+        choice.make_room(quarantine, progress)?;
         // Each future owns its file: borrowed ones could not move between threads
         // (https://github.com/rust-lang/rust/issues/102211).
         let obtain = |wanted: Wanted| async move {
@@ -279,23 +275,47 @@ impl Request<'_> {
     }
 }
 
-impl Fetched {
-    fn new(
+impl Request<'_> {
+    /// What came of it; `received` is `None` where all was there.
+    pub(crate) fn fetched(
+        &self,
         revision: Revision,
         quarantine: Arc<Quarantine>,
         record: Record,
-        from_store: bool,
-        bytes: u64,
-    ) -> Self {
-        Self {
+        received: Option<u64>,
+    ) -> Fetched {
+        Fetched {
             revision,
             path: quarantine.path().to_owned(),
             files: record.files,
             left_out: record.left_out,
-            from_store,
-            bytes,
+            perhaps_more: record.perhaps_more && self.manifest.is_none(),
+            from_store: received.is_none(),
+            bytes: received.unwrap_or(0),
             quarantine,
         }
+    }
+}
+
+impl Found {
+    const NOTHING: Self = Self::Incomplete {
+        damaged: Vec::new(),
+    };
+
+    /// Reads the files of a record again; what is damaged goes.
+    fn again(record: Record, quarantine: &Quarantine) -> Result<Self, FetchError> {
+        let mut damaged = Vec::new();
+        for file in &record.files {
+            if !quarantine.is_intact(file)? {
+                quarantine.remove(&file.path)?;
+                damaged.push(file.path.clone());
+            }
+        }
+        if !damaged.is_empty() {
+            return Ok(Self::Incomplete { damaged });
+        }
+        settle(quarantine, &record)?;
+        Ok(Self::Whole(record))
     }
 }
 

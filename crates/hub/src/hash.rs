@@ -39,6 +39,11 @@ impl Hasher {
         }
     }
 
+    /// Bytes so far.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.size += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.sha256.update(bytes);

@@ -175,10 +175,11 @@ impl Repository<'_> {
     ) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         let deadline = Deadline::within(self.hub.limits.grace, "the file is not complete");
-        let mut body = self.body(revision, path, deadline).await?;
+        let mut body = self.body(revision, path, 0, deadline).await?;
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
-            too_large(path.as_str(), bytes.len(), limit)?;
+            let what = format!("bytes of {:?}", path.as_str());
+            too_large(&what, bytes.len(), limit)?;
         }
         Ok(bytes)
     }
@@ -190,11 +191,12 @@ impl Repository<'_> {
         self.hub.endpoint.join(&all)
     }
 
-    /// The bytes of a file, as they come.
+    /// The bytes of a file, its first `from` apart, as they come.
     pub(crate) async fn body(
         &self,
         revision: &Revision,
         path: &FilePath,
+        from: u64,
         deadline: Deadline,
     ) -> Result<Body, FetchError> {
         let mut segments = match self.repo_type {
@@ -206,7 +208,7 @@ impl Repository<'_> {
         segments.extend(path.as_str().split('/'));
         let url = self.hub.endpoint.join(&segments);
         let (reach, commit) = (Reach::Anywhere, Some(revision));
-        self.hub.open(&url, reach, commit, deadline).await
+        self.hub.open(&url, from, reach, commit, deadline).await
     }
 }
 

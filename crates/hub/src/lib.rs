@@ -8,6 +8,8 @@
 //! - Every byte is hashed while it arrives: plain files must have the git id of the commit's tree,
 //!   LFS files the sha256 of a pointer that has it. With a manifest, they must be what was signed.
 //! - A body is cut off at its listed size. Nothing gets its name before it is complete and right.
+//! - What came before a cut is kept, and believed for nothing: a later attempt reads it again, asks
+//!   for the rest, and judges the whole.
 //! - The token goes to the endpoint's origin, unless a redirect led elsewhere before. A listing does
 //!   not leave it.
 //!
@@ -66,7 +68,9 @@
 #![warn(missing_docs)]
 
 mod addresses;
+mod cache;
 mod cause;
+mod channel;
 mod choice;
 mod client;
 mod config;
@@ -74,13 +78,17 @@ mod deadline;
 mod endpoint;
 mod error;
 mod fetch;
+mod gate;
 mod hash;
 mod hub;
 mod limits;
 mod listing;
 mod pages;
+mod part;
+mod plan;
 mod progress;
 mod proxies;
+mod range;
 mod rate;
 mod redirect;
 mod refused;
@@ -93,18 +101,24 @@ mod transport;
 mod tree;
 mod vicinity;
 mod wanted;
+mod watch;
 
+pub use cache::{Cache, import};
+pub use channel::Channel;
 pub use config::{Config, ConfigError};
 pub use endpoint::Endpoint;
 pub use error::FetchError;
 pub use fetch::{Fetched, Request, fetch};
+pub use gate::{AdmitError, Admitted, Expected, Gate};
 pub use hash::GitId;
 pub use hub::{Hub, Repository};
 pub use limits::FetchLimits;
 pub use listing::{Content, ListedFile, Listing};
+pub use plan::{Have, Plan, Planned, plan};
 pub use progress::{Progress, Silent};
 pub use proxies::Proxies;
 pub use refused::{Reason, Refused};
 pub use roots::Roots;
 pub use target::{At, Target};
 pub use token::Token;
+pub use watch::{Pace, Round, Watch};

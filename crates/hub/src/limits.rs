@@ -13,13 +13,14 @@ pub struct FetchLimits {
     pub slowest: u64,
     /// Time over which that rate is taken: 60 s.
     pub window: Duration,
-    /// Time that any request may take besides its size at the slowest rate: 60 s.
+    /// Time that any request may take besides its size at the slowest rate: 60 s. A file may take
+    /// that and the waits between its attempts, however many connections are cut meanwhile.
     pub grace: Duration,
     /// Time for a whole listing, whatever its pages and retries: 5 min.
     pub listing: Duration,
     /// Time for all files besides their size at the slowest rate, whatever the retries: 1 h.
     pub files: Duration,
-    /// Attempts after the first failed: 3.
+    /// Attempts after the first failed: 3. A file that went on at the slowest rate has them anew.
     pub retries: u32,
     /// Before the first retry: 500 ms; it doubles each time.
     pub retry_delay: Duration,
@@ -49,6 +50,19 @@ impl FetchLimits {
     pub(crate) fn slowest_time(&self, bytes: u64) -> Duration {
         // Tokio's clock takes thirty years and not much more.
         Duration::from_secs((bytes / self.slowest.max(1)).min(1 << 29))
+    }
+
+    /// How much must come within `time`.
+    pub(crate) fn slowest_bytes(&self, time: Duration) -> u64 {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.slowest.saturating_mul(millis) / 1000
+    }
+
+    /// How long a file of `bytes` may take, with all its attempts and the waits between them.
+    pub(crate) fn time_of_file(&self, bytes: u64) -> Duration {
+        let waits = self.retry_after.saturating_mul(self.retries);
+        let besides = self.grace.saturating_add(waits);
+        besides.saturating_add(self.slowest_time(bytes))
     }
 }
 

@@ -44,7 +44,8 @@ pub struct ListedFile {
 pub enum Content {
     /// The id of the file in the commit's tree.
     Git(GitId),
-    /// The SHA-256 in the LFS pointer, of which the id in the commit's tree was checked.
+    /// The SHA-256 in the LFS pointer, of which the id in the commit's tree was checked; in a cache
+    /// without a listing, what the blob is called.
     Lfs(Sha256),
 }
 
@@ -61,10 +62,10 @@ struct Row {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Lfs {
-    oid: String,
-    size: u64,
-    pointer_size: Option<usize>,
+pub(crate) struct Lfs {
+    pub(crate) oid: String,
+    pub(crate) size: u64,
+    pub(crate) pointer_size: Option<usize>,
 }
 
 /// What a row is of, with its id in the commit's tree.
@@ -138,13 +139,22 @@ impl Repository<'_> {
 
 impl Listing {
     fn new(rows: Vec<Listed>) -> Result<Self, FetchError> {
-        refuse_collisions(&rows)?;
+        let names = rows.iter().map(Listed::name).collect::<Vec<_>>();
+        refuse_collisions(&names)?;
         refuse_other_trees(&rows)?;
         let file = |row| match row {
             Listed::File(file, _) => Some(file),
             Listed::Directory(..) => None,
         };
         let mut files: Vec<_> = rows.into_iter().filter_map(file).collect();
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self { files })
+    }
+
+    /// Files of which no tree is known.
+    pub(crate) fn of_files(mut files: Vec<ListedFile>) -> Result<Self, FetchError> {
+        let names: Vec<_> = files.iter().map(|file| (&file.path, true)).collect();
+        refuse_collisions(&names)?;
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(Self { files })
     }
@@ -192,10 +202,11 @@ impl Row {
 }
 
 impl Listed {
-    const fn path(&self) -> &FilePath {
+    /// Its path, and whether that is a file's.
+    const fn name(&self) -> (&FilePath, bool) {
         match self {
-            Self::File(file, _) => &file.path,
-            Self::Directory(path, _) => path,
+            Self::File(file, _) => (&file.path, true),
+            Self::Directory(path, _) => (path, false),
         }
     }
 }
@@ -203,7 +214,7 @@ impl Listed {
 impl Lfs {
     /// The pointer's text follows from digest and size, so its id in the tree must, too
     /// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
-    fn refuse_other_pointer(
+    pub(crate) fn refuse_other_pointer(
         &self,
         path: &FilePath,
         size: u64,
@@ -282,30 +293,31 @@ impl<'de> Visitor<'de> for Rows {
 }
 
 /// No two names may be one file on a case-insensitive file system, none a file and a directory.
-fn refuse_collisions(rows: &[Listed]) -> Result<(), FetchError> {
+///
+/// The names are paths, each with whether it is a file's.
+fn refuse_collisions(names: &[(&FilePath, bool)]) -> Result<(), FetchError> {
     let (mut files, mut directories) = (HashSet::new(), HashSet::new());
-    let folded = |row: &Listed| row.path().as_str().to_ascii_lowercase();
+    let folded = |path: &FilePath| path.as_str().to_ascii_lowercase();
     let refuse = |path, why| {
         let rejection = Rejection::FileNameCollision;
         Err(FetchError::rejected(rejection, path, why))
     };
-    for row in rows {
-        let is_new = match row {
-            Listed::File(..) => files.insert(folded(row)),
-            Listed::Directory(..) => directories.insert(folded(row)),
+    for (path, is_file) in names {
+        let is_new = match is_file {
+            true => files.insert(folded(path)),
+            false => directories.insert(folded(path)),
         };
         if !is_new {
             let why = "listed twice, or beside a name that differs only in case";
-            return refuse(row.path(), why);
+            return refuse(path, why);
         }
     }
-    for row in rows {
-        let path = folded(row);
+    for (name, is_file) in names {
+        let path = folded(name);
         let mut parents = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-        let is_file = matches!(row, Listed::File(..));
-        if parents.any(|parent| files.contains(parent)) || (is_file && directories.contains(&path))
+        if parents.any(|parent| files.contains(parent)) || (*is_file && directories.contains(&path))
         {
-            return refuse(row.path(), "a file is also a directory");
+            return refuse(name, "a file is also a directory");
         }
     }
     Ok(())

@@ -14,6 +14,12 @@ pub trait Progress: Send + Sync {
         let _ = (path, size);
     }
 
+    /// The file, just begun, goes on after its first `bytes`, which were there already. Unless it
+    /// is said otherwise, they count like those that arrive.
+    fn file_resumed(&self, path: &FilePath, bytes: u64) {
+        self.file_advanced(path, bytes);
+    }
+
     /// `bytes` more of the file arrived.
     fn file_advanced(&self, path: &FilePath, bytes: u64) {
         let _ = (path, bytes);
@@ -22,6 +28,11 @@ pub trait Progress: Send + Sync {
     /// The file is complete, right, and in its place.
     fn file_finished(&self, path: &FilePath) {
         let _ = path;
+    }
+
+    /// What may take its time begins, with `bytes` that are here already: reading, proving.
+    fn step(&self, what: &'static str, bytes: u64) {
+        let _ = (what, bytes);
     }
 
     /// Something a person wants to read: a wait, a retry, what a branch stands for.

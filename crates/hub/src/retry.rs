@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::deadline::Deadline;
 use crate::error::FetchError;
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
@@ -10,33 +13,96 @@ use crate::progress::Progress;
 pub(crate) struct Retries<'a> {
     left: u32,
     backoff: Duration,
-    longest: Duration,
+    limits: &'a FetchLimits,
+    deadline: Option<Deadline>,
+    reached: Option<Reached>,
     progress: &'a dyn Progress,
 }
 
+/// How much of a file there is.
+struct Reached {
+    /// After the last attempt.
+    bytes: u64,
+    size: u64,
+    /// After any attempt.
+    most: u64,
+    /// When there was more than ever, or the first attempt began.
+    since: Instant,
+}
+
 impl<'a> Retries<'a> {
-    pub(crate) fn new(limits: &FetchLimits, progress: &'a dyn Progress) -> Self {
+    pub(crate) fn new(limits: &'a FetchLimits, progress: &'a dyn Progress) -> Self {
         Self {
             left: limits.retries,
             backoff: limits.retry_delay,
-            longest: limits.retry_after,
+            limits,
+            deadline: None,
+            reached: None,
             progress,
+        }
+    }
+
+    /// The same for a file of `size` bytes, which takes no attempt after `deadline`.
+    pub(crate) fn of_file(mut self, size: u64, deadline: Deadline) -> Self {
+        self.deadline = Some(deadline);
+        self.reached = Some(Reached {
+            bytes: 0,
+            size,
+            most: 0,
+            since: Instant::now(),
+        });
+        self
+    }
+
+    /// There are so many bytes of the file now. If that is more than ever, and they came no slower
+    /// than anything may, the attempts that failed are forgotten: a link that is cut again and
+    /// again gets a large file, and one that brings a byte each time does not.
+    pub(crate) fn reach(&mut self, bytes: u64) {
+        let Some(reached) = &mut self.reached else {
+            return;
+        };
+        reached.bytes = bytes;
+        if bytes <= reached.most {
+            return;
+        }
+        let enough = self.limits.slowest_bytes(reached.since.elapsed());
+        if bytes - reached.most >= enough {
+            (self.left, self.backoff) = (self.limits.retries, self.limits.retry_delay);
+        }
+        (reached.most, reached.since) = (bytes, Instant::now());
+    }
+
+    /// The file begins from nothing, for a new reason.
+    pub(crate) fn forget(&mut self) {
+        if let Some(reached) = &mut self.reached {
+            (reached.bytes, reached.most) = (0, 0);
         }
     }
 
     /// Waits until it is time for another attempt; the error comes back if there is none.
     pub(crate) async fn wait_after(&mut self, error: FetchError) -> Result<(), FetchError> {
-        let wait = error.wait(jittered(self.backoff), self.longest);
-        let Some(wait) = wait.filter(|_| self.left > 0) else {
+        let wait = error.wait(jittered(self.backoff), self.limits.retry_after);
+        let in_time = |wait: &Duration| !self.deadline.is_some_and(|end| end.is_before(*wait));
+        let Some(wait) = wait.filter(|_| self.left > 0).filter(in_time) else {
             return Err(error);
         };
-        let seconds = wait.as_secs_f32();
-        let text = format!("{error}; trying again in {seconds:.1} s");
+        let (seconds, place) = (wait.as_secs_f32(), self.place());
+        let text = format!("{error}; {place} in {seconds:.1} s");
         self.progress.notice(&text);
         tokio::time::sleep(wait).await;
         self.left -= 1;
         self.backoff = self.backoff.saturating_mul(2);
         Ok(())
+    }
+
+    /// What is done, and from where on.
+    fn place(&self) -> String {
+        match &self.reached {
+            Some(Reached { bytes, size, .. }) if *bytes > 0 => {
+                format!("cut at {bytes} of {size} bytes, trying again from there")
+            }
+            _ => "trying again".into(),
+        }
     }
 }
 

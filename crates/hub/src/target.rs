@@ -30,6 +30,15 @@ pub enum At {
 }
 
 impl Target {
+    /// A repository at a place in its history.
+    pub const fn new(repo_type: RepoType, repo: RepoId, at: At) -> Self {
+        Self {
+            repo_type,
+            repo,
+            at,
+        }
+    }
+
     /// A model at a commit.
     pub const fn model(repo: RepoId, revision: Revision) -> Self {
         Self {
@@ -37,6 +46,19 @@ impl Target {
             repo,
             at: At::Commit(revision),
         }
+    }
+
+    /// A repository, `OWNER/NAME` or `datasets/OWNER/NAME`, without a place in its history.
+    ///
+    /// # Errors
+    /// [`FetchError::NotATarget`].
+    pub fn repository(text: &str) -> Result<(RepoType, RepoId), FetchError> {
+        let (repo_type, id) = match text.strip_prefix("datasets/") {
+            Some(id) => (RepoType::Dataset, id),
+            None => (RepoType::Model, text),
+        };
+        let usage = |_| FetchError::NotATarget { text: text.into() };
+        Ok((repo_type, id.parse().map_err(usage)?))
     }
 
     /// The same repository at a commit.
@@ -55,11 +77,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, FetchError> {
         let usage = || FetchError::NotATarget { text: text.into() };
         let (id, at) = text.split_once('@').ok_or_else(usage)?;
-        let (repo_type, id) = match id.strip_prefix("datasets/") {
-            Some(id) => (RepoType::Dataset, id),
-            None => (RepoType::Model, id),
-        };
-        let repo = id.parse().map_err(|_| usage())?;
+        let (repo_type, repo) = Self::repository(id).map_err(|_| usage())?;
         let at = at.parse()?;
         Ok(Self {
             repo_type,
@@ -100,12 +118,17 @@ fn is_ref_name(text: &str) -> bool {
         && !text.contains("..")
 }
 
+/// What stands before the id of a repository that is no model.
+pub(crate) const fn prefix(repo_type: RepoType) -> &'static str {
+    match repo_type {
+        RepoType::Dataset => "datasets/",
+        _ => "",
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let prefix = match self.repo_type {
-            RepoType::Dataset => "datasets/",
-            _ => "",
-        };
+        let prefix = prefix(self.repo_type);
         write!(f, "{prefix}{}@{}", self.repo, self.at)
     }
 }

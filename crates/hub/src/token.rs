@@ -145,15 +145,19 @@ pub(crate) fn implicit_token(
     if let Some(path) = var("HF_TOKEN_PATH") {
         return Token::from_file(PathBuf::from(path)).map(Some);
     }
-    let below = |name, rest: &str| var(name).map(|dir| PathBuf::from(dir).join(rest));
-    let home = var("HF_HOME")
-        .map(PathBuf::from)
-        .or_else(|| below("XDG_CACHE_HOME", "huggingface"))
-        .or_else(|| below("HOME", ".cache/huggingface"));
-    match home.map(|home| home.join("token")) {
+    match huggingface_home(var).map(|home| home.join("token")) {
         Some(path) if path.exists() => Token::from_file(path).map(Some),
         _ => Ok(None),
     }
+}
+
+/// What `huggingface_hub` takes for `HF_HOME`.
+pub(crate) fn huggingface_home(var: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let below = |name, rest: &str| var(name).map(|dir| PathBuf::from(dir).join(rest));
+    var("HF_HOME")
+        .map(PathBuf::from)
+        .or_else(|| below("XDG_CACHE_HOME", "huggingface"))
+        .or_else(|| below("HOME", ".cache/huggingface"))
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! One file: received, hashed and written at the same time, and put in place only if it is right.
+//! After a cut, it goes on from what is on the disk.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tensorgate_store::{Quarantine, Recorded};
-use tensorgate_verify::Revision;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tensorgate_verify::{Rejection, Revision};
+use tokio::sync::mpsc::{Sender, channel};
 
 use crate::deadline::Deadline;
 use crate::error::FetchError;
-use crate::hash::Hasher;
 use crate::hub::Repository;
+use crate::part::Part;
 use crate::progress::Progress;
 use crate::transport::Body;
 use crate::wanted::Wanted;
@@ -18,8 +19,12 @@ use crate::wanted::Wanted;
 /// Chunks on their way from the network to the disk; hyper's are of at most some hundred KiB.
 const QUEUE: usize = 16;
 
+/// RFC 9110, section 15.5.17: the server has nothing from there on.
+const RANGE_NOT_SATISFIABLE: u16 = 416;
+
 impl Wanted {
-    /// Puts the file into quarantine, unless it is there already, and right.
+    /// Puts the file into quarantine, unless it is there already, and right. The number is of the
+    /// bytes that were received for it.
     pub(crate) async fn obtain(
         &self,
         from: Repository<'_>,
@@ -28,98 +33,190 @@ impl Wanted {
         progress: &dyn Progress,
     ) -> Result<(Recorded, u64), FetchError> {
         if let Some(recorded) = self.kept(quarantine).await? {
+            progress.file_started(self.path(), recorded.size);
+            progress.file_resumed(self.path(), recorded.size);
+            progress.file_finished(self.path());
             return Ok((recorded, 0));
         }
-        let mut retries = from.hub.retries(progress);
-        let recorded = loop {
-            match self.receive(from, revision, quarantine, progress).await {
-                Ok(recorded) => break recorded,
-                Err(error) => retries.wait_after(from.hub.hide(error)).await?,
-            }
+        let time = from.hub.limits().time_of_file(self.listed.size);
+        let mut transfer = Transfer {
+            wanted: self,
+            from,
+            revision,
+            quarantine,
+            progress,
+            deadline: Deadline::within(time, "the time for a file of its size is over"),
+            part: None,
+            received: 0,
+            pieced: false,
+            restarted: false,
         };
+        let recorded = transfer.run().await?;
         progress.file_finished(self.path());
-        let size = recorded.size;
-        Ok((recorded, size))
+        Ok((recorded, transfer.received))
+    }
+}
+
+/// The attempts to get one file.
+struct Transfer<'a> {
+    wanted: &'a Wanted,
+    from: Repository<'a>,
+    revision: &'a Revision,
+    quarantine: &'a Arc<Quarantine>,
+    progress: &'a dyn Progress,
+    deadline: Deadline,
+    /// What is on the disk, between attempts; `None` until it was read.
+    part: Option<Part>,
+    /// Bytes of all attempts together.
+    received: u64,
+    /// Whether the bytes of the last attempt were not all of one answer.
+    pieced: bool,
+    /// Whether it began anew once, for that.
+    restarted: bool,
+}
+
+impl Transfer<'_> {
+    async fn run(&mut self) -> Result<Recorded, FetchError> {
+        let (hub, size) = (self.from.hub, self.wanted.listed.size);
+        let mut retries = hub.retries(self.progress).of_file(size, self.deadline);
+        loop {
+            let error = match self.attempt().await {
+                Ok(recorded) => return Ok(recorded),
+                Err(error) => hub.hide(error),
+            };
+            if self.restarts_after(&error) {
+                retries.forget();
+                continue;
+            }
+            let have = self.part.as_ref().map_or(0, Part::len);
+            retries.reach(have);
+            let again = retries.wait_after(error).await;
+            again.inspect_err(|_| self.tell_what_stays(have))?;
+        }
     }
 
-    async fn receive(
-        &self,
-        from: Repository<'_>,
-        revision: &Revision,
-        quarantine: &Arc<Quarantine>,
-        progress: &dyn Progress,
-    ) -> Result<Recorded, FetchError> {
-        let limits = from.hub.limits();
-        let size = self.listed.size;
-        progress.file_started(self.path(), size);
-        let time = limits.grace.saturating_add(limits.slowest_time(size));
-        let deadline = Deadline::within(time, "the time for a file of its size is over");
-        let mut body = from.body(revision, self.path(), deadline).await?;
-        let (chunks, queue) = channel(QUEUE);
-        let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
-        let writing = tokio::task::spawn_blocking(move || this.write(queue, &quarantine));
-        let received = self.pump(&mut body, &chunks, progress).await;
-        if received.is_ok() {
-            // If nobody listens, the writer has failed, and is asked next.
-            drop(chunks.send(Piece::End).await);
+    /// From what there is to the end.
+    async fn attempt(&mut self) -> Result<Recorded, FetchError> {
+        let part = self.open().await?;
+        self.tell_start(part.len());
+        let part = match part.missing() {
+            0 => part,
+            _ => self.receive(part).await?,
+        };
+        self.pieced = part.is_pieced();
+        let quarantine = Arc::clone(self.quarantine);
+        blocking(move || part.place(&quarantine)).await
+    }
+
+    /// What there is on the disk. What this process has left there it knows, unless somebody else
+    /// was at it; anything else is read.
+    async fn open(&mut self) -> Result<Part, FetchError> {
+        let (left, wanted) = (self.part.take(), self.wanted.clone());
+        let quarantine = Arc::clone(self.quarantine);
+        blocking(move || match left.filter(Part::is_untouched) {
+            Some(part) => Ok(part),
+            None => Part::open(&wanted, &quarantine),
+        })
+        .await
+    }
+
+    /// Asks for what is missing, and adds it. What came stays, unless that was wrong.
+    async fn receive(&mut self, part: Part) -> Result<Part, FetchError> {
+        let (path, have) = (self.wanted.path(), part.len());
+        self.pieced = have > 0;
+        let asked = self.from.body(self.revision, path, have, self.deadline);
+        let mut body = match asked.await {
+            Ok(body) => body,
+            Err(error) => return self.keep(part, error),
+        };
+        let start = match body.start(self.wanted, have) {
+            Ok(start) => start,
+            Err(error) if error.rejection().is_some() => return self.keep(part, error),
+            // Whoever answers like this would do so again: the next one asks for the whole.
+            Err(error) => return Err(part.discard_for(error)),
+        };
+        if start < have {
+            self.tell_start(start);
         }
-        drop(chunks);
-        let written = writing.await.map_err(stopped)?;
-        received?;
-        written
+        let (chunks, queue) = channel(QUEUE);
+        let writing = tokio::task::spawn_blocking(move || part.take(start, queue));
+        let received = self.pump(&mut body, start, chunks).await;
+        let (part, written) = writing.await.map_err(stopped)?;
+        match written.and(received) {
+            Ok(()) => Ok(part),
+            Err(error) if error.rejection().is_some() => Err(part.discard_for(error)),
+            Err(error) => self.keep(part, error),
+        }
     }
 
     /// Hands on what comes, up to the listed size, for as long as it is taken.
     async fn pump(
-        &self,
+        &mut self,
         body: &mut Body,
-        chunks: &Sender<Piece>,
-        progress: &dyn Progress,
+        start: u64,
+        chunks: Sender<Bytes>,
     ) -> Result<(), FetchError> {
-        let mut received = 0_u64;
+        let mut missing = self.wanted.listed.size.saturating_sub(start);
         while let Some(chunk) = body.next().await? {
             let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            received = received.saturating_add(len);
-            if received > self.listed.size {
-                return Err(self.refuse_size("more"));
-            }
-            progress.file_advanced(self.path(), len);
-            if chunks.send(Piece::Bytes(chunk)).await.is_err() {
+            let Some(rest) = missing.checked_sub(len) else {
+                return Err(self.wanted.refuse_size("more"));
+            };
+            missing = rest;
+            self.received = self.received.saturating_add(len);
+            self.progress.file_advanced(self.wanted.path(), len);
+            if chunks.send(chunk).await.is_err() {
+                // The disk's half has ended before, and says why.
                 return Ok(());
             }
         }
-        Ok(())
-    }
-
-    /// The other half: takes what was received until the end, judges it, and puts it in place.
-    fn write(
-        &self,
-        mut queue: Receiver<Piece>,
-        quarantine: &Quarantine,
-    ) -> Result<Recorded, FetchError> {
-        let mut incoming = quarantine.incoming()?;
-        let mut hasher = Hasher::new(self.listed.size);
-        loop {
-            match queue.blocking_recv() {
-                Some(Piece::Bytes(chunk)) => {
-                    hasher.update(&chunk);
-                    incoming.write(&chunk)?;
-                }
-                Some(Piece::End) => break,
-                // The receiving half gave up and says why; nobody hears this.
-                None => return Err(self.refuse_size("fewer")),
-            }
+        match missing {
+            0 => Ok(()),
+            _ if body.has_an_end() => Err(self.wanted.refuse_size("fewer")),
+            _ => Err(body.cut()),
         }
-        let recorded = self.judge(&hasher.finish())?;
-        quarantine.place(incoming, self.path())?;
-        Ok(recorded)
     }
-}
 
-/// What goes from the network to the disk. A queue that ends without `End` was given up.
-enum Piece {
-    Bytes(Bytes),
-    End,
+    fn keep(&mut self, part: Part, error: FetchError) -> Result<Part, FetchError> {
+        self.part = Some(part);
+        Err(error)
+    }
+
+    /// Whether the file is worth to be asked for once more, from nothing: the server has another
+    /// one than before, or what was on the disk was not the beginning of it.
+    fn restarts_after(&mut self, error: &FetchError) -> bool {
+        let other = match error {
+            FetchError::Refused(refused) => refused.status == RANGE_NOT_SATISFIABLE,
+            error => error.rejection() == Some(Rejection::DigestMismatch),
+        };
+        if !other || !self.pieced || std::mem::replace(&mut self.restarted, true) {
+            return false;
+        }
+        if let Some(part) = self.part.take() {
+            part.discard();
+        }
+        let path = self.wanted.path().as_str();
+        let text =
+            format!("{error}; {path:?} was not of one piece, it is fetched from its beginning");
+        self.progress.notice(&text);
+        true
+    }
+
+    fn tell_start(&self, at: u64) {
+        let path = self.wanted.path();
+        self.progress.file_started(path, self.wanted.listed.size);
+        if at > 0 {
+            self.progress.file_resumed(path, at);
+        }
+    }
+
+    fn tell_what_stays(&self, have: u64) {
+        if have > 0 {
+            let (path, size) = (self.wanted.path().as_str(), self.wanted.listed.size);
+            let text = format!("{have} of {size} bytes of {path:?} are kept for the next fetch");
+            self.progress.notice(&text);
+        }
+    }
 }
 
 /// Runs what waits for the disk on a thread for such things.

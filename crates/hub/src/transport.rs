@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use tensorgate_verify::Revision;
 use tokio::time::Instant;
@@ -68,7 +68,7 @@ impl Hub {
         limit: u64,
     ) -> Result<Answer, FetchError> {
         let deadline = Deadline::within(self.limits.grace, "the answer is not complete");
-        let mut body = self.open(url, Reach::Endpoint, commit, deadline).await?;
+        let mut body = self.open(url, 0, Reach::Endpoint, commit, deadline).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
@@ -81,13 +81,14 @@ impl Hub {
         })
     }
 
-    /// Asks for the whole of `url` and follows redirects as far as they may lead.
+    /// Asks for `url`, its first `from` bytes apart, and follows redirects as far as they may lead.
     ///
     /// Where the endpoint says which commit its answer is of, that must be `commit`. Of an answer
     /// that is not the wanted one, the headers are read and no body.
     pub(crate) async fn open(
         &self,
         url: &Url,
+        from: u64,
         reach: Reach,
         commit: Option<&Revision>,
         deadline: Deadline,
@@ -96,10 +97,10 @@ impl Hub {
         for _request in 0..=self.limits.redirects {
             // Whoever sends us back to the endpoint does not do so in our name.
             token = token.filter(|_| self.endpoint.is_origin_of(&at));
-            let answer = self.send(&at, token, deadline).await?;
+            let answer = self.send(&at, token, from, deadline).await?;
             let next = self.redirect(&answer, reach)?;
             if next.is_none() {
-                self.refuse_failure(&answer)?;
+                self.refuse_failure(&answer, from)?;
             }
             self.refuse_other_commit(&answer, commit)?;
             match next {
@@ -115,6 +116,7 @@ impl Hub {
         &self,
         url: &Url,
         token: Option<&Token>,
+        from: u64,
         deadline: Deadline,
     ) -> Result<Response, FetchError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -122,6 +124,9 @@ impl Hub {
         // The bytes are counted and hashed as the Hub lists them.
         let mut request = self.client.get(url.clone());
         request = request.header(ACCEPT_ENCODING, "identity");
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
         if let Some(token) = token {
             request = request.bearer_auth(token.secret());
         }
@@ -132,15 +137,16 @@ impl Hub {
         answer.await?.map_err(failed)
     }
 
-    /// Anything but the whole, and as it is.
-    fn refuse_failure(&self, answer: &Response) -> Result<(), FetchError> {
+    /// Anything but what was asked for or the whole, and as it is.
+    fn refuse_failure(&self, answer: &Response, from: u64) -> Result<(), FetchError> {
         let status = answer.status();
         if !status.is_success() {
             return Err(Refused::of_answer(answer, self.token.as_ref()).into());
         }
         let refuse =
             |what: String| FetchError::malformed(&without_query(answer.url().as_str()), what);
-        if status != StatusCode::OK {
+        let resumed = from > 0 && status == StatusCode::PARTIAL_CONTENT;
+        if status != StatusCode::OK && !resumed {
             let what = format!("status {}, and the whole was asked for", status.as_u16());
             return Err(refuse(what));
         }
@@ -186,6 +192,23 @@ impl Body {
             return Err(FetchError::timed_out(&self.shown, what, window));
         }
         Ok(chunk)
+    }
+
+    /// Status and headers.
+    pub(crate) const fn response(&self) -> &Response {
+        &self.response
+    }
+
+    pub(crate) fn malformed(&self, what: &str) -> FetchError {
+        FetchError::malformed(&self.shown, what)
+    }
+
+    /// The connection ended, and the file did not.
+    pub(crate) fn cut(&self) -> FetchError {
+        FetchError::Unreachable {
+            url: self.shown.clone(),
+            cause: "the connection ended before the file".into(),
+        }
     }
 }
 

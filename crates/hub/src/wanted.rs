@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensorgate_store::{Quarantine, Recorded};
+use tensorgate_store::{PartName, Quarantine, Recorded};
 use tensorgate_verify::{FileEntry, FilePath, Kind, Rejection};
 
 use crate::error::FetchError;
@@ -24,21 +24,31 @@ impl Wanted {
         &self.listed.path
     }
 
+    /// Where its bytes wait while they are not all there.
+    pub(crate) fn part_name(&self) -> PartName {
+        let ListedFile { path, size, .. } = &self.listed;
+        match &self.listed.content {
+            Content::Git(id) => PartName::of(path, *size, format_args!("git:{id}")),
+            Content::Lfs(sha256) => PartName::of(path, *size, format_args!("sha256:{sha256}")),
+        }
+    }
+
     /// A file that an earlier, unfinished download left, if it is right.
     pub(crate) async fn kept(
         &self,
         quarantine: &Arc<Quarantine>,
     ) -> Result<Option<Recorded>, FetchError> {
         let (this, quarantine) = (self.clone(), Arc::clone(quarantine));
-        blocking(move || {
-            let path = this.path();
-            let Some(file) = quarantine.open_file(path)? else {
-                return Ok(None);
-            };
-            let digests = Digests::of(file, this.listed.size);
-            Ok(digests.ok().and_then(|digests| this.judge(&digests).ok()))
-        })
-        .await
+        blocking(move || this.kept_in(&quarantine)).await
+    }
+
+    /// The same, for whoever may wait for the disk.
+    pub(crate) fn kept_in(&self, quarantine: &Quarantine) -> Result<Option<Recorded>, FetchError> {
+        let Some(file) = quarantine.open_file(self.path())? else {
+            return Ok(None);
+        };
+        let digests = Digests::of(file, self.listed.size);
+        Ok(digests.ok().and_then(|digests| self.judge(&digests).ok()))
     }
 
     /// Compares what came with what was listed, and with what was signed.

@@ -94,7 +94,7 @@ async fn the_limit_that_is_over_is_the_one_that_is_named() {
     assert_given_up(&error, "the listing is not complete", "0.4 s");
 
     let file = serve(|request, stream| match request.contains("/tree/") {
-        true => whole(stream, &LISTING.replace("\"size\":2", "\"size\":1000")),
+        true => whole(stream, &LISTING.replace("\"size\":2", "\"size\":1000000")),
         false => trickle(stream),
     });
     let error = end_of(&file, |limits| {

@@ -10,12 +10,14 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use crate::error::{Result, StoreError};
 use crate::folder::{Folder, RESOLVE};
 
-/// A file that is being written and has no place yet. Dropped, it is gone.
+/// A file that is being written and has no place yet. Dropped, it is gone, unless it is to stay.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    folder: Folder,
-    name: String,
-    file: File,
+    pub(crate) folder: Folder,
+    pub(crate) name: String,
+    pub(crate) file: File,
+    /// Whether another attempt goes on from what is there: a [part](crate::part).
+    pub(crate) stays: bool,
 }
 
 /// Names of drafts differ within a process; between processes, a lock keeps them apart.
@@ -28,7 +30,13 @@ impl Draft {
             std::process::id(),
             DRAFTS.fetch_add(1, Ordering::Relaxed)
         );
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        Self::make(folder, name, false)
+    }
+
+    /// A new file: whatever is written goes to its end, and can be read.
+    pub(crate) fn make(folder: &Folder, name: String, stays: bool) -> Result<Self> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+        let flags = flags | OFlags::CREATE | OFlags::EXCL;
         let mode = Mode::RUSR | Mode::WUSR;
         let handle = rustix::fs::openat2(folder, &*name, flags, mode, RESOLVE)
             .map_err(|error| StoreError::io("create", &folder.path_of(&name), error))?;
@@ -36,6 +44,7 @@ impl Draft {
             folder: folder.again()?,
             name,
             file: File::from(handle),
+            stays,
         })
     }
 
@@ -59,13 +68,17 @@ impl Draft {
         self.folder.rename(&self.name, folder, name)
     }
 
-    fn failed(&self, step: &'static str, error: io::Error) -> StoreError {
+    pub(crate) fn failed(&self, step: &'static str, error: io::Error) -> StoreError {
         StoreError::io(step, &self.folder.path_of(&self.name), error)
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
+        let empty = || self.file.metadata().is_ok_and(|found| found.len() == 0);
+        if self.stays && !empty() {
+            return;
+        }
         // After `publish`, the name is gone; otherwise whoever takes the lock next clears it.
         let _removed = rustix::fs::unlinkat(&self.folder, &*self.name, AtFlags::empty());
     }

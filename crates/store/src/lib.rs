@@ -26,9 +26,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod downloads;
 mod draft;
 mod error;
 mod folder;
+mod part;
 mod policies;
 mod quarantine;
 mod revocations;
@@ -40,7 +42,9 @@ use std::sync::Arc;
 
 use tensorgate_verify::{Evidence, RepoId, RepoType, Revision};
 
+pub use downloads::Downloads;
 pub use error::{Result, StoreError};
+pub use part::{PartName, Stamp};
 pub use policies::{PolicyDir, Stored};
 pub use quarantine::{Incoming, Quarantine, Record, Recorded};
 pub use state::State;

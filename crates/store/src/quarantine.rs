@@ -9,9 +9,11 @@ use sha2::Digest as _;
 use tensorgate_verify::{Blake3, Directory, FilePath, Revision, Sha256};
 
 use crate::Store;
+use crate::downloads;
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
 use crate::folder::{Folder, Lock};
+use crate::part;
 
 /// The downloaded files of one commit, held by this process alone.
 ///
@@ -21,7 +23,7 @@ use crate::folder::{Folder, Lock};
 pub struct Quarantine {
     files: Folder,
     parent: Folder,
-    drafts: Folder,
+    pub(crate) drafts: Folder,
     record_name: String,
     _lock: Lock,
 }
@@ -35,6 +37,9 @@ pub struct Record {
     pub files: Vec<Recorded>,
     /// The files that the Hub lists besides.
     pub left_out: Vec<FilePath>,
+    /// Whether the commit may have more files: these came from where nobody knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub perhaps_more: bool,
 }
 
 /// One downloaded file.
@@ -52,14 +57,13 @@ pub struct Recorded {
     pub blake3: Blake3,
 }
 
-/// A file on its way in. Dropped before it is [placed](Quarantine::place), it leaves nothing.
+/// A file on its way in. Dropped before it is [placed](Quarantine::place), it leaves nothing, unless
+/// it is a [part](Quarantine::resume).
 #[derive(Debug)]
-pub struct Incoming(Draft);
+pub struct Incoming(pub(crate) Draft);
 
 /// 16 MiB: room for 10,000 files with paths of 1,500 bytes.
 const RECORD_BYTES: u64 = 16 << 20;
-/// 64 MiB, or 1 % of a small disk: logs and the state can still be written.
-const MOST_RESERVED: u64 = 64 << 20;
 
 impl Quarantine {
     pub(crate) fn lock_name(revision: &Revision) -> String {
@@ -69,14 +73,19 @@ impl Quarantine {
     pub(crate) fn open(parent: &Folder, revision: &Revision, lock: Lock) -> Result<Self> {
         let drafts = parent.reclaim(&format!("{revision}.part"))?;
         drafts.require_private()?;
-        drafts.clear()?;
-        Ok(Self {
+        let quarantine = Self {
             files: parent.reclaim(revision.as_str())?,
             parent: parent.again()?,
             drafts,
             record_name: format!("{revision}.json"),
             _lock: lock,
-        })
+        };
+        // Of a finished download, nothing is left to be gone on with.
+        match quarantine.record()? {
+            Some(_) => quarantine.drafts.clear()?,
+            None => part::clear_all_but_parts(&quarantine.drafts)?,
+        }
+        Ok(quarantine)
     }
 
     /// Where the files are.
@@ -125,11 +134,7 @@ impl Quarantine {
     /// # Errors
     /// When it cannot be opened.
     pub fn size_of(&self, path: &FilePath) -> Result<Option<u64>> {
-        let Some(file) = self.open_file(path)? else {
-            return Ok(None);
-        };
-        let failed = |error| StoreError::io("examine", &self.files.path_of(path.as_str()), error);
-        Ok(Some(file.metadata().map_err(failed)?.len()))
+        downloads::size_of(&self.files, path)
     }
 
     /// Removes a file; nothing to remove is fine.
@@ -164,11 +169,12 @@ impl Quarantine {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Writes the record of a finished download.
+    /// Writes the record of a finished download, of which no part stays.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn finish(&self, record: &Record) -> Result<()> {
+        self.drafts.clear()?;
         let bytes = serde_json::to_vec(record)
             .map_err(|error| StoreError::io("write", self.path(), error))?;
         self.parent.write(&self.record_name, &bytes, &self.drafts)
@@ -179,11 +185,7 @@ impl Quarantine {
     /// # Errors
     /// [`StoreError::NoSpace`], and when the file system cannot be asked.
     pub fn require_space(&self, needed: u64) -> Result<()> {
-        let stat = rustix::fs::fstatvfs(&self.files)
-            .map_err(|error| StoreError::io("examine", self.path(), error))?;
-        let reserve = (stat.f_blocks / 100).saturating_mul(stat.f_frsize);
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let free = free.saturating_sub(reserve.min(MOST_RESERVED));
+        let free = downloads::room(&self.files)?;
         if needed <= free {
             return Ok(());
         }
@@ -250,7 +252,11 @@ impl Incoming {
 impl Record {
     /// A record of these files.
     pub fn new(files: Vec<Recorded>, left_out: Vec<FilePath>) -> Self {
-        Self { files, left_out }
+        Self {
+            files,
+            left_out,
+            perhaps_more: false,
+        }
     }
 }
 
@@ -298,7 +304,7 @@ pub(crate) fn each_chunk(file: File, mut take: impl FnMut(&[u8])) -> std::io::Re
 }
 
 /// What is not the store's own is as good as nothing here: all of it can be fetched again.
-fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+pub(crate) fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
     match found {
         Err(StoreError::Foreign { .. }) => Ok(None),
         found => found,

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header, response};
 use futures::stream;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::time::Instant;
 
 use crate::commit::{Blob, Content, Stamp};
 use crate::fault::{Fault, Faults};
@@ -20,6 +21,9 @@ const CHUNK: usize = 256 * 1024;
 
 /// Time for what was sent to leave the connection's buffer before it is cut.
 const BEFORE_CUT: Duration = Duration::from_millis(200);
+
+/// Pieces in which a body that is held back comes, each second.
+const BEATS: u64 = 50;
 
 /// A file's body with status, length and range headers; more headers may follow.
 pub(crate) struct Answer {
@@ -46,8 +50,10 @@ impl Answer {
         let length = (part.end - part.start).saturating_add(tampering.surplus);
         let length = length.min(tampering.short.unwrap_or(u64::MAX));
         let source = Source::open(&blob.content, part.start).await?;
+        let claimed = tampering.content_range.clone();
         let transfer = Transfer {
             source,
+            began: Instant::now(),
             sent: 0,
             part,
             length,
@@ -60,7 +66,9 @@ impl Answer {
                 StatusCode::OK
             },
             content_range: asked
-                .map(|part| format!("bytes {}-{}/{size}", part.start, part.end - 1)),
+                .map(|part| format!("bytes {}-{}/{size}", part.start, part.end - 1))
+                .map(|range| claimed.unwrap_or(range))
+                .filter(|range| !range.is_empty()),
             length,
             body: Body::from_stream(stream::try_unfold(transfer, Transfer::next)),
         })
@@ -91,7 +99,9 @@ impl Answer {
 pub(crate) struct Tampering {
     flipped: Option<u64>,
     stop: Option<(u64, Stop)>,
+    content_range: Option<String>,
     range_ignored: bool,
+    rate: Option<u64>,
     short: Option<u64>,
     surplus: u64,
 }
@@ -118,6 +128,17 @@ impl Tampering {
             }
             _ => None,
         });
+        let content_range = faults.find(|fault| match fault {
+            Fault::ContentRange { path: named, value } if named == path => Some(value.clone()),
+            _ => None,
+        });
+        let rate = faults.find(|fault| match fault {
+            Fault::Throttled {
+                path: named,
+                bytes_per_second,
+            } if named == path => Some((*bytes_per_second).max(1)),
+            _ => None,
+        });
         let range_ignored = faults.find(|fault| match fault {
             Fault::RangeIgnored { path: named } if named == path => Some(()),
             _ => None,
@@ -134,7 +155,9 @@ impl Tampering {
         Self {
             flipped,
             stop,
+            content_range,
             range_ignored,
+            rate,
             short,
             surplus,
         }
@@ -164,6 +187,7 @@ fn requested(range: Option<&HeaderValue>, size: u64) -> Result<Option<Range<u64>
 
 struct Transfer {
     source: Source,
+    began: Instant,
     /// Bytes of this body so far.
     sent: u64,
     part: Range<u64>,
@@ -181,6 +205,11 @@ impl Transfer {
             Some((after, stop)) if after <= self.sent => return Err(halt(stop).await),
             Some((after, _)) => limit = limit.min(after),
             None => {}
+        }
+        if let Some(rate) = self.tampering.rate {
+            let due = Duration::from_secs_f64(self.sent as f64 / rate as f64);
+            tokio::time::sleep_until(self.began + due).await;
+            limit = limit.min(self.sent.saturating_add(rate.div_ceil(BEATS)));
         }
         let at = self.part.start + self.sent;
         let file_end = self.part.end.min(self.part.start.saturating_add(limit));

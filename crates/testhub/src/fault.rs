@@ -33,6 +33,20 @@ pub enum Fault {
         /// Bytes of this answer's body, not an offset in the file.
         after: u64,
     },
+    /// Each connection brings the body no faster than this. Parallel ranges are faster together.
+    Throttled {
+        /// The file.
+        path: String,
+        /// How fast that is; at least 1.
+        bytes_per_second: u64,
+    },
+    /// Parts of the file (206) are said to be this part.
+    ContentRange {
+        /// The file.
+        path: String,
+        /// The header, for instance `bytes 0-9/10`; none if it is empty.
+        value: String,
+    },
     /// `Range` is ignored: 200 and the whole file.
     RangeIgnored {
         /// The file.
@@ -141,12 +155,14 @@ impl Fault {
                 Some((path, after.saturating_sub(1)))
             }
             Self::BodyShort { path, .. }
+            | Self::ContentRange { path, .. }
             | Self::ListedOid { path, .. }
             | Self::ListedSha256 { path, .. }
             | Self::ListedSize { path, .. }
             | Self::RangeIgnored { path }
             | Self::Redirect { path, .. }
             | Self::SurplusBytes { path, .. }
+            | Self::Throttled { path, .. }
             | Self::XetHash { path } => Some((path, 0)),
             Self::Header { .. }
             | Self::ListedPath { .. }

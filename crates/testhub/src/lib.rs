@@ -45,6 +45,7 @@ mod refusal;
 mod repository;
 mod resolve;
 mod server;
+mod wire;
 
 pub use commit::{LFS_EXTENSIONS, LFS_THRESHOLD};
 pub use error::Error;
@@ -54,3 +55,4 @@ pub use log::{Port, Request};
 pub use repository::Repository;
 pub use resolve::CDN_SIGNATURE;
 pub use server::{Builder, TestHub};
+pub use wire::{Flaw, Wire};

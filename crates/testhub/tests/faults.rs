@@ -5,7 +5,7 @@ mod common;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{ID, file};
 use serde_json::Value;
@@ -107,6 +107,38 @@ fn an_ignored_range_gets_the_whole_file() {
     let whole = fetch(&hub, LFS, Some("bytes=5-9"));
     assert_eq!((whole.status(), whole.body), (200, file(LFS)));
     assert_eq!(fetch(&hub, PLAIN, Some("bytes=5-9")).status(), 206);
+}
+
+#[test]
+fn a_part_is_said_to_be_another() {
+    let (hub, _) = common::hub();
+    for path in [PLAIN, LFS] {
+        for (value, header) in [("bytes 0-1/2", Some("bytes 0-1/2")), ("", None)] {
+            hub.inject_once(Fault::ContentRange {
+                path: path.into(),
+                value: value.into(),
+            });
+            let part = fetch(&hub, path, Some("bytes=5-9"));
+            assert_eq!(part.header("content-range"), header, "{path}");
+            assert_eq!((part.status(), &*part.body), (206, &file(path)[5..10]));
+        }
+        let honest = fetch(&hub, path, Some("bytes=5-9"));
+        let expected = format!("bytes 5-9/{}", file(path).len());
+        assert_eq!(honest.header("content-range"), Some(&*expected), "{path}");
+    }
+}
+
+#[test]
+fn a_body_that_is_held_back_takes_its_time_and_is_whole() {
+    let (hub, _) = common::hub();
+    hub.inject(Fault::Throttled {
+        path: LFS.into(),
+        bytes_per_second: 1_000_000,
+    });
+    let began = Instant::now();
+    assert_eq!(fetch(&hub, LFS, None).body, file(LFS));
+    // All but the last of the fifty pieces of a second.
+    assert!(began.elapsed() >= Duration::from_millis(580));
 }
 
 #[test]

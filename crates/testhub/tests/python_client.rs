@@ -3,12 +3,12 @@
 #![cfg(test)] // so that clippy takes the helpers for tests, too
 
 mod common;
+mod python;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use common::ID;
+use python::python;
 use serde_json::{Value, json};
 use tensorgate_testhub::{Port, TestHub};
 
@@ -50,7 +50,7 @@ fn errors_have_the_names_that_python_users_know() {
         ),
     ] {
         let script = format!("from huggingface_hub import *\n{call}");
-        let output = python(&hub, home.path())
+        let output = python(hub.endpoint(), home.path())
             .args(["-c", &script])
             .output()
             .unwrap();
@@ -110,51 +110,13 @@ fn assert_token_stayed_at_home(hub: &TestHub) {
 }
 
 fn download(hub: &TestHub, home: &Path, arguments: &[&str]) -> Value {
-    let output = python(hub, home)
+    let output = python(hub.endpoint(), home)
         .arg(SCRIPT)
         .args(arguments)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// A Python with `huggingface_hub` that knows this hub and this home alone.
-fn python(hub: &TestHub, home: &Path) -> Command {
-    let mut command = Command::new(interpreter());
-    for (key, _) in std::env::vars_os() {
-        let name = key.to_string_lossy();
-        if name.starts_with("HF_") || name.starts_with("HUGGING") || name.ends_with("_proxy") {
-            command.env_remove(&key);
-        }
-    }
-    command
-        .env("HF_ENDPOINT", hub.endpoint())
-        .env("HF_HOME", home);
-    command
-        .env("HF_HUB_DISABLE_TELEMETRY", "1")
-        .env("NO_PROXY", "127.0.0.1");
-    command
-}
-
-/// `TENSORGATE_PYTHON` if it is set, else the project's environment, else `python3`.
-fn interpreter() -> OsString {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.ros/jazzy/bin/python");
-    let candidates = match std::env::var_os("TENSORGATE_PYTHON") {
-        Some(named) => vec![PathBuf::from(named)],
-        None => vec![project, PathBuf::from("python3")],
-    };
-    let imports = |python: &&PathBuf| {
-        let run = Command::new(python)
-            .args(["-c", "import huggingface_hub"])
-            .output();
-        run.is_ok_and(|Output { status, .. }| status.success())
-    };
-    let found = candidates.iter().find(imports);
-    found
-        .unwrap_or_else(|| panic!("no huggingface_hub in {candidates:?}: run `source ros/env.sh`"))
-        .clone()
-        .into_os_string()
 }
 
 fn path(path: &Path) -> &str {

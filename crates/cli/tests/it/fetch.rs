@@ -137,10 +137,10 @@ fn part_of_a_commit_id_is_no_revision() {
     fixture
         .fetch(&REVISION[..12], &[])
         .rejected("revision-not-pinned", &REVISION[..12]);
-    fixture
-        .workshop
-        .run(["fetch", "acme/walk"])
-        .could_not_check("which is OWNER/NAME@REVISION");
+    let run = fixture.workshop.run(["fetch", "acme/walk"]);
+    run.could_not_check("\"acme/walk\" names no commit, and no manifest names one");
+    run.says("hint: add @ and a commit")
+        .says("--manifest acme/walk@main --trust FILE`");
     fixture
         .workshop
         .run(["fetch", "walk@main"])

@@ -3,11 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod channel;
 mod diff;
+mod dry_run;
 mod fetch;
 mod fetch_signed;
 mod fixture;
 mod help;
+mod import;
 mod inspect;
 #[path = "../../../oms/tests/it/interpreter.rs"]
 mod interpreter;
@@ -16,8 +19,11 @@ mod memory;
 mod oms;
 mod operator;
 mod place;
+mod resume;
 mod sign;
 mod sign_oms;
+mod stage;
 mod support;
 mod trust;
 mod verify;
+mod watch;

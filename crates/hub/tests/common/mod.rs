@@ -8,7 +8,7 @@ pub(crate) mod rows;
 pub(crate) mod tls;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -33,6 +33,11 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 pub(crate) const LEFT_OUT: [&str; 2] = ["eval/video.mp4", "optimizer.bin"];
+
+pub(crate) fn file(path: &str) -> Vec<u8> {
+    let mut files = files().into_iter();
+    files.find(|(name, _)| *name == path).unwrap().1
+}
 
 /// One tensor of 1 MB and a bit.
 fn weights() -> Vec<u8> {
@@ -77,8 +82,17 @@ impl Set {
 
     /// A hub of that build; a page has three rows.
     pub(crate) fn built(builder: Builder, shape: fn(Repository) -> Repository) -> Self {
+        let repository = Repository::new(ID).unwrap();
+        Self::at(builder, shape(repository.commit_files(files()).unwrap()))
+    }
+
+    /// With a policy of its own.
+    pub(crate) fn of(repository: Repository) -> Self {
+        Self::at(TestHub::builder(), repository)
+    }
+
+    fn at(builder: Builder, repository: Repository) -> Self {
         let hub = builder.page_size(3).start().unwrap();
-        let repository = shape(Repository::new(ID).unwrap().commit_files(files()).unwrap());
         let commit = repository.commits().last().unwrap().clone();
         hub.serve(repository);
         let dir = tempfile::tempdir().unwrap();
@@ -120,18 +134,38 @@ impl Set {
         fetch(&self.store, None, Request::new(&target), &self.said).await
     }
 
-    /// Nothing is where a file belongs, and nothing half-done anywhere.
+    /// Nothing is where a file belongs, and nothing of it anywhere.
     pub(crate) fn assert_absent(&self, path: &str) {
+        assert!(!self.place_of(path).exists(), "{path}");
+        assert_eq!(self.part_of(path), None, "{path}");
+    }
+
+    /// Where a file belongs.
+    pub(crate) fn place_of(&self, path: &str) -> PathBuf {
         let below = self.store.path().join("quarantine/model").join(ID);
-        assert!(!below.join(&self.commit).join(path).exists(), "{path}");
-        let part = below.join(format!("{}.part", self.commit));
-        // Other files of the same download are given up with it, each on its own thread.
-        let drafts = || fs::read_dir(&part).unwrap().count();
-        let ended = (0..1000).any(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            drafts() == 0
-        });
-        assert!(ended, "{} drafts stay", drafts());
+        below.join(&self.commit).join(path)
+    }
+
+    /// What came of a file before it was cut off: no two files begin with the same bytes.
+    pub(crate) fn part_of(&self, path: &str) -> Option<PathBuf> {
+        // Whoever writes there holds this: files of a download that was given up end on threads.
+        let (kind, repo) = (tensorgate_verify::RepoType::Model, ID.parse().unwrap());
+        let commit = self.commit.parse().unwrap();
+        drop(self.store.quarantine(kind, &repo, &commit).unwrap());
+        let (_, whole) = files().into_iter().find(|(name, _)| *name == path).unwrap();
+        self.parts().into_iter().find(|part| {
+            let bytes = fs::read(part).unwrap();
+            let len = bytes.len().min(8);
+            bytes[..len] == whole[..len]
+        })
+    }
+
+    /// Everything that came of some file and has no place.
+    pub(crate) fn parts(&self) -> Vec<PathBuf> {
+        let below = self.store.path().join("quarantine/model").join(ID);
+        let parts = fs::read_dir(below.join(format!("{}.part", self.commit)));
+        let parts = parts.into_iter().flatten();
+        parts.map(|entry| entry.unwrap().path()).collect()
     }
 }
 
