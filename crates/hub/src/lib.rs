@@ -56,6 +56,7 @@ mod progress;
 mod range;
 mod refused;
 mod retry;
+mod slices;
 mod target;
 mod token;
 mod transfer;
