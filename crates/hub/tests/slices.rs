@@ -223,3 +223,25 @@ async fn one_bit_less_in_a_slice_is_digest_mismatch() {
     assert_eq!(ranges(&set).last(), Some(&None));
     assert_eq!((resolved(&set), set.parts().len()), (2, 0));
 }
+
+/// Whatever of it comes in slices, and whatever by one connection.
+#[tokio::test]
+async fn wherever_it_is_cut_the_bytes_are_the_same() {
+    for seed in [1_u64, 2] {
+        println!("seed {seed}");
+        let (set, expected) = set();
+        let mut state = seed;
+        for _ in 0..8 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+            let (path, after) = (WEIGHTS.into(), (state >> 32) % 3_000_000);
+            set.hub.inject_once(Fault::ConnectionCut { path, after });
+        }
+        let mut config = set.config(None);
+        config.limits.retries = 8;
+        let (hub, target) = (Hub::new(&config).unwrap(), set.target());
+        let fetched = fetch(&set.store, Some(&hub), Request::new(&target), &set.said).await;
+        assert_whole(&fetched.unwrap(), expected);
+        assert!(set.said.all().contains("trying again"));
+        assert_eq!(set.parts().len(), 0);
+    }
+}
