@@ -94,6 +94,7 @@ mod redirect;
 mod refused;
 mod retry;
 mod roots;
+mod slices;
 mod target;
 mod token;
 mod transfer;
