@@ -125,6 +125,7 @@ impl<'a> Gate<'a> {
             Some(policy) => (policy, None),
             None => self.obtain(manifest).await.map(|(p, f)| (p, Some(f)))?,
         };
+        self.progress.step("keeping", bytes_of(policy.manifest()));
         let directory = self.store.admit(&policy)?;
         let is_first = self.store.state().is_new()?;
         self.store.record_accepted(policy.evidence())?;

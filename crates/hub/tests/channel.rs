@@ -155,7 +155,7 @@ impl Robot {
 fn admitted(round: Result<Round, AdmitError>) -> Admitted {
     match round.unwrap() {
         Round::Admitted(admitted) => *admitted,
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
