@@ -104,7 +104,8 @@ impl<'a> Gate<'a> {
     }
 
     /// Authenticates a manifest, fetches what it lists, proves every byte, keeps that and remembers
-    /// it. What the store has whole is read again there, and nothing is sent.
+    /// it. What the store has whole is read again there, and nothing is sent. Files are read and proven
+    /// on the calling thread.
     ///
     /// # Errors
     /// As [`authenticate`](Self::authenticate) and [`fetch`]; what
