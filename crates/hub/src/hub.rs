@@ -6,12 +6,14 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, ConfigError, Endpoint};
 use crate::deadline::Deadline;
 use crate::error::{FetchError, without_query};
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
+use crate::range::Span;
 use crate::retry::Retries;
 use crate::target::Target;
 use crate::token::Token;
@@ -28,6 +30,8 @@ pub struct Hub {
     pub(crate) limits: FetchLimits,
     pub(crate) client: Client,
     pub(crate) requests: AtomicU64,
+    /// Held by the one file that comes by several connections.
+    pub(crate) split: Semaphore,
 }
 
 /// One repository of a Hub.
@@ -59,6 +63,7 @@ impl Hub {
             limits: config.limits.clone(),
             client: client(config)?,
             requests: AtomicU64::new(0),
+            split: Semaphore::new(1),
         })
     }
 
@@ -165,7 +170,7 @@ impl Repository<'_> {
     ) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         let deadline = Deadline::within(self.hub.limits.grace, "the file is not complete");
-        let mut body = self.body(revision, path, 0, deadline).await?;
+        let mut body = self.body(revision, path, Span::WHOLE, deadline).await?;
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
             let what = format!("bytes of {:?}", path.as_str());
@@ -181,12 +186,12 @@ impl Repository<'_> {
         self.hub.endpoint.join(&all)
     }
 
-    /// The bytes of a file, its first `from` apart, as they come.
+    /// Those bytes of a file, as they come.
     pub(crate) async fn body(
         &self,
         revision: &Revision,
         path: &FilePath,
-        from: u64,
+        span: Span,
         deadline: Deadline,
     ) -> Result<Body, FetchError> {
         let mut segments = match self.repo_type {
@@ -198,7 +203,7 @@ impl Repository<'_> {
         segments.extend(path.as_str().split('/'));
         let url = self.hub.endpoint.join(&segments);
         let (reach, commit) = (Reach::Anywhere, Some(revision));
-        self.hub.open(&url, from, reach, commit, deadline).await
+        self.hub.open(&url, span, reach, commit, deadline).await
     }
 }
 

@@ -85,6 +85,7 @@ mod progress;
 mod range;
 mod refused;
 mod retry;
+mod slices;
 mod target;
 mod token;
 mod transfer;
