@@ -177,6 +177,7 @@ mod tests {
                 message: None,
                 request_id: None,
                 retry_after: None,
+                retry_at: None,
             }))
         };
         assert!(answered(404, Reason::FileNotFound));
