@@ -21,8 +21,9 @@ use crate::slices::Slices;
 use crate::transport::Body;
 use crate::wanted::Wanted;
 
-/// Chunks on their way from the network to the disk; hyper's are of at most some hundred KiB.
-const QUEUE: usize = 16;
+/// Chunks on their way from the network to the disk. hyper's are of at most 408 KiB, so that four
+/// files at a time hold no more than 13 MiB.
+const QUEUE: usize = 8;
 
 /// RFC 9110, section 15.5.17: the server has nothing from there on.
 const RANGE_NOT_SATISFIABLE: u16 = 416;
