@@ -11,7 +11,9 @@ use tensorgate_verify::{Blake3, Directory, FilePath, Revision, Sha256};
 use crate::Store;
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
-use crate::folder::{Folder, Lock};
+use crate::folder::Folder;
+use crate::lock::Lock;
+use crate::quota;
 
 /// The downloaded files of one commit, held by this process alone.
 ///
@@ -23,6 +25,7 @@ pub struct Quarantine {
     parent: Folder,
     drafts: Folder,
     record_name: String,
+    store: Folder,
     _lock: Lock,
 }
 
@@ -57,7 +60,7 @@ pub struct Recorded {
 pub struct Incoming(Draft);
 
 /// 16 MiB: room for 10,000 files with paths of 1,500 bytes.
-const RECORD_BYTES: u64 = 16 << 20;
+pub(crate) const RECORD_BYTES: u64 = 16 << 20;
 /// 64 MiB, or 1 % of a small disk: logs and the state can still be written.
 const MOST_RESERVED: u64 = 64 << 20;
 
@@ -66,7 +69,12 @@ impl Quarantine {
         format!("{revision}.lock")
     }
 
-    pub(crate) fn open(parent: &Folder, revision: &Revision, lock: Lock) -> Result<Self> {
+    pub(crate) fn open(
+        parent: &Folder,
+        revision: &Revision,
+        lock: Lock,
+        store: &Folder,
+    ) -> Result<Self> {
         let drafts = parent.reclaim(&format!("{revision}.part"))?;
         drafts.require_private()?;
         drafts.clear()?;
@@ -75,6 +83,7 @@ impl Quarantine {
             parent: parent.again()?,
             drafts,
             record_name: format!("{revision}.json"),
+            store: store.again()?,
             _lock: lock,
         })
     }
@@ -174,11 +183,13 @@ impl Quarantine {
         self.parent.write(&self.record_name, &bytes, &self.drafts)
     }
 
-    /// Refuses to begin what the disk has no room for: something is left to whatever else writes.
+    /// Refuses to begin what the store's quota or the disk has no room for: something is left to
+    /// whatever else writes.
     ///
     /// # Errors
-    /// [`StoreError::NoSpace`], and when the file system cannot be asked.
+    /// [`StoreError::Quota`], [`StoreError::NoSpace`], and when the file system cannot be asked.
     pub fn require_space(&self, needed: u64) -> Result<()> {
+        quota::require(&self.store, needed)?;
         let stat = rustix::fs::fstatvfs(&self.files)
             .map_err(|error| StoreError::io("examine", self.path(), error))?;
         let reserve = (stat.f_blocks / 100).saturating_mul(stat.f_frsize);
@@ -202,7 +213,11 @@ impl Quarantine {
             let path = file.path.as_str();
             let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
             if or_none(store.objects.open(&object))?.is_some() {
-                self.drafts.link(&object, &store.objects, &object)?;
+                match self.drafts.link(&object, &store.objects, &object) {
+                    // Removed meanwhile: nobody wants the policy any more.
+                    Err(error) if error.is_absence() => continue,
+                    linked => linked?,
+                }
                 let parent = self.files.reclaim(parents)?;
                 self.drafts.rename(&object, &parent, name)?;
             }
@@ -234,6 +249,24 @@ impl Quarantine {
             return Ok(false);
         }
         Ok(Recorded::of(path, file).map_err(read)? == *recorded)
+    }
+}
+
+impl Store {
+    /// Shows each directory of downloads of one repository.
+    pub(crate) fn each_repository(
+        &self,
+        visit: &mut dyn FnMut(&Folder) -> Result<()>,
+    ) -> Result<()> {
+        each_folder(&self.quarantine, &mut |of_type| {
+            each_folder(of_type, &mut |owner| each_folder(owner, visit))
+        })
+    }
+
+    /// Where a folder is, beneath the store.
+    pub(crate) fn within<'a>(&self, folder: &'a Folder) -> &'a Path {
+        let path = folder.path();
+        path.strip_prefix(self.path()).unwrap_or(path)
     }
 }
 
@@ -298,11 +331,20 @@ pub(crate) fn each_chunk(file: File, mut take: impl FnMut(&[u8])) -> std::io::Re
 }
 
 /// What is not the store's own is as good as nothing here: all of it can be fetched again.
-fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+pub(crate) fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
     match found {
         Err(StoreError::Foreign { .. }) => Ok(None),
         found => found,
     }
+}
+
+fn each_folder(folder: &Folder, visit: &mut dyn FnMut(&Folder) -> Result<()>) -> Result<()> {
+    for name in folder.entries()? {
+        if let Some(child) = or_none(folder.find(name?))? {
+            visit(&child)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_others(folder: &Folder, prefix: &Path, wanted: &[&Path]) -> Result<()> {

@@ -105,7 +105,10 @@ fn two_releases_share_what_they_have_in_common() {
     let sequences: Vec<u64> = found.iter().map(|stored| stored.sequence).collect();
     assert_eq!(sequences, [4, 3]);
     assert_eq!(found[0].revision.as_str(), REVISION);
-    assert_eq!(found[0].directory.path(), four.path());
+    assert_eq!(
+        found[0].manifest.to_string(),
+        four.path().file_name().unwrap().to_str().unwrap()
+    );
     assert!(
         store
             .find(RepoType::Dataset, &repo("acme/walk"))
@@ -281,7 +284,8 @@ fn odd_entries_hide_no_policy() {
     fs::write(policies.join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
     let found = store.find(RepoType::Model, &repo("acme/walk")).unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].directory.path(), kept.path());
+    assert_eq!(found[0].manifest, policy.evidence().manifest);
+    assert!(kept.path().ends_with(found[0].manifest.to_string()));
     let linked = "0".repeat(64).parse().unwrap();
     let error = store.policy(&linked).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
