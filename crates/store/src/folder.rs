@@ -158,6 +158,10 @@ impl Folder {
         let names = self.names()?;
         let is_any = |name: &OsString, of: &[&str]| of.iter().any(|own| name == own);
         let begun = names.iter().any(|name| is_any(name, parts));
+        if !begun {
+            // Whoever made it may have been killed before its name was there for good.
+            flush_parent(&self.path)?;
+        }
         let own = |name: &OsString| {
             // Every new ext file system has one, and a store may have a file system to itself.
             is_any(name, parts) || (begun && is_any(name, later)) || name == "lost+found"
@@ -297,6 +301,10 @@ fn make_all(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
     let missing: Vec<&Path> = path.ancestors().take_while(missing).collect();
+    if let Some(there) = missing.last().and_then(|path| path.parent()) {
+        // As in `require_own`.
+        flush_parent(there)?;
+    }
     for path in missing.into_iter().rev() {
         let made = std::fs::DirBuilder::new().mode(PRIVATE.bits()).create(path);
         match made {
@@ -309,10 +317,14 @@ fn make_all(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A directory that may not be read cannot be flushed.
 fn flush_parent(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(|error| StoreError::io("flush", parent, error))
+    match File::open(parent).and_then(|parent| parent.sync_all()) {
+        Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
+            Err(StoreError::io("flush", parent, error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -223,10 +223,19 @@ impl Collector<'_> {
         store.each_repository(&mut |repo| {
             let names = repo.names()?;
             let revisions: BTreeSet<_> = names.iter().filter_map(revision_of).collect();
-            revisions
-                .iter()
-                .try_for_each(|revision| self.download(repo, revision, &names))
+            for revision in &revisions {
+                self.download(repo, revision, &names)?;
+            }
+            self.settle(repo)
         })
+    }
+
+    /// What was removed stays removed.
+    fn settle(&self, folder: &Folder) -> Result<()> {
+        match self.how.dry_run {
+            true => Ok(()),
+            false => folder.flush(),
+        }
     }
 
     fn download(&mut self, repo: &Folder, revision: &Revision, names: &[OsString]) -> Result<()> {
@@ -278,7 +287,7 @@ impl Collector<'_> {
             let path = Path::new("objects").join(&name);
             self.found(What::Object, path, size_on_disk(&stat), Fate::Removed);
         }
-        Ok(())
+        self.settle(objects)
     }
 
     fn found(&mut self, what: What, path: PathBuf, bytes: u64, fate: Fate) {

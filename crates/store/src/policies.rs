@@ -140,12 +140,12 @@ impl Store {
 
     /// An empty place for drafts, for whoever has the lock.
     pub(crate) fn drafts(&self) -> Result<Folder> {
-        let drafts = self.root.reclaim(DRAFTS)?;
-        drafts.require_private()?;
-        drafts.clear()?;
         for folder in [&self.root, &self.objects, &self.policies] {
             folder.flush()?;
         }
+        let drafts = self.root.reclaim(DRAFTS)?;
+        drafts.require_private()?;
+        drafts.clear()?;
         Ok(drafts)
     }
 

@@ -77,6 +77,9 @@ impl State {
         folder.require_own(&[RECORDS, INDEX, REVOCATIONS], &[DRAFTS, LOCK])?;
         let records = folder.enter(RECORDS)?;
         records.require_private()?;
+        if folder.open(INDEX)?.is_none() {
+            folder.flush()?;
+        }
         Ok(Self {
             folder,
             records,
