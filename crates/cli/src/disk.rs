@@ -17,7 +17,12 @@ use crate::failure::Failure;
 pub(crate) fn open_directory(path: &Path) -> Result<Directory, Failure> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
-        Ok(handle) => Ok(Directory::new(handle)),
+        Ok(handle) => {
+            let directory = Directory::new(handle);
+            // It may lie in a store. Where there are no locks, nobody removes it either.
+            let _held = tensorgate_store::hold(&directory);
+            Ok(directory)
+        }
         Err(error) => Err(Failure::io("open the directory", path, &error.into())),
     }
 }

@@ -320,7 +320,7 @@ fn make_all(path: &Path) -> Result<()> {
 /// A directory that may not be read cannot be flushed.
 fn flush_parent(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
+    let parent = parent.unwrap_or_else(|| Path::new("."));
     match File::open(parent).and_then(|parent| parent.sync_all()) {
         Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
             Err(StoreError::io("flush", parent, error))

@@ -12,7 +12,7 @@ use crate::Store;
 use crate::error::{Result, StoreError};
 use crate::folder::Folder;
 use crate::layout::is_directory;
-use crate::policies::DRAFTS;
+use crate::policies::{DRAFTS, Stored};
 use crate::quarantine::{Quarantine, or_none};
 use crate::quota::size_on_disk;
 
@@ -35,6 +35,8 @@ pub struct Found {
     pub what: What,
     /// Where it is, beneath the store.
     pub path: PathBuf,
+    /// Of a policy, the release that it says it is.
+    pub release: Option<Stored>,
     /// What its removal frees, in bytes on the disk. A policy's files are objects, which count for
     /// themselves.
     pub bytes: u64,
@@ -190,7 +192,7 @@ impl Collector<'_> {
         for manifest in self.store.manifests()? {
             let manifest = manifest?;
             if !wanted.contains(&manifest) {
-                self.policy(&manifest.to_string(), drafts)?;
+                self.policy(&manifest, drafts)?;
             }
         }
         let Some(drafts) = drafts else {
@@ -201,20 +203,22 @@ impl Collector<'_> {
         drafts.clear()
     }
 
-    fn policy(&mut self, name: &str, drafts: Option<&Folder>) -> Result<()> {
-        let Some(folder) = or_none(self.store.policies.find(name))? else {
+    fn policy(&mut self, manifest: &Sha256, drafts: Option<&Folder>) -> Result<()> {
+        let (store, name) = (self.store, manifest.to_string());
+        let Some(folder) = or_none(store.policies.find(&name))? else {
             return Ok(());
         };
-        let path = Path::new("policies").join(name);
+        let release = store.describe(manifest)?;
+        let path = Path::new("policies").join(&name);
         if !folder.is_free()? {
-            self.found(What::Policy, path, 0, Fate::InUse);
+            self.found_release(What::Policy, path, release, 0, Fate::InUse);
             return Ok(());
         }
-        let bytes = self.freed_by(&folder)?;
+        let bytes = self.freed_by_entry(&store.policies, &name)?;
         if let Some(drafts) = drafts {
-            drafts.receive(&self.store.policies, name)?;
+            drafts.receive(&store.policies, &name)?;
         }
-        self.found(What::Policy, path, bytes, Fate::Removed);
+        self.found_release(What::Policy, path, release, bytes, Fate::Removed);
         Ok(())
     }
 
@@ -277,7 +281,7 @@ impl Collector<'_> {
             let Some(stat) = objects.stat(&name)?.filter(|_| is_object) else {
                 continue;
             };
-            let links = u64::from(stat.st_nlink) - self.unlinked_of(&stat);
+            let links = self.links(&stat);
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || links > 1 {
                 continue;
             }
@@ -291,6 +295,17 @@ impl Collector<'_> {
     }
 
     fn found(&mut self, what: What, path: PathBuf, bytes: u64, fate: Fate) {
+        self.found_release(what, path, None, bytes, fate);
+    }
+
+    fn found_release(
+        &mut self,
+        what: What,
+        path: PathBuf,
+        release: Option<Stored>,
+        bytes: u64,
+        fate: Fate,
+    ) {
         let swept = &mut self.swept;
         *match (fate, what) {
             (Fate::InUse, _) => &mut swept.in_use,
@@ -304,13 +319,14 @@ impl Collector<'_> {
         (self.tell)(&Found {
             what,
             path,
+            release,
             bytes,
             fate,
         });
     }
 
-    fn freed_by_entry(&mut self, folder: &Folder, name: &OsString) -> Result<u64> {
-        let Some(stat) = folder.stat(name)? else {
+    fn freed_by_entry(&mut self, folder: &Folder, name: impl AsRef<Path>) -> Result<u64> {
+        let Some(stat) = folder.stat(&name)? else {
             return Ok(0);
         };
         let inside = match is_directory(&stat) {
@@ -334,7 +350,7 @@ impl Collector<'_> {
 
     /// What removing one of an inode's names frees.
     fn freed(&mut self, stat: &Stat) -> u64 {
-        if is_directory(stat) || u64::from(stat.st_nlink) - self.unlinked_of(stat) <= 1 {
+        if is_directory(stat) || self.links(stat) <= 1 {
             return size_on_disk(stat);
         }
         if self.how.dry_run {
@@ -343,10 +359,16 @@ impl Collector<'_> {
         0
     }
 
-    fn unlinked_of(&self, stat: &Stat) -> u64 {
+    /// The names of an inode, less those that a dry run would have removed.
+    fn links(&self, stat: &Stat) -> u64 {
         let unlinked = self.unlinked.get(&stat.st_ino).copied();
-        unlinked.unwrap_or_default().min(stat.st_nlink.into())
+        links(stat.st_nlink).saturating_sub(unlinked.unwrap_or_default())
     }
+}
+
+/// Machines differ in how wide it is.
+fn links(count: impl Into<u64>) -> u64 {
+    count.into()
 }
 
 /// The download that an entry belongs to: `REVISION`, or `REVISION.` and more.

@@ -28,7 +28,7 @@ pub struct PolicyDir {
 }
 
 /// A policy that the store has, as its manifest describes it. Nothing of this was verified now.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Stored {
     /// SHA-256 of the manifest's payload, the directory's name.
@@ -70,7 +70,6 @@ impl Store {
             for (file, blake3) in missing {
                 self.keep(file, blake3, &drafts)?;
             }
-            self.objects.flush()?;
             self.lay_out(&name, &files, envelope, &drafts)?;
         }
         self.directory(&name)?

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tensorgate_verify::*;
 
@@ -78,6 +79,40 @@ fn trust(key: &SigningKey) -> TrustPolicy {
     let text = format!("threshold = 1\n[[keys]]\nname = 'acme'\npublic_key = '''{pem}'''");
     TrustPolicy::parse(&text, |_| unreachable!()).unwrap()
 }
+
+/// Runs a test of this program again in a mount namespace of its own, once `script` has mounted what
+/// it needs. Where neither root nor a user namespace is to be had, the test fails.
+pub(crate) fn in_namespace(test: &str, script: &str, folder: &Path) {
+    let mut command = Command::new("unshare");
+    command.arg("--mount");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let again = format!("set -e; cd \"$1\"; {script}; exec \"$0\" --exact {test} --nocapture");
+    command.args(["sh", "-c", &again]);
+    command.arg(std::env::current_exe().unwrap()).arg(folder);
+    let status = command.env(INSIDE, folder).status().unwrap();
+    assert!(
+        status.success(),
+        "`{script}` and what follows, in a mount namespace"
+    );
+}
+
+/// A test of this program again, as a process of its own that finds `folder` as [`inside`].
+pub(crate) fn another(test: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, folder);
+    command
+}
+
+/// Where the test is that runs inside.
+pub(crate) fn inside() -> Option<PathBuf> {
+    std::env::var_os(INSIDE).map(PathBuf::from)
+}
+
+const INSIDE: &str = "TENSORGATE_TEST_INSIDE";
 
 pub(crate) fn repo(id: &str) -> RepoId {
     id.parse().unwrap()

@@ -5,8 +5,7 @@
 //! Steps are the system calls that change a file system; the child is traced from its own start of
 //! the operation to its end. Where ptrace is not permitted, the test fails.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![cfg(test)]
 #![forbid(unsafe_code)]
 
 #[path = "../common/mod.rs"]
