@@ -152,7 +152,7 @@ pub(crate) struct CheckStore {
 ///
 /// Of each repository, the accepted release and the newest ones stay. What a process has loaded or
 /// is downloading stays, too, and is said. Downloads that nobody uses go, signed or not, and what
-/// crashes left.
+/// crashes left. What a memory elsewhere accepted, as `verify --state` has one, is not known here.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   tensorgate store gc --dry-run")]

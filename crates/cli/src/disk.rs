@@ -17,14 +17,18 @@ use crate::failure::Failure;
 pub(crate) fn open_directory(path: &Path) -> Result<Directory, Failure> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
-        Ok(handle) => {
-            let directory = Directory::new(handle);
-            // It may lie in a store. Where there are no locks, nobody removes it either.
-            let _held = tensorgate_store::hold(&directory);
-            Ok(directory)
-        }
+        Ok(handle) => Ok(Directory::new(handle)),
         Err(error) => Err(Failure::io("open the directory", path, &error.into())),
     }
+}
+
+/// The same for whoever reads all of it: it may lie in a store, from which it is not removed
+/// meanwhile.
+pub(crate) fn hold_directory(path: &Path) -> Result<Directory, Failure> {
+    let directory = open_directory(path)?;
+    // Where there are no locks, nobody removes it either.
+    let _held = tensorgate_store::hold(&directory);
+    Ok(directory)
 }
 
 /// The manifest inside a policy's directory.

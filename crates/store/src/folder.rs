@@ -317,14 +317,14 @@ fn make_all(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A directory that may not be read cannot be flushed.
+/// A directory that may not be read cannot be flushed, nor one in which no names are kept, such as
+/// `/sys`: what comes next says what there is to say.
 fn flush_parent(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
     let parent = parent.unwrap_or_else(|| Path::new("."));
-    match File::open(parent).and_then(|parent| parent.sync_all()) {
-        Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
-            Err(StoreError::io("flush", parent, error))
-        }
-        _ => Ok(()),
+    let flushed = File::open(parent).and_then(|parent| parent.sync_all());
+    match flushed.map_err(|error| (Errno::from_io_error(&error), error)) {
+        Ok(()) | Err((Some(Errno::ACCESS | Errno::INVAL), _)) => Ok(()),
+        Err((_, error)) => Err(StoreError::io("flush", parent, error)),
     }
 }

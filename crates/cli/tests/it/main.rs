@@ -18,6 +18,7 @@ mod operator;
 mod place;
 mod sign;
 mod sign_oms;
+mod store;
 mod support;
 mod trust;
 mod verify;
