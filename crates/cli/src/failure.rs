@@ -225,6 +225,7 @@ fn subject_of_store(error: &StoreError) -> String {
         | StoreError::State { path, .. }
         | StoreError::NoSpace { path, .. }
         | StoreError::Quota { path, .. }
+        | StoreError::QuotaUnreadable { path, .. }
         | StoreError::Foreign { path, .. } => path.display().to_string(),
         _ => String::new(),
     }

@@ -46,7 +46,7 @@ pub(crate) fn load(
         Some(place) => Some(State::open(place)?.on_wait(waiting)),
         None => None,
     };
-    let state = elsewhere.as_ref().unwrap_or(store.state());
+    let state = elsewhere.as_ref().unwrap_or_else(|| store.state());
     let (directory, path) = locate(settings, &store)?;
     let signed = SignedManifest::parse(&envelope(&directory, &path, &trust)?, trust.limits())?;
     let mut context = Context::new(Timestamp::now());

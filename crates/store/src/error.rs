@@ -56,6 +56,14 @@ pub enum StoreError {
         /// The most that it may take.
         quota: u64,
     },
+    /// The operator's limit cannot be read, so nobody knows what is allowed.
+    #[error("the quota at {} is damaged: {detail}", path.display())]
+    QuotaUnreadable {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: Box<str>,
+    },
     /// What counts as accepted is not what was to be: the proof is older than it.
     #[error(
         "release {sequence} was accepted meanwhile, and it is a newer one or another of the same number"
@@ -101,6 +109,9 @@ impl StoreError {
             Self::State { .. } => Some(
                 "restore it from a backup; resetting it makes the robot accept old releases again",
             ),
+            Self::QuotaUnreadable { .. } => {
+                Some("set it again with `tensorgate store init --quota SIZE`, or `off`")
+            }
             Self::NoPlace => Some("set TENSORGATE_STORE or give `--store DIR`"),
             Self::NoSpace { .. } | Self::Io { .. } if self.is_disk_full() => Some(
                 "free some space, as `tensorgate store gc` does, and try again; nothing was lost",

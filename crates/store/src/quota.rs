@@ -24,7 +24,7 @@ impl Store {
     /// The most that the store may take of the disk in bytes, or `None` where nobody set a limit.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] if there is one and it cannot be read.
+    /// [`StoreError::QuotaUnreadable`].
     pub fn quota(&self) -> Result<Option<u64>> {
         quota(&self.root)
     }
@@ -78,10 +78,11 @@ fn quota(root: &Folder) -> Result<Option<u64>> {
     let Some(bytes) = root.read(QUOTA, BYTES)? else {
         return Ok(None);
     };
-    let quota: Quota = serde_json::from_slice(&bytes).map_err(|error| {
-        let detail = format!("damaged: {error}; set it again with `tensorgate store init --quota`");
-        StoreError::foreign(&root.path_of(QUOTA), &detail)
-    })?;
+    let damaged = |error: serde_json::Error| StoreError::QuotaUnreadable {
+        path: root.path_of(QUOTA),
+        detail: error.to_string().into(),
+    };
+    let quota: Quota = serde_json::from_slice(&bytes).map_err(damaged)?;
     Ok(Some(quota.bytes))
 }
 

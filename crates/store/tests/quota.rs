@@ -148,8 +148,14 @@ fn a_quota_that_cannot_be_read_allows_nothing_until_it_is_set_again() {
             store.check(&mut |_| {}).unwrap_err(),
         ];
         for error in errors {
-            assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
-            assert!(error.to_string().contains("store init --quota"), "{error}");
+            assert!(
+                matches!(error, StoreError::QuotaUnreadable { .. }),
+                "{error}"
+            );
+            assert!(
+                error.hint().unwrap().contains("store init --quota"),
+                "{error}"
+            );
         }
     }
     store.set_quota(Some(1 << 30)).unwrap();
