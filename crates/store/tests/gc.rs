@@ -1,102 +1,17 @@
-//! Making room: what is accepted, new or in use stays, and nothing outside is touched.
+//! Making room: what is accepted or new stays, and nothing outside is touched.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![cfg(test)]
 
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use common::{REVISION, another, inside, policy_of, repo, revocations};
-use tensorgate_store::{
-    Fate, Found, Gc, Quarantine, Record, Recorded, Store, StoreError, Swept, What, hold,
-};
-use tensorgate_verify::{Blake3, Policy, RepoType, Sha256, Verified};
-
-struct Set {
-    dir: tempfile::TempDir,
-    store: Store,
-}
-
-fn set() -> Set {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path().join("store")).unwrap();
-    Set { dir, store }
-}
-
-impl Set {
-    fn policy(&self, repo: &str, sequence: u64) -> Verified<Policy> {
-        let folder = self.dir.path().join(format!("{repo}-{sequence}"));
-        policy_of(&folder, repo, sequence, 100_000)
-    }
-
-    fn admit(&self, repo: &str, sequence: u64) -> Sha256 {
-        let policy = self.policy(repo, sequence);
-        self.store.admit(&policy).unwrap();
-        policy.evidence().manifest
-    }
-
-    fn accept(&self, repo: &str, sequence: u64) {
-        let policy = self.policy(repo, sequence);
-        self.store.record_accepted(policy.evidence()).unwrap();
-    }
-
-    fn has(&self, manifest: &Sha256) -> bool {
-        self.store.policy(manifest).unwrap().is_some()
-    }
-
-    /// A finished download of all files, some of which are objects.
-    fn download(&self, policy: &Verified<Policy>) -> Quarantine {
-        let revision = REVISION.parse().unwrap();
-        let repo = &policy.evidence().repo;
-        let quarantine = self
-            .store
-            .quarantine(RepoType::Model, repo, &revision)
-            .unwrap();
-        let mut files = Vec::new();
-        for file in policy.files() {
-            let bytes = file.bytes();
-            let mut incoming = quarantine.incoming().unwrap();
-            incoming.write(bytes).unwrap();
-            quarantine.place(incoming, file.path()).unwrap();
-            let (path, size) = (file.path().clone(), bytes.len() as u64);
-            files.push(Recorded::new(
-                path,
-                size,
-                Sha256::of(bytes),
-                Blake3::of(bytes),
-            ));
-        }
-        quarantine
-            .finish(&Record::new(files.clone(), Vec::new()))
-            .unwrap();
-        quarantine.share(&self.store, &files).unwrap();
-        quarantine
-    }
-}
-
-fn keeping(keep: usize) -> Gc {
-    let mut how = Gc::default();
-    how.keep = keep;
-    how
-}
-
-fn gc(store: &Store, how: Gc) -> (Swept, Vec<Found>) {
-    let mut found = Vec::new();
-    let swept = store.gc(how, &mut |one| found.push(one.clone())).unwrap();
-    (swept, found)
-}
-
-fn paths(found: &[Found], what: What, fate: Fate) -> Vec<&Path> {
-    let of = found
-        .iter()
-        .filter(|found| (found.what, found.fate) == (what, fate));
-    of.map(|found| found.path.as_path()).collect()
-}
+use common::sweep::{gc, keeping, paths, set};
+use common::{REVISION, another, inside, repo, revocations};
+use tensorgate_store::{Fate, Found, Gc, Store, StoreError, Swept, What};
+use tensorgate_verify::{RepoType, Sha256};
 
 #[test]
 fn the_accepted_and_the_newest_releases_stay() {
@@ -164,65 +79,6 @@ fn nothing_is_removed_where_nobody_knows_what_was_accepted() {
 }
 
 #[test]
-fn whoever_has_a_policy_keeps_it() {
-    let set = set();
-    let one = set.admit("acme/walk", 1);
-    let held = set.store.policy(&one).unwrap().unwrap();
-    let (swept, found) = gc(&set.store, keeping(0));
-    assert_eq!((swept.policies, swept.objects, swept.in_use), (0, 0, 1));
-    let place = PathBuf::from(format!("policies/{one}"));
-    assert_eq!(paths(&found, What::Policy, Fate::InUse), [&*place]);
-
-    // So does a handle that outlives it, and one that was opened by name.
-    let directory = held.directory().unwrap();
-    drop(held);
-    assert_eq!(gc(&set.store, keeping(0)).0.in_use, 1);
-    drop(directory);
-    let handle = fs::File::open(set.store.path().join(&place)).unwrap();
-    let directory = tensorgate_verify::Directory::new(handle.as_fd().try_clone_to_owned().unwrap());
-    drop(handle);
-    hold(&directory).unwrap();
-    assert_eq!(gc(&set.store, keeping(0)).0.in_use, 1);
-    drop(directory);
-    let (swept, _) = gc(&set.store, keeping(0));
-    assert_eq!((swept.policies, swept.objects, swept.in_use), (1, 3, 0));
-    assert_eq!(
-        fs::read_dir(set.store.path().join("objects"))
-            .unwrap()
-            .count(),
-        0
-    );
-}
-
-/// A process that holds a policy and dies, however it dies, holds it no more.
-#[test]
-fn whoever_has_died_keeps_nothing() {
-    if let Some(path) = inside() {
-        let store = Store::open(path).unwrap();
-        let found = store.find(RepoType::Model, &repo("acme/walk")).unwrap();
-        let _held = store.policy(&found[0].manifest).unwrap().unwrap();
-        println!("\nheld");
-        loop {
-            std::thread::park();
-        }
-    }
-    let set = set();
-    let one = set.admit("acme/walk", 1);
-    let mut holder = another("whoever_has_died_keeps_nothing", set.store.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = BufReader::new(holder.stdout.take().unwrap());
-    assert!(said.lines().any(|line| line.unwrap() == "held"));
-    assert_eq!(gc(&set.store, keeping(0)).0.in_use, 1);
-    assert!(set.has(&one));
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    assert_eq!(gc(&set.store, keeping(0)).0.policies, 1);
-    assert!(!set.has(&one));
-}
-
-#[test]
 fn a_dry_run_says_the_same_and_removes_nothing() {
     let set = set();
     for sequence in 1..=3 {
@@ -271,47 +127,6 @@ fn listing(path: &Path) -> Vec<(PathBuf, u64, u64)> {
     }
     all.sort_unstable();
     all
-}
-
-#[test]
-fn a_download_that_somebody_has_stays() {
-    let set = set();
-    let walk = set.policy("acme/walk", 1);
-    let held = set.download(&walk);
-    let (swept, found) = gc(&set.store, keeping(0));
-    let place = format!("quarantine/model/acme/walk/{REVISION}");
-    assert_eq!((swept.downloads, swept.in_use), (0, 1));
-    assert_eq!(
-        paths(&found, What::Download, Fate::InUse),
-        [Path::new(&place)]
-    );
-    assert!(held.record().unwrap().is_some());
-    drop(held);
-
-    // Who reads the files by name has no lock, but may hold the directory.
-    let handle = fs::File::open(set.store.path().join(&place)).unwrap();
-    let directory = tensorgate_verify::Directory::new(handle.into());
-    hold(&directory).unwrap();
-    assert_eq!(gc(&set.store, keeping(0)).0.in_use, 1);
-    drop(directory);
-    assert_eq!(gc(&set.store, keeping(0)).0.downloads, 1);
-    let left = set.store.path().join("quarantine/model/acme/walk");
-    assert_eq!(fs::read_dir(left).unwrap().count(), 0);
-    // The next download begins from nothing.
-    assert!(set.download(&walk).record().unwrap().is_some());
-}
-
-#[test]
-fn an_object_that_a_download_in_use_shares_frees_nothing_and_stays() {
-    let set = set();
-    let walk = set.policy("acme/walk", 1);
-    set.store.admit(&walk).unwrap();
-    let held = set.download(&walk);
-    let (swept, _) = gc(&set.store, keeping(0));
-    assert_eq!((swept.policies, swept.objects), (1, 0));
-    drop(held);
-    let (swept, _) = gc(&set.store, keeping(0));
-    assert_eq!((swept.downloads, swept.objects), (1, 3));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A signed policy to keep.
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub(crate) mod sweep;
+
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
