@@ -164,10 +164,9 @@ fn place_of_state(store: &Store) -> PathBuf {
 }
 
 fn remount(disk: &Path, options: &str) {
+    // With both its names, `mount` adds no option of the first mount, which not everybody may repeat.
     let mut mount = Command::new("mount");
-    let status = mount
-        .args(["-o", &format!("remount,{options}")])
-        .arg(disk)
-        .status();
+    mount.args(["-o", &format!("remount,{options}"), "tmpfs"]);
+    let status = mount.arg(disk).status();
     assert!(status.unwrap().success(), "{options}");
 }
