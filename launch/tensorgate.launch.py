@@ -23,6 +23,11 @@ ARGUMENTS = [
         'Store directory; empty: $TENSORGATE_STORE, else /var/lib/tensorgate (root) or the '
         'user\'s data directory',
     ),
+    (
+        'state',
+        '',
+        'Directory that remembers the newest release, for a read-only store; empty: the store\'s own',
+    ),
     ('repo', '', 'Repository that the manifest must speak of; empty: any'),
     ('revision', '', 'Commit that the manifest must speak of (40 hex digits); empty: any'),
     ('fragment_size_kib', '1024', 'Payload of a fragment [KiB]: a power of two, 64 to 8192'),

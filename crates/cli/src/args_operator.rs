@@ -1,6 +1,7 @@
 //! Commands for whoever decides what a robot trusts: `trust …` and `store …`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
@@ -15,12 +16,14 @@ pub(crate) enum Trust {
     Revoke(Revoke),
 }
 
-/// The robot's disk: make it ready, look, reset its memory
+/// The robot's disk: make it ready, look, check it, make room, reset its memory
 #[derive(Debug, Subcommand)]
 pub(crate) enum Store {
     ImportHfCache(ImportHfCache),
     Init(Init),
     Ls(Ls),
+    Check(CheckStore),
+    Gc(Gc),
     ResetState(ResetState),
 }
 
@@ -132,13 +135,25 @@ pub(crate) struct ImportHfCache {
 
 /// Make a store ready, so that a robot which requires one can tell a new store from a lost one
 ///
-/// For trust policies with `require_state = true` under `[rollback]`. A store in use stays as it is.
+/// For trust policies with `require_state = true` under `[rollback]`. A store in use stays as it is,
+/// but for its quota. While a policy is fetched, it lies on the disk twice.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
-  tensorgate store init --store /var/lib/tensorgate")]
+  tensorgate store init --store /var/lib/tensorgate --quota 20GiB")]
 pub(crate) struct Init {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// The most that the store may take of the disk, in bytes, KiB, MiB, GiB or TiB; `off` for no
+    /// limit
+    #[arg(long, value_name = "SIZE", conflicts_with = "state")]
+    pub(crate) quota: Option<Quota>,
+}
+
+/// A limit, or none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Quota {
+    Off,
+    Bytes(u64),
 }
 
 /// List the releases that were accepted, which older ones cannot replace
@@ -148,6 +163,40 @@ pub(crate) struct Init {
 pub(crate) struct Ls {
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// Read the whole store again, and say what is damaged
+///
+/// Objects against their names, policies against their manifests, the memory and the records of
+/// downloads. Nothing is changed: a damaged policy is refused wherever it is loaded, and fetching it
+/// again puts it right. Standard error gets the command for each.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate store check --store /var/lib/tensorgate")]
+pub(crate) struct CheckStore {
+    /// The store [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// Remove what nobody wants any more
+///
+/// Of each repository, the accepted release and the newest ones stay. What a process has loaded or
+/// is downloading stays, too, and is said. Downloads that nobody uses go, signed or not, and what
+/// crashes left. What a memory elsewhere accepted, as `verify --state` has one, is not known here.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate store gc --dry-run")]
+pub(crate) struct Gc {
+    /// How many of the newest releases of each repository stay
+    #[arg(long, value_name = "N", default_value_t = tensorgate_store::Gc::default().keep)]
+    pub(crate) keep: usize,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The store [default: TENSORGATE_STORE, else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
 }
 
 /// Forget which releases were accepted: then older ones are accepted again
@@ -174,4 +223,68 @@ pub(crate) struct ResetState {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+impl FromStr for Quota {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let shift = match text.strip_prefix(digits) {
+            Some("") => 0,
+            Some("KiB") => 10,
+            Some("MiB") => 20,
+            Some("GiB") => 30,
+            Some("TiB") => 40,
+            _ => return Err(SIZE),
+        };
+        let number: u64 = digits.parse().map_err(|_| SIZE)?;
+        let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes > 0);
+        bytes.map(Self::Bytes).ok_or(SIZE)
+    }
+}
+
+const SIZE: &str =
+    "a size is a whole number with nothing, KiB, MiB, GiB or TiB behind it, as in 20GiB, or `off`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_exactly_or_not_at_all() {
+        let good = [
+            ("off", Quota::Off),
+            ("1", Quota::Bytes(1)),
+            ("3KiB", Quota::Bytes(3 << 10)),
+            ("5MiB", Quota::Bytes(5 << 20)),
+            ("20GiB", Quota::Bytes(20 << 30)),
+            ("7TiB", Quota::Bytes(7 << 40)),
+        ];
+        for (text, quota) in good {
+            assert_eq!(text.parse(), Ok(quota), "{text}");
+        }
+        let bad = [
+            "",
+            "0",
+            "0GiB",
+            "-1",
+            "1.5GiB",
+            "20 GiB",
+            "20gib",
+            "20GB",
+            "GiB",
+            "20GiBs",
+            "16777216TiB",
+            "18446744073709551616",
+            "\u{661}GiB",
+            "on",
+        ];
+        for text in bad {
+            assert_eq!(text.parse::<Quota>(), Err(SIZE), "{text}");
+        }
+    }
 }

@@ -56,7 +56,7 @@ impl Subject {
             return Ok(Self {
                 name: args.target.clone(),
                 repo_type: args.repo_type.map_or(RepoType::Model, RepoType::from),
-                directory: disk::open_directory(path)?,
+                directory: disk::hold_directory(path)?,
                 fetched: None,
             });
         }

@@ -22,6 +22,15 @@ pub(crate) fn open_directory(path: &Path) -> Result<Directory, Failure> {
     }
 }
 
+/// The same for whoever reads all of it: it may lie in a store, from which it is not removed
+/// meanwhile.
+pub(crate) fn hold_directory(path: &Path) -> Result<Directory, Failure> {
+    let directory = open_directory(path)?;
+    // Where there are no locks, nobody removes it either.
+    let _held = tensorgate_store::hold(&directory);
+    Ok(directory)
+}
+
 /// The manifest inside a policy's directory.
 ///
 /// # Errors

@@ -56,12 +56,8 @@ impl Failure {
 
     /// A rejection that this command finds itself.
     pub(crate) fn rejected(rejection: Rejection, subject: &str, detail: impl fmt::Display) -> Self {
-        Self::Rejected(vec![Finding {
-            rejection,
-            subject: subject.to_owned(),
-            detail: detail.to_string(),
-            hint: None,
-        }])
+        let finding = Finding::new(rejection, subject.to_owned(), detail.to_string());
+        Self::Rejected(vec![finding])
     }
 
     /// The same with what to do about it.
@@ -106,6 +102,22 @@ impl Failure {
 }
 
 impl Finding {
+    pub(crate) const fn new(rejection: Rejection, subject: String, detail: String) -> Self {
+        let hint = None;
+        Self {
+            rejection,
+            subject,
+            detail,
+            hint,
+        }
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// What to do about it.
     pub(crate) fn hint(&self) -> &str {
         let of_its_kind = hints::of(self.rejection);
@@ -238,6 +250,8 @@ fn subject_of_store(error: &StoreError) -> String {
         | StoreError::NotPrivate { path, .. }
         | StoreError::State { path, .. }
         | StoreError::NoSpace { path, .. }
+        | StoreError::Quota { path, .. }
+        | StoreError::QuotaUnreadable { path, .. }
         | StoreError::Foreign { path, .. } => path.display().to_string(),
         _ => String::new(),
     }

@@ -31,6 +31,8 @@ mod sign;
 mod sign_oms;
 mod stop;
 mod store;
+mod store_check;
+mod store_gc;
 mod target;
 mod text;
 mod trust;
@@ -69,6 +71,8 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Sign(args) => sign::run(args, json),
+        Command::Store(Store::Check(args)) => store_check::run(args, json),
+        Command::Store(Store::Gc(args)) => store_gc::run(args, json),
         Command::Store(Store::ImportHfCache(args)) => import::run(args, json),
         Command::Store(Store::Init(args)) => store::init(args, json),
         Command::Store(Store::Ls(args)) => store::ls(args),

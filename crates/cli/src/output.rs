@@ -155,7 +155,11 @@ fn report_json(report: Report) -> Value {
 }
 
 fn rejected_json(all: &[Finding]) -> Value {
-    let entry = |found: &Finding| entry_json(found.rejection, &found.subject, &found.detail);
+    let entry = |found: &Finding| {
+        let mut entry = entry_json(found.rejection, &found.subject, &found.detail);
+        entry["hint"] = found.hint().into();
+        entry
+    };
     let first = all.first();
     json!({
         "verdict": "rejected",

@@ -2,6 +2,7 @@
 
 mod bars;
 mod lines;
+mod reading;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tensorgate_hub::{Progress, Silent};
 
 use bars::Bars;
 use lines::Lines;
+pub(crate) use reading::Reading;
 
 /// The way that fits where standard error goes.
 pub(crate) fn choose(json: bool) -> Arc<dyn Progress> {

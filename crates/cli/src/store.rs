@@ -6,10 +6,10 @@ use serde_json::json;
 use tensorgate_store::{Accepted, State, Store};
 use tensorgate_verify::{History, RepoId, RepoType};
 
-use crate::args_operator::{Init, Ls, Place, ResetState};
+use crate::args_operator::{Init, Ls, Place, Quota, ResetState};
 use crate::failure::Failure;
 use crate::output::{Report, say_waiting};
-use crate::text::table;
+use crate::text::{table, thousands};
 
 /// `store init`.
 pub(crate) fn init(args: &Init, json: bool) -> Result<Report, Failure> {
@@ -17,11 +17,44 @@ pub(crate) fn init(args: &Init, json: bool) -> Result<Report, Failure> {
     let new = memory.state().is_new()?;
     memory.state().make_ready()?;
     let place = memory.path();
-    let said = match new {
+    let mut said = vec![match new {
         true => format!("ready: {place:?}, nothing was accepted yet"),
         false => format!("ready: {place:?}, in use already"),
+    }];
+    let mut more = json!({ "new": new });
+    if let (Some(quota), Memory::Store(store)) = (args.quota, &memory) {
+        let quota = match quota {
+            Quota::Off => None,
+            Quota::Bytes(bytes) => Some(bytes),
+        };
+        store.set_quota(quota)?;
+        said.push(usage(store.used()?, quota));
+        more["quota"] = quota.into();
+    }
+    Ok(done(place, said, more))
+}
+
+/// What a store takes of the disk, for people.
+pub(crate) fn usage(used: u64, quota: Option<u64>) -> String {
+    let quota = match quota {
+        Some(quota) => format!("of the quota of {} bytes", thousands(quota)),
+        None => "without a quota".to_owned(),
     };
-    Ok(done(place, vec![said], json!({ "new": new })))
+    format!("  on disk    {} bytes, {quota}", thousands(used))
+}
+
+/// The store that the options name, which must be there: a mistyped name makes nothing.
+pub(crate) fn open_store(named: Option<&Path>, json: bool) -> Result<Store, Failure> {
+    let path = named.map_or_else(Store::default_location, |path| Ok(path.to_owned()))?;
+    require_there(&path)?;
+    Ok(Store::open(path)?.on_wait(move |lock| say_waiting(json, lock)))
+}
+
+fn require_there(path: &Path) -> Result<(), Failure> {
+    match path.exists() {
+        true => Ok(()),
+        false => Err(Failure::about(path, format!("{path:?} is not there"))),
+    }
 }
 
 /// `store ls`.
@@ -109,9 +142,7 @@ impl Memory {
     /// The same, but a mistyped name makes nothing.
     fn that_is_there(place: &Place, json: bool) -> Result<Self, Failure> {
         let named = place.state.as_ref().or(place.store.as_ref());
-        if let Some(path) = named.filter(|path| !path.exists()) {
-            return Err(Failure::about(path, format!("{path:?} is not there")));
-        }
+        named.map_or(Ok(()), |path| require_there(path))?;
         Self::at(place, json)
     }
 
@@ -130,7 +161,7 @@ impl Memory {
     }
 }
 
-fn done(place: &Path, prose: Vec<String>, more: serde_json::Value) -> Report {
+pub(crate) fn done(place: &Path, prose: Vec<String>, more: serde_json::Value) -> Report {
     Report {
         verdict: Some("done"),
         subject: place.display().to_string(),

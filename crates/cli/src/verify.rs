@@ -22,7 +22,7 @@ use crate::trust;
 pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     let started = Instant::now();
     let trust = trust::load(&args.trust)?;
-    let directory = disk::open_directory(&args.dir)?;
+    let directory = disk::hold_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
     if let Some(bundle) = oms::find(args, &trust, &directory, &memory)? {
         return oms::verify(args, &bundle, &trust, &directory, &memory);

@@ -12,11 +12,11 @@ use futures::task::LocalSpawnExt;
 use jiff::Timestamp;
 use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Context, Node, Publisher, QosProfile};
-use tensorgate_verify::{Policy, Verified};
+use tensorgate_verify::{Directory, Policy, Verified};
 
 use crate::announce::{Announcement, Session};
 use crate::borrowed;
-use crate::load::{LoadError, load};
+use crate::load::{LoadError, Loaded, load};
 use crate::params::{Fixed, Params};
 use crate::rosout::Logger;
 use crate::status::{Heartbeat, State};
@@ -34,6 +34,8 @@ struct Gate {
     work: Work,
     /// When the announced policy stops to count.
     expires: Timestamp,
+    /// Where the policy lies: open, so that `store gc` leaves it.
+    directory: Option<Directory>,
 }
 
 /// What goes on beside the spinning: ROS waits for neither disk nor middleware.
@@ -48,8 +50,8 @@ enum Work {
 enum Progress {
     /// Another process has this lock.
     Waiting(PathBuf),
-    /// A policy, and how long proving it took.
-    Loaded(Box<Announcement>, Duration),
+    /// A policy, where it lies, and how long proving it took.
+    Loaded(Box<Announcement>, Directory, Duration),
     Failed(LoadError),
 }
 
@@ -143,6 +145,7 @@ impl Gate {
             stop,
             work,
             expires: Timestamp::MAX,
+            directory: None,
         })
     }
 
@@ -164,6 +167,7 @@ impl Gate {
             self.logger
                 .error(&format!("withdrawn: manifest-expired: at {}", self.expires));
             self.heartbeat.set(State::Expired(manifest));
+            self.directory = None;
         }
     }
 
@@ -181,7 +185,8 @@ impl Gate {
                 Work::Loading(progress)
             }
             Ok(Progress::Failed(error)) => self.fail(error),
-            Ok(Progress::Loaded(announcement, took)) => {
+            Ok(Progress::Loaded(announcement, directory, took)) => {
+                self.directory = Some(directory);
                 self.logger.info(&describe(announcement.policy(), took));
                 self.tell_notices(announcement.policy());
                 match self.start_publishing(announcement) {
@@ -205,6 +210,7 @@ impl Gate {
             .error(&format!("no policy is published: {}", error.message));
         self.heartbeat
             .set(error.rejection.map_or(State::Failed, State::Rejected));
+        self.directory = None;
         Work::Settled
     }
 
@@ -289,12 +295,10 @@ fn start_loading(params: Params) -> Receiver<Progress> {
             .map_err(LoadError::could_not)
             .and_then(|settings| {
                 let begun = Instant::now();
-                let policy = load(&settings, tell)?;
+                let Loaded { policy, directory } = load(&settings, tell)?;
                 let took = begun.elapsed();
-                Ok(Progress::Loaded(
-                    Box::new(Announcement::new(policy, settings.fragment_size)),
-                    took,
-                ))
+                let announcement = Announcement::new(policy, settings.fragment_size);
+                Ok(Progress::Loaded(Box::new(announcement), directory, took))
             });
         drop(sender.send(loaded.unwrap_or_else(Progress::Failed)));
     });

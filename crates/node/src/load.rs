@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
-use tensorgate_store::{Store, StoreError};
+use tensorgate_store::{State, Store, StoreError, hold};
 use tensorgate_verify::{
     Context, Directory, Error, FilePath, MANIFEST_FILE, Policy, Proof, Rejection, SignedManifest,
     TrustPolicy, Verified,
@@ -23,34 +23,45 @@ pub(crate) struct LoadError {
     pub(crate) message: String,
 }
 
+/// A policy, and the directory that it came from: while that is open, `store gc` leaves it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) policy: Verified<Policy>,
+    pub(crate) directory: Directory,
+}
+
 /// Loads, authenticates and proves the policy; records its release as accepted. `waiting` is told
 /// of a lock that another process has.
 pub(crate) fn load(
     settings: &Settings,
-    waiting: impl Fn(&Path) + Send + Sync + 'static,
-) -> Result<Verified<Policy>, LoadError> {
+    waiting: impl Fn(&Path) + Clone + Send + Sync + 'static,
+) -> Result<Loaded, LoadError> {
     let trust = open_trust(&settings.trust)?;
     let place = settings
         .store
         .clone()
         .map_or_else(Store::default_location, Ok)?;
-    let store = Store::open(place)?.on_wait(waiting);
-    let path = locate(settings, &store)?;
-    let directory = open_directory(&path)?;
+    let store = Store::open(place)?.on_wait(waiting.clone());
+    let elsewhere = match &settings.state {
+        Some(place) => Some(State::open(place)?.on_wait(waiting)),
+        None => None,
+    };
+    let state = elsewhere.as_ref().unwrap_or_else(|| store.state());
+    let (directory, path) = locate(settings, &store)?;
     let signed = SignedManifest::parse(&envelope(&directory, &path, &trust)?, trust.limits())?;
     let mut context = Context::new(Timestamp::now());
-    context.history = Some(store.state());
+    context.history = Some(state);
     (context.repo, context.revision) = (settings.repo.as_ref(), settings.revision.as_ref());
     if let Source::Store { repo, revision } = &settings.source {
         (context.repo, context.revision) = (Some(repo), Some(revision));
     }
-    let revocations = store.state().revocations(&trust, &context)?;
+    let revocations = state.revocations(&trust, &context)?;
     context.revocations = revocations.as_ref();
     let manifest = trust.authenticate(&signed, &context)?;
     manifest.require_policy()?;
     let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
-    store.record_accepted(policy.evidence())?;
-    Ok(policy)
+    state.record_accepted(policy.evidence())?;
+    Ok(Loaded { policy, directory })
 }
 
 fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
@@ -61,22 +72,24 @@ fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
     TrustPolicy::open(here, path).map_err(|error| failed(&error))
 }
 
-/// The directory that the parameters name. What lies there is untrusted, wherever it is.
-fn locate(settings: &Settings, store: &Store) -> Result<PathBuf, LoadError> {
-    match &settings.source {
-        Source::Directory(path) => Ok(path.clone()),
-        Source::Manifest(digest) => match store.policy(digest)? {
-            Some(found) => Ok(found.path().to_owned()),
-            None => Err(absent(store, &format!("of the manifest {digest}"))),
-        },
+/// The directory that the parameters name, held. What lies there is untrusted, wherever it is.
+fn locate(settings: &Settings, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
+    let (manifest, what) = match &settings.source {
+        Source::Directory(path) => return Ok((open_directory(path)?, path.clone())),
+        Source::Manifest(digest) => (Some(*digest), format!("of the manifest {digest}")),
         Source::Store { repo, revision } => {
             let mut found = store.find(Default::default(), repo)?.into_iter();
-            match found.find(|stored| stored.revision == *revision) {
-                Some(stored) => Ok(stored.directory.path().to_owned()),
-                None => Err(absent(store, &format!("{repo}@{revision}"))),
-            }
+            let found = found.find(|stored| stored.revision == *revision);
+            let manifest = found.map(|stored| stored.manifest);
+            (manifest, format!("{repo}@{revision}"))
         }
-    }
+    };
+    let found = match manifest {
+        Some(manifest) => store.policy(&manifest)?,
+        None => None,
+    };
+    let found = found.ok_or_else(|| absent(store, &what))?;
+    Ok((found.directory()?, found.path().to_owned()))
 }
 
 fn absent(store: &Store, what: &str) -> LoadError {
@@ -90,13 +103,16 @@ fn open_directory(path: &Path) -> Result<Directory, LoadError> {
     // O_DIRECTORY: a FIFO of that name would be waited for.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty());
-    opened.map(Directory::new).map_err(|error| {
+    let directory = opened.map(Directory::new).map_err(|error| {
         LoadError::could_not(format!(
             "the policy {}: {}",
             path.display(),
             io::Error::from(error)
         ))
-    })
+    })?;
+    // It may be one of a store. Where there are no locks, nobody removes it either.
+    let _held = hold(&directory);
+    Ok(directory)
 }
 
 /// The manifest of the directory, as bytes that nobody vouches for yet.

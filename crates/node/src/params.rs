@@ -14,8 +14,10 @@ pub(crate) struct Params {
     pub(crate) policy: String,
     /// Trust policy: path of trust.toml
     pub(crate) trust: String,
-    /// Store directory, which must be writable: it remembers the newest release; empty = $TENSORGATE_STORE, else /var/lib/tensorgate (root) or the user's data directory
+    /// Store directory, which may be read-only if `state` is not; empty = $TENSORGATE_STORE, else /var/lib/tensorgate (root) or the user's data directory
     pub(crate) store: String,
+    /// Directory that remembers the newest release accepted, which must be writable; empty = the store's own
+    pub(crate) state: String,
     /// Repository that the manifest must speak of; empty = any
     pub(crate) repo: String,
     /// Commit that the manifest must speak of (40 hex digits); empty = any
@@ -36,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) source: Source,
     pub(crate) trust: PathBuf,
     pub(crate) store: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     pub(crate) repo: Option<RepoId>,
     pub(crate) revision: Option<Revision>,
     pub(crate) fragment_size: FragmentSize,
@@ -56,6 +59,7 @@ impl Default for Params {
             policy: empty(),
             trust: empty(),
             store: empty(),
+            state: empty(),
             repo: empty(),
             revision: empty(),
             fragment_size_kib: FragmentSize::DEFAULT.bytes() >> 10,
@@ -66,10 +70,11 @@ impl Default for Params {
 
 impl Params {
     /// Every name, to tell one that is misspelt.
-    pub(crate) const NAMES: [&str; 7] = [
+    pub(crate) const NAMES: [&str; 8] = [
         "policy",
         "trust",
         "store",
+        "state",
         "repo",
         "revision",
         "fragment_size_kib",
@@ -99,9 +104,8 @@ impl Params {
         Ok(Settings {
             source: Source::parse(&self.policy)?,
             trust: PathBuf::from(&self.trust),
-            store: Some(&self.store)
-                .filter(|store| !store.is_empty())
-                .map(PathBuf::from),
+            store: directory(&self.store),
+            state: directory(&self.state),
             repo: optional("repo", &self.repo)?,
             revision: optional("revision", &self.revision)?,
             fragment_size,
@@ -157,6 +161,10 @@ impl Source {
              or a directory that begins with `/` or `.`"
         ))
     }
+}
+
+fn directory(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
 fn optional<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, String>

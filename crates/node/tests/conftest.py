@@ -62,9 +62,9 @@ class Signed:
 class Node:
     """A running gate."""
 
-    def __init__(self, home, *args, **parameters):
+    def __init__(self, home, *args, under=(), **parameters):
         self.log = home / f"node-{time.monotonic_ns()}.log"
-        command = [PROGRAMS / "tensorgate_node", "--ros-args", *args]
+        command = [*under, PROGRAMS / "tensorgate_node", "--ros-args", *args]
         for name, value in {"store": home / "store", **parameters}.items():
             command += ["-p", f"{name}:={value}"]
         with self.log.open("w") as log:
@@ -89,8 +89,8 @@ def gate(tmp_path):
     """Starts gates, and ends what a failed test left."""
     nodes = []
 
-    def start(*args, **parameters):
-        nodes.append(Node(tmp_path, *args, **parameters))
+    def start(*args, **options):
+        nodes.append(Node(tmp_path, *args, **options))
         return nodes[-1]
 
     yield start

@@ -7,6 +7,7 @@ use crate::error::{Result, StoreError};
 use crate::folder::Folder;
 use crate::part::{self, PartName};
 use crate::quarantine::or_none;
+use crate::quota;
 
 /// What the quarantine has of one commit at this moment. Another process may be at work on it.
 #[derive(Debug)]
@@ -37,12 +38,14 @@ impl Store {
         })
     }
 
-    /// Bytes that may still be written here, less a reserve for everything else.
+    /// Bytes that may still be written here: what the quota leaves, if there is one, and the disk,
+    /// less a reserve for everything else.
     ///
     /// # Errors
-    /// When the file system cannot be asked.
+    /// [`StoreError::QuotaUnreadable`], and when the file system cannot be asked.
     pub fn room(&self) -> Result<u64> {
-        room(&self.quarantine)
+        let left = quota::left(&self.root)?.unwrap_or(u64::MAX);
+        Ok(room(&self.quarantine)?.min(left))
     }
 }
 

@@ -44,6 +44,26 @@ pub enum StoreError {
         /// Bytes that this user may still write, less a reserve for everything else.
         free: u64,
     },
+    /// The operator allows the store no more of the disk; nothing was begun.
+    #[error("{} needs {needed} bytes more, and {used} of its quota of {quota} bytes are in use", path.display())]
+    Quota {
+        /// The store.
+        path: PathBuf,
+        /// Bytes that are still to be written.
+        needed: u64,
+        /// Bytes that it takes of the disk.
+        used: u64,
+        /// The most that it may take.
+        quota: u64,
+    },
+    /// The operator's limit cannot be read, so nobody knows what is allowed.
+    #[error("the quota at {} is damaged: {detail}", path.display())]
+    QuotaUnreadable {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: Box<str>,
+    },
     /// What counts as accepted is not what was to be: the proof is older than it.
     #[error(
         "release {sequence} was accepted meanwhile, and it is a newer one or another of the same number"
@@ -72,9 +92,9 @@ pub enum StoreError {
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl StoreError {
-    /// Whether the disk or the user's quota is full.
+    /// Whether the disk, the user's quota on it, or the store's own is full.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::NoSpace { .. })
+        matches!(self, Self::NoSpace { .. } | Self::Quota { .. })
             || self
                 .errno()
                 .is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT))
@@ -89,12 +109,20 @@ impl StoreError {
             Self::State { .. } => Some(
                 "restore it from a backup; resetting it makes the robot accept old releases again",
             ),
-            Self::NoPlace => Some("set TENSORGATE_STORE or give `--store DIR`"),
-            Self::NoSpace { .. } | Self::Io { .. } if self.is_disk_full() => {
-                Some("free some space and try again; nothing was lost")
+            Self::QuotaUnreadable { .. } => {
+                Some("set it again with `tensorgate store init --quota SIZE`, or `off`")
             }
+            Self::NoPlace => Some("set TENSORGATE_STORE or give `--store DIR`"),
+            Self::NoSpace { .. } | Self::Io { .. } if self.is_disk_full() => Some(
+                "free some space, as `tensorgate store gc` does, and try again; nothing was lost",
+            ),
+            Self::Quota { .. } => Some(
+                "run `tensorgate store gc`, or allow more with `tensorgate store init --quota SIZE`; nothing was lost",
+            ),
             Self::Io { .. } => match self.errno()? {
-                Errno::ROFS => Some("the store is on a read-only file system"),
+                Errno::ROFS => Some(
+                    "it is on a read-only file system; what was accepted can be remembered elsewhere: `--state DIR`, or the node's parameter `state`",
+                ),
                 Errno::ACCESS | Errno::PERM => {
                     Some("this user may not write to the store; run as its owner or name another")
                 }
@@ -128,6 +156,10 @@ impl StoreError {
             path: path.to_owned(),
             detail: detail.into(),
         }
+    }
+
+    pub(crate) fn is_absence(&self) -> bool {
+        self.errno() == Some(Errno::NOENT)
     }
 
     fn errno(&self) -> Option<Errno> {

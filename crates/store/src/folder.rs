@@ -1,4 +1,4 @@
-//! An open directory of the store: names are resolved beneath it, and locks are taken in it.
+//! An open directory of the store: names are resolved beneath it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::draft::Draft;
@@ -37,18 +37,17 @@ const PRIVATE: Mode = Mode::RWXU;
 impl Folder {
     /// Opens `path`, making it and its parents if they are missing.
     pub(crate) fn at(path: &Path) -> Result<Self> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(PRIVATE.bits())
-            .create(path)
-            .map_err(|error| StoreError::io("make", path, error))?;
-        let handle = rustix::fs::open(path, DIRECTORY, Mode::empty())
-            .map_err(|error| StoreError::io("open", path, error))?;
-        Ok(Self {
-            handle,
-            path: path.to_owned(),
-        })
+        let open = || rustix::fs::open(path, DIRECTORY, Mode::empty());
+        let opened = match open() {
+            Err(Errno::NOENT) => {
+                make_all(path)?;
+                open()
+            }
+            opened => opened,
+        };
+        let handle = opened.map_err(|error| StoreError::io("open", path, error))?;
+        let path = path.to_owned();
+        Ok(Self { handle, path })
     }
 
     /// Opens a directory beneath, or `None` where there is none.
@@ -159,6 +158,10 @@ impl Folder {
         let names = self.names()?;
         let is_any = |name: &OsString, of: &[&str]| of.iter().any(|own| name == own);
         let begun = names.iter().any(|name| is_any(name, parts));
+        if !begun {
+            // Whoever made it may have been killed before its name was there for good.
+            flush_parent(&self.path)?;
+        }
         let own = |name: &OsString| {
             // Every new ext file system has one, and a store may have a file system to itself.
             is_any(name, parts) || (begun && is_any(name, later)) || name == "lost+found"
@@ -215,38 +218,25 @@ impl Folder {
         draft.publish(self, name)
     }
 
-    /// Names of all entries, whatever they are.
+    /// Names of all entries, whatever they are, in order.
     pub(crate) fn names(&self) -> Result<Vec<OsString>> {
-        let read = |error| StoreError::io("list", &self.path, error);
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.handle).map_err(read)? {
-            let name = entry.map_err(read)?.file_name().to_bytes().to_owned();
-            if !matches!(&*name, b"." | b"..") {
-                names.push(OsString::from_vec(name));
-            }
-        }
+        let mut names = self.entries()?.collect::<Result<Vec<_>>>()?;
         names.sort_unstable();
         Ok(names)
     }
 
-    /// Removes an entry and all below it; nothing to remove is fine.
-    pub(crate) fn remove(&self, name: impl AsRef<Path>) -> Result<()> {
-        let (path, name) = (self.path_of(&name), name.as_ref());
-        match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::ISDIR) => {}
-            Err(error) => return Err(StoreError::io("remove", &path, error)),
-        }
-        if let Some(folder) = self.find(name)? {
-            folder.clear()?;
-        }
-        rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR)
-            .map_err(|error| StoreError::io("remove", &path, error))
-    }
-
-    /// Removes everything inside.
-    pub(crate) fn clear(&self) -> Result<()> {
-        self.names()?.iter().try_for_each(|name| self.remove(name))
+    /// The same in no order, one at a time: there may be more than memory has room for.
+    pub(crate) fn entries(&self) -> Result<impl Iterator<Item = Result<OsString>>> {
+        let read = |error| StoreError::io("list", &self.path, error);
+        let entries = Dir::read_from(&self.handle).map_err(read)?;
+        let name = move |entry: rustix::io::Result<rustix::fs::DirEntry>| match entry {
+            Ok(entry) => match entry.file_name().to_bytes() {
+                b"." | b".." => None,
+                name => Some(Ok(OsString::from_vec(name.to_owned()))),
+            },
+            Err(error) => Some(Err(read(error))),
+        };
+        Ok(entries.filter_map(name))
     }
 
     /// Makes `name` here another name of the file `from` in `folder`.
@@ -273,86 +263,30 @@ impl Folder {
 
     /// Moves the directory `from` here in one step; what had the name before comes back at `from`.
     pub(crate) fn take(&self, name: &str, folder: &Self, from: &str) -> Result<()> {
-        use rustix::fs::{RenameFlags, renameat, renameat_with};
-        let path = self.path_of(name);
-        let moved = if self.find(name)?.is_some() {
-            let exchange = RenameFlags::EXCHANGE;
-            renameat_with(&folder.handle, from, &self.handle, name, exchange)
-        } else {
-            renameat(&folder.handle, from, &self.handle, name)
+        use rustix::fs::{RenameFlags, renameat_with};
+        let flags = match self.find(name) {
+            Ok(Some(_)) => RenameFlags::EXCHANGE,
+            Ok(None) => RenameFlags::empty(),
+            Err(StoreError::Foreign { .. }) => {
+                self.remove(name)?;
+                RenameFlags::empty()
+            }
+            Err(error) => return Err(error),
         };
-        moved.map_err(|error| StoreError::io("rename", &path, error))?;
+        renameat_with(&folder.handle, from, &self.handle, name, flags)
+            .map_err(|error| StoreError::io("rename", &self.path_of(name), error))?;
         self.flush()
+    }
+
+    /// Moves an entry of `folder` here, where nothing has its name.
+    pub(crate) fn receive(&self, folder: &Self, name: &str) -> Result<()> {
+        rustix::fs::renameat(folder, name, &self.handle, name)
+            .map_err(|error| StoreError::io("rename", &folder.path_of(name), error))
     }
 
     /// Makes names in this directory survive a power cut.
     pub(crate) fn flush(&self) -> Result<()> {
         rustix::fs::fsync(&self.handle).map_err(|error| StoreError::io("flush", &self.path, error))
-    }
-
-    /// Takes the lock file `name`, or `None` where another process or handle has it.
-    pub(crate) fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
-        loop {
-            let (file, path) = self.lock_file(name)?;
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if self.has(name, &file)? => return Ok(Some(Lock { _file: file })),
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Ok(None),
-                Err(error) => return Err(StoreError::io("lock", &path, error)),
-            }
-        }
-    }
-
-    /// Takes the lock file `name`; if that means to wait, `waiting` is told first.
-    pub(crate) fn lock(&self, name: &str, waiting: &dyn Fn(&Path)) -> Result<Lock> {
-        if let Some(lock) = self.try_lock(name)? {
-            return Ok(lock);
-        }
-        waiting(&self.path_of(name));
-        loop {
-            let (file, path) = self.lock_file(name)?;
-            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) if self.has(name, &file)? => return Ok(Lock { _file: file }),
-                Ok(()) | Err(Errno::INTR) => {}
-                Err(error) => return Err(StoreError::io("lock", &path, error)),
-            }
-        }
-    }
-
-    /// Whether the file still has this name; a lock on one that lost it keeps nobody out.
-    fn has(&self, name: &str, file: &File) -> Result<bool> {
-        let failed = |error| StoreError::io("examine", &self.path_of(name), error);
-        let held = rustix::fs::fstat(file).map_err(failed)?;
-        match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(named) => Ok((named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    /// Opens a lock file. A link in its place is removed; a directory may be anybody's, and is not.
-    fn lock_file(&self, name: &str) -> Result<(File, PathBuf)> {
-        let path = self.path_of(name);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let open = || rustix::fs::openat2(&self.handle, name, flags, mode, RESOLVE);
-        let opened = match open() {
-            Err(Errno::LOOP | Errno::NXIO) => {
-                match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
-                    Ok(()) | Err(Errno::NOENT) => open(),
-                    Err(error) => Err(error),
-                }
-            }
-            opened => opened,
-        };
-        match opened {
-            Err(Errno::ISDIR) => Err(StoreError::foreign(
-                &path,
-                "a directory, where the store has a lock",
-            )),
-            Ok(handle) => Ok((File::from(handle), path)),
-            Err(error) => Err(StoreError::io("lock", &path, error)),
-        }
     }
 }
 
@@ -362,8 +296,35 @@ impl AsFd for Folder {
     }
 }
 
-/// An advisory lock (`flock`); the system gives it back when its holder ends, however it ends.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
+/// Makes what is missing of `path`, so that it is there after a power cut, too.
+fn make_all(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(missing).collect();
+    if let Some(there) = missing.last().and_then(|path| path.parent()) {
+        // As in `require_own`.
+        flush_parent(there)?;
+    }
+    for path in missing.into_iter().rev() {
+        let made = std::fs::DirBuilder::new().mode(PRIVATE.bits()).create(path);
+        match made {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::io("make", path, error));
+            }
+            _ => flush_parent(path)?,
+        }
+    }
+    Ok(())
+}
+
+/// A directory that may not be read cannot be flushed, nor one in which no names are kept, such as
+/// `/sys`: what comes next says what there is to say.
+fn flush_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let parent = parent.unwrap_or_else(|| Path::new("."));
+    let flushed = File::open(parent).and_then(|parent| parent.sync_all());
+    match flushed.map_err(|error| (Errno::from_io_error(&error), error)) {
+        Ok(()) | Err((Some(Errno::ACCESS | Errno::INVAL), _)) => Ok(()),
+        Err((_, error)) => Err(StoreError::io("flush", parent, error)),
+    }
 }

@@ -5,12 +5,16 @@
 //! objects/BLAKE3                           bytes of verified files, read-only, each once
 //! policies/MANIFEST-SHA256/…               complete policies under the Hub's file names, and the manifest
 //! state/                                   the newest release accepted per repository
+//! quota.json                               the operator's limit on all of it, where there is one
+//! tmp/                                     what is on its way to the others, or out
 //! ```
 //! The only way from the first line to the others is [`Store::admit`], which takes a
 //! [`Verified<Policy>`](tensorgate_verify::Verified) and writes the very bytes that were verified.
 //!
 //! Every step is: write under another name, flush, rename, flush the directory. A crash leaves the
 //! old state or the new. One process writes to a place at a time; the others wait and say so.
+//! Whoever reads a policy holds its directory, and [`Store::gc`] leaves that alone. A store on
+//! read-only media is read like any other.
 //!
 //! ```
 //! use tensorgate_store::Store;
@@ -26,15 +30,21 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod check;
 mod downloads;
 mod draft;
 mod error;
 mod folder;
+mod gc;
+mod layout;
+mod lock;
 mod part;
 mod policies;
 mod quarantine;
+mod quota;
 mod revocations;
 mod state;
+mod tree;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -42,10 +52,12 @@ use std::sync::Arc;
 
 use tensorgate_verify::{Evidence, RepoId, RepoType, Revision};
 
+pub use check::{Checked, Damage, DamagedPolicy};
 pub use downloads::Downloads;
 pub use error::{Result, StoreError};
+pub use gc::{Fate, Found, Gc, Swept, What};
 pub use part::{PartName, Stamp};
-pub use policies::{PolicyDir, Stored};
+pub use policies::{PolicyDir, Stored, hold};
 pub use quarantine::{Incoming, Quarantine, Record, Recorded};
 pub use state::State;
 pub use tensorgate_verify::Accepted;
@@ -83,7 +95,7 @@ impl Store {
         Ok(data.join("tensorgate"))
     }
 
-    /// Opens the store at `path`, making it on first use.
+    /// Opens the store at `path`, making it on first use. One that is there is only read.
     ///
     /// # Errors
     /// [`StoreError::NotPrivate`] if others own it or may write to it, [`StoreError::Foreign`] if
@@ -93,7 +105,7 @@ impl Store {
         root.require_private()?;
         root.require_own(
             &["quarantine", "objects", "policies", "state"],
-            &[policies::DRAFTS, policies::LOCK],
+            &[policies::DRAFTS, policies::LOCK, quota::QUOTA],
         )?;
         let part = |name| {
             let folder = root.enter(name)?;
@@ -157,7 +169,7 @@ impl Store {
     ) -> Result<Quarantine> {
         let parent = self.quarantine_of(repo_type, repo)?;
         let lock = parent.lock(&Quarantine::lock_name(revision), &*self.waiting.0)?;
-        Quarantine::open(&parent, revision, lock)
+        Quarantine::open(&parent, revision, lock, &self.root)
     }
 
     /// The same without waiting: `None` while another process downloads this commit.
@@ -172,7 +184,7 @@ impl Store {
     ) -> Result<Option<Quarantine>> {
         let parent = self.quarantine_of(repo_type, repo)?;
         let lock = parent.try_lock(&Quarantine::lock_name(revision))?;
-        lock.map(|lock| Quarantine::open(&parent, revision, lock))
+        lock.map(|lock| Quarantine::open(&parent, revision, lock, &self.root))
             .transpose()
     }
 

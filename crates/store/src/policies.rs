@@ -1,29 +1,34 @@
 //! Verified policies on disk: objects by content, and directories of links to them.
 
-use std::io::Write as _;
+use std::fs::File as DiskFile;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
 use tensorgate_verify::{
-    Blake3, Directory, File, Limits, MANIFEST_FILE, Policy, RepoId, RepoType, Revision, Sha256,
-    SignedManifest, Verified,
+    Blake3, Directory, File, Limits, MANIFEST_FILE, Manifest, Policy, Rejection, RepoId, RepoType,
+    Revision, Sha256, SignedManifest, Verified,
 };
 
 use crate::Store;
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
-use crate::folder::{Folder, Lock};
+use crate::folder::Folder;
+use crate::layout::each_flaw;
+use crate::lock::Lock;
 use crate::quarantine::each_chunk;
+use crate::quota;
 
 /// A complete policy under the Hub's file names, and the manifest that was verified.
 ///
 /// What is on disk is checked again whenever it is loaded; that it lies here proves nothing.
+/// [`Store::gc`] leaves it while this value, or a handle that it gave, lives in any process.
 #[derive(Debug)]
 pub struct PolicyDir {
     folder: Folder,
 }
 
 /// A policy that the store has, as its manifest describes it. Nothing of this was verified now.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Stored {
     /// SHA-256 of the manifest's payload, the directory's name.
@@ -36,8 +41,6 @@ pub struct Stored {
     pub revision: Revision,
     /// The release's number.
     pub sequence: u64,
-    /// The files.
-    pub directory: PolicyDir,
 }
 
 pub(crate) const LOCK: &str = "lock";
@@ -50,16 +53,24 @@ impl Store {
     /// Idempotent; an object or directory that was damaged since is replaced.
     ///
     /// # Errors
-    /// Whatever keeps it from being written; then the store has what it had before.
+    /// [`StoreError::Quota`], and whatever keeps it from being written; then the store has what it
+    /// had before.
     pub fn admit(&self, policy: &Verified<Policy>) -> Result<PolicyDir> {
         let (drafts, _lock) = self.begin()?;
-        for file in policy.files() {
-            self.keep(file, &drafts)?;
-        }
-        self.objects.flush()?;
         let name = policy.evidence().manifest.to_string();
-        if !self.is_whole(&name, policy)? {
-            self.lay_out(&name, policy, &drafts)?;
+        let envelope = policy.evidence().envelope();
+        // The names are the digests of the bytes that are held; the manifest is not asked.
+        let files = policy.files().iter();
+        let files: Vec<_> = files.map(|file| (file, Blake3::of(file.bytes()))).collect();
+        let missing = self.missing(&files)?;
+        if !missing.is_empty() || !self.is_whole(&name, &files, envelope)? {
+            let sizes = missing.iter().map(|(file, _)| file.bytes().len());
+            let needed = sizes.sum::<usize>() + envelope.len();
+            quota::require(&self.root, u64::try_from(needed).unwrap_or(u64::MAX))?;
+            for (file, blake3) in missing {
+                self.keep(file, blake3, &drafts)?;
+            }
+            self.lay_out(&name, &files, envelope, &drafts)?;
         }
         self.directory(&name)?
             .ok_or_else(|| StoreError::foreign(&self.policies.path_of(&name), "missing"))
@@ -80,95 +91,119 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn find(&self, repo_type: RepoType, repo: &RepoId) -> Result<Vec<Stored>> {
-        let mut found = self.policies()?;
-        found.retain(|stored| stored.repo_type == repo_type && stored.repo == *repo);
+        let mut found = Vec::new();
+        for manifest in self.manifests()? {
+            if let Ok(Some(stored)) = self.describe(&manifest?)
+                && (stored.repo_type, &stored.repo) == (repo_type, repo)
+            {
+                found.push(stored);
+            }
+        }
         found.sort_by_key(|stored| std::cmp::Reverse(stored.sequence));
         Ok(found)
     }
 
-    /// All policies, in no particular order; see [`find`](Self::find).
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn policies(&self) -> Result<Vec<Stored>> {
-        let mut found = Vec::new();
-        for name in self.policies.names()? {
-            let Some(Ok(manifest)) = name.to_str().map(str::parse) else {
-                continue;
-            };
-            if let Ok(Some(directory)) = self.policy(&manifest) {
-                found.extend(directory.describe(manifest));
-            }
-        }
-        Ok(found)
+    /// The names of all policies, in no order.
+    pub(crate) fn manifests(&self) -> Result<impl Iterator<Item = Result<Sha256>>> {
+        let parse = |name: std::ffi::OsString| name.to_str()?.parse().ok();
+        let names = self.policies.entries()?;
+        Ok(names.filter_map(move |name| name.map(parse).transpose()))
     }
 
-    /// Takes the writers' lock and clears what a crash left.
-    fn begin(&self) -> Result<(Folder, Lock)> {
-        let lock = self.root.lock(LOCK, &*self.waiting.0)?;
+    /// What the manifest of a policy says; `None` where there is none of this name.
+    pub(crate) fn describe(&self, manifest: &Sha256) -> Result<Option<Stored>> {
+        let Some(folder) = self.policies.find(manifest.to_string())? else {
+            return Ok(None);
+        };
+        match read_manifest(&folder, manifest)? {
+            Ok(described) => Ok(Some(Stored {
+                manifest: *manifest,
+                repo_type: described.repo.repo_type,
+                repo: described.repo.id,
+                revision: described.repo.revision,
+                sequence: described.sequence,
+            })),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes the writers' lock and ends what a crash broke off: its drafts go, its names stay for good.
+    pub(crate) fn begin(&self) -> Result<(Folder, Lock)> {
+        let lock = self.lock()?;
+        Ok((self.drafts()?, lock))
+    }
+
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        self.root.lock(LOCK, &*self.waiting.0)
+    }
+
+    /// An empty place for drafts, for whoever has the lock.
+    pub(crate) fn drafts(&self) -> Result<Folder> {
+        for folder in [&self.root, &self.objects, &self.policies] {
+            folder.flush()?;
+        }
         let drafts = self.root.reclaim(DRAFTS)?;
         drafts.require_private()?;
         drafts.clear()?;
-        Ok((drafts, lock))
+        Ok(drafts)
     }
 
     fn directory(&self, name: &str) -> Result<Option<PolicyDir>> {
-        let folder = self.policies.find(name)?;
+        let folder = self.policies.find_held(name)?;
         Ok(folder.map(|folder| PolicyDir { folder }))
     }
 
-    /// Makes sure that the object of `file` is there and right.
-    fn keep(&self, file: &File, drafts: &Folder) -> Result<()> {
-        let name = object_name(file);
-        if is_object(&self.objects, &name, file.bytes().len())? {
-            return Ok(());
+    /// The files whose object is not there or not right.
+    fn missing<'a>(&self, files: &[(&'a File, Blake3)]) -> Result<Vec<(&'a File, Blake3)>> {
+        let mut missing = Vec::new();
+        for (file, blake3) in files {
+            if !is_object(&self.objects, &blake3.to_string(), file.bytes().len())? {
+                missing.push((*file, *blake3));
+            }
         }
+        Ok(missing)
+    }
+
+    fn keep(&self, file: &File, blake3: Blake3, drafts: &Folder) -> Result<()> {
         let mut draft = Draft::new(drafts)?;
         draft.write(file.bytes())?;
         draft.freeze()?;
-        draft.publish(&self.objects, &name)
+        draft.publish(&self.objects, &blake3.to_string())
     }
 
-    /// Whether the directory is there, has nothing else, links this policy's objects and has its envelope.
-    fn is_whole(&self, name: &str, policy: &Verified<Policy>) -> Result<bool> {
+    /// Whether the directory is there, links these objects, has this envelope and nothing else.
+    fn is_whole(&self, name: &str, files: &[(&File, Blake3)], envelope: &[u8]) -> Result<bool> {
         let folder = match self.policies.find(name) {
             Ok(Some(folder)) => folder,
-            Ok(None) => return Ok(false),
-            Err(StoreError::Foreign { .. }) => {
-                return self.policies.remove(name).map(|()| false);
-            }
+            Ok(None) | Err(StoreError::Foreign { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let files = policy.files().iter();
-        let mut expected: Vec<PathBuf> = files.map(|file| file.path().as_str().into()).collect();
-        expected.push(MANIFEST_FILE.into());
-        expected.sort_unstable();
-        if files_beneath(&folder, Path::new(""))? != expected {
-            return Ok(false);
-        }
-        for file in policy.files() {
-            let link = inode(&folder, file.path().as_str())?;
-            if link.is_none() || link != inode(&self.objects, &object_name(file))? {
-                return Ok(false);
-            }
-        }
-        let expected = policy.evidence().envelope();
-        let limit = u64::try_from(expected.len()).unwrap_or(u64::MAX);
+        let links = files.iter().map(|(file, blake3)| (file.path(), *blake3));
+        let links: Vec<_> = links.collect();
+        let mut flawed = false;
+        each_flaw(&self.objects, &folder, &links, &mut |_| flawed = true)?;
+        let limit = u64::try_from(envelope.len()).unwrap_or(u64::MAX);
         let found = folder.read(MANIFEST_FILE, limit);
-        Ok(matches!(found, Ok(Some(found)) if found == expected))
+        Ok(!flawed && matches!(found, Ok(Some(found)) if found == envelope))
     }
 
     /// Puts the directory together beside its place, then moves it there.
-    fn lay_out(&self, name: &str, policy: &Verified<Policy>, drafts: &Folder) -> Result<()> {
+    fn lay_out(
+        &self,
+        name: &str,
+        files: &[(&File, Blake3)],
+        envelope: &[u8],
+        drafts: &Folder,
+    ) -> Result<()> {
         let new = drafts.enter(name)?;
-        for file in policy.files() {
+        for (file, blake3) in files {
             let path = file.path().as_str();
             let (parents, link) = path.rsplit_once('/').unwrap_or(("", path));
             let parent = new.enter(parents)?;
-            parent.link(link, &self.objects, &object_name(file))?;
+            parent.link(link, &self.objects, &blake3.to_string())?;
             parent.flush()?;
         }
-        new.write(MANIFEST_FILE, policy.evidence().envelope(), drafts)?;
+        new.write(MANIFEST_FILE, envelope, drafts)?;
         self.policies.take(name, drafts, name)?;
         drafts.remove(name)
     }
@@ -201,27 +236,47 @@ impl PolicyDir {
     pub fn manifest_path(&self) -> PathBuf {
         self.folder.path_of(MANIFEST_FILE)
     }
+}
 
-    /// What its manifest says, or `None` if that cannot be read.
-    fn describe(self, manifest: Sha256) -> Option<Stored> {
-        let limits = Limits::default();
-        let bytes = self.envelope(&limits).ok()?;
-        let signed = SignedManifest::parse(&bytes, &limits).ok()?;
-        let described = signed.untrusted(&limits).ok()?;
-        Some(Stored {
-            manifest,
-            repo_type: described.repo.repo_type,
-            repo: described.repo.id,
-            revision: described.repo.revision,
-            sequence: described.sequence,
-            directory: self,
-        })
+/// Keeps [`Store::gc`] from removing the directory while this handle, or a copy of it, is open; if
+/// it is removed right now, nothing is kept, and its files will be missing.
+///
+/// # Errors
+/// Where the file system has no locks.
+pub fn hold(directory: &Directory) -> Result<()> {
+    match rustix::fs::flock(directory, FlockOperation::NonBlockingLockShared) {
+        Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => Ok(()),
+        Err(error) => Err(StoreError::io("lock", Path::new("."), error)),
     }
 }
 
-/// The object's name is the digest of the bytes that are held; the manifest is not asked.
-fn object_name(file: &File) -> String {
-    Blake3::of(file.bytes()).to_string()
+/// The manifest that gave a directory its name, or why it has none.
+pub(crate) fn read_manifest(
+    folder: &Folder,
+    name: &Sha256,
+) -> Result<Result<Manifest, (Rejection, String)>> {
+    let limits = Limits::default();
+    let bytes = match folder.read(MANIFEST_FILE, limits.manifest_bytes) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Err((Rejection::ManifestMissing, "it is not there".into()))),
+        Err(StoreError::Foreign { detail, .. }) => {
+            return Ok(Err((Rejection::FileNotRegular, detail.into())));
+        }
+        Err(error) => return Err(error),
+    };
+    let parsed = SignedManifest::parse(&bytes, &limits)
+        .and_then(|signed| Ok((signed.digest(), signed.untrusted(&limits)?)));
+    Ok(match parsed {
+        Ok((digest, manifest)) if digest == *name => Ok(manifest),
+        Ok((digest, _)) => Err((
+            Rejection::DigestMismatch,
+            format!("it is another manifest, {digest}"),
+        )),
+        Err(error) => Err((
+            error.rejection().unwrap_or(Rejection::ManifestMalformed),
+            error.to_string(),
+        )),
+    })
 }
 
 /// The size is compared first: a sparse file may pretend to terabytes.
@@ -239,40 +294,15 @@ fn is_object(objects: &Folder, name: &str, size: usize) -> Result<bool> {
     if usize::try_from(file.metadata().map_err(read)?.len()) != Ok(size) {
         return Ok(false);
     }
+    Ok(hash(file, &mut |_| {}).map_err(read)?.to_string() == name)
+}
+
+/// The BLAKE3 of a file, read a piece at a time; `advanced` is told of each piece.
+pub(crate) fn hash(file: DiskFile, advanced: &mut dyn FnMut(u64)) -> std::io::Result<Blake3> {
     let mut hasher = blake3::Hasher::new();
     each_chunk(file, |chunk| {
-        // A hasher takes every byte that it is given.
-        let _written = hasher.write(chunk);
-    })
-    .map_err(read)?;
-    Ok(hasher.finalize().to_hex().as_str() == name)
-}
-
-/// Paths of everything that is not a directory, in order.
-fn files_beneath(folder: &Folder, prefix: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for name in folder.names()? {
-        let path = prefix.join(&name);
-        match folder.find(&name) {
-            Ok(Some(child)) => files.extend(files_beneath(&child, &path)?),
-            Ok(None) | Err(StoreError::Foreign { .. }) => files.push(path),
-            Err(error) => return Err(error),
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
-}
-
-/// What a name leads to, or `None` where it leads to no regular file.
-fn inode(folder: &Folder, name: &str) -> Result<Option<(u64, u64)>> {
-    use std::os::unix::fs::MetadataExt as _;
-    let file = match folder.open(name) {
-        Ok(Some(file)) => file,
-        Ok(None) | Err(StoreError::Foreign { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let stat = file
-        .metadata()
-        .map_err(|error| StoreError::io("examine", &folder.path_of(name), error))?;
-    Ok(Some((stat.dev(), stat.ino())))
+        hasher.update(chunk);
+        advanced(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+    })?;
+    Ok(Blake3::from_bytes(hasher.finalize().into()))
 }

@@ -12,8 +12,10 @@ use crate::Store;
 use crate::downloads;
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
-use crate::folder::{Folder, Lock};
+use crate::folder::Folder;
+use crate::lock::Lock;
 use crate::part;
+use crate::quota;
 
 /// The downloaded files of one commit, held by this process alone.
 ///
@@ -25,6 +27,7 @@ pub struct Quarantine {
     parent: Folder,
     pub(crate) drafts: Folder,
     record_name: String,
+    store: Folder,
     _lock: Lock,
 }
 
@@ -63,14 +66,19 @@ pub struct Recorded {
 pub struct Incoming(pub(crate) Draft);
 
 /// 16 MiB: room for 10,000 files with paths of 1,500 bytes.
-const RECORD_BYTES: u64 = 16 << 20;
+pub(crate) const RECORD_BYTES: u64 = 16 << 20;
 
 impl Quarantine {
     pub(crate) fn lock_name(revision: &Revision) -> String {
         format!("{revision}.lock")
     }
 
-    pub(crate) fn open(parent: &Folder, revision: &Revision, lock: Lock) -> Result<Self> {
+    pub(crate) fn open(
+        parent: &Folder,
+        revision: &Revision,
+        lock: Lock,
+        store: &Folder,
+    ) -> Result<Self> {
         let drafts = parent.reclaim(&format!("{revision}.part"))?;
         drafts.require_private()?;
         let quarantine = Self {
@@ -78,6 +86,7 @@ impl Quarantine {
             parent: parent.again()?,
             drafts,
             record_name: format!("{revision}.json"),
+            store: store.again()?,
             _lock: lock,
         };
         // Of a finished download, nothing is left to be gone on with.
@@ -180,11 +189,13 @@ impl Quarantine {
         self.parent.write(&self.record_name, &bytes, &self.drafts)
     }
 
-    /// Refuses to begin what the disk has no room for: something is left to whatever else writes.
+    /// Refuses to begin what the store's quota or the disk has no room for: something is left to
+    /// whatever else writes.
     ///
     /// # Errors
-    /// [`StoreError::NoSpace`], and when the file system cannot be asked.
+    /// [`StoreError::Quota`], [`StoreError::NoSpace`], and when the file system cannot be asked.
     pub fn require_space(&self, needed: u64) -> Result<()> {
+        quota::require(&self.store, needed)?;
         let free = downloads::room(&self.files)?;
         if needed <= free {
             return Ok(());
@@ -204,7 +215,11 @@ impl Quarantine {
             let path = file.path.as_str();
             let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
             if or_none(store.objects.open(&object))?.is_some() {
-                self.drafts.link(&object, &store.objects, &object)?;
+                match self.drafts.link(&object, &store.objects, &object) {
+                    // Removed meanwhile: nobody wants the policy any more.
+                    Err(error) if error.is_absence() => continue,
+                    linked => linked?,
+                }
                 let parent = self.files.reclaim(parents)?;
                 self.drafts.rename(&object, &parent, name)?;
             }
@@ -236,6 +251,24 @@ impl Quarantine {
             return Ok(false);
         }
         Ok(Recorded::of(path, file).map_err(read)? == *recorded)
+    }
+}
+
+impl Store {
+    /// Shows each directory of downloads of one repository.
+    pub(crate) fn each_repository(
+        &self,
+        visit: &mut dyn FnMut(&Folder) -> Result<()>,
+    ) -> Result<()> {
+        each_folder(&self.quarantine, &mut |of_type| {
+            each_folder(of_type, &mut |owner| each_folder(owner, visit))
+        })
+    }
+
+    /// Where a folder is, beneath the store.
+    pub(crate) fn within<'a>(&self, folder: &'a Folder) -> &'a Path {
+        let path = folder.path();
+        path.strip_prefix(self.path()).unwrap_or(path)
     }
 }
 
@@ -309,6 +342,15 @@ pub(crate) fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
         Err(StoreError::Foreign { .. }) => Ok(None),
         found => found,
     }
+}
+
+fn each_folder(folder: &Folder, visit: &mut dyn FnMut(&Folder) -> Result<()>) -> Result<()> {
+    for name in folder.entries()? {
+        if let Some(child) = or_none(folder.find(name?))? {
+            visit(&child)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_others(folder: &Folder, prefix: &Path, wanted: &[&Path]) -> Result<()> {

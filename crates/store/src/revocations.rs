@@ -100,7 +100,7 @@ impl State {
         match self.kept(&any_size()) {
             Err(StoreError::State { .. } | StoreError::Foreign { .. }) => {
                 self.folder.remove(REVOCATIONS)?;
-                Ok(true)
+                self.folder.flush().map(|()| true)
             }
             other => other.map(|_| false),
         }
@@ -160,7 +160,7 @@ fn refuse_older(list: &Revocations, before: &Revocations) -> Result<(), Error> {
 }
 
 /// What was accepted was within the limits of its trust policy, whichever that was.
-fn any_size() -> Limits {
+pub(crate) fn any_size() -> Limits {
     let mut limits = Limits::default();
     limits.manifest_bytes = u64::MAX;
     (limits.signatures, limits.revocations) = (usize::MAX, usize::MAX);

@@ -1,5 +1,6 @@
 //! The memory against rollback: which release was accepted last, per repository.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
 
 use crate::Waiting;
 use crate::error::{Result, StoreError};
-use crate::folder::{Folder, Lock};
+use crate::folder::Folder;
+use crate::lock::Lock;
 use crate::revocations::REVOCATIONS;
 
 /// The newest accepted release of every repository, at a directory of its own.
@@ -75,6 +77,9 @@ impl State {
         folder.require_own(&[RECORDS, INDEX, REVOCATIONS], &[DRAFTS, LOCK])?;
         let records = folder.enter(RECORDS)?;
         records.require_private()?;
+        if folder.open(INDEX)?.is_none() {
+            folder.flush()?;
+        }
         Ok(Self {
             folder,
             records,
@@ -130,13 +135,15 @@ impl State {
             // A list of revocations that lies there still counts, and is listed when it is replaced.
             self.write_index(&Index::default(), &drafts)?;
             let removed = self.forget_unreadable_list()?;
-            return self.records.clear().map(|()| removed);
+            self.records.clear()?;
+            return self.records.flush().map(|()| removed);
         };
         let key = key(repo_type, repo);
         let mut index = self.index()?.unwrap_or_default();
         index.repos.retain(|listed| *listed != key);
         self.write_index(&index, &drafts)?;
-        self.records.remove(format!("{key}.json")).map(|()| false)
+        self.records.remove(format!("{key}.json"))?;
+        self.records.flush().map(|()| false)
     }
 
     /// The repositories of which a release was accepted, as `TYPE OWNER/NAME`, with that release.
@@ -145,6 +152,12 @@ impl State {
     /// As [`last_accepted`](Self::last_accepted).
     pub fn accepted(&self) -> Result<Vec<(RepoType, RepoId, Accepted)>> {
         let index = self.index()?.unwrap_or_default();
+        let mut keys: BTreeSet<String> = index.repos.into_iter().collect();
+        // A record that is not listed yet counts, too.
+        for name in self.records.entries()? {
+            let name = name?;
+            keys.extend(name.to_str().and_then(key_of));
+        }
         let record = |key: &String| {
             let name = format!("{key}.json");
             let path = self.records.path_of(&name);
@@ -154,7 +167,7 @@ impl State {
             let accepted = Accepted::new(record.sequence, record.manifest);
             Ok((record.repo_type, record.repo, accepted))
         };
-        index.repos.iter().map(record).collect()
+        keys.iter().map(record).collect()
     }
 
     /// The newest release that was accepted for a repository, or `None` if none ever was.
@@ -219,6 +232,9 @@ impl State {
         let drafts = self.folder.reclaim(DRAFTS)?;
         drafts.require_private()?;
         drafts.clear()?;
+        // Names that a crash left are there for good before anything rests on them.
+        self.folder.flush()?;
+        self.records.flush()?;
         Ok((lock, drafts))
     }
 
@@ -289,6 +305,10 @@ impl Index {
 /// No part of a repository's id has `--`, so no two repositories have one key.
 fn key(repo_type: RepoType, repo: &RepoId) -> String {
     format!("{repo_type}--{}--{}", repo.owner(), repo.name())
+}
+
+fn key_of(name: &str) -> Option<String> {
+    name.strip_suffix(".json").map(str::to_owned)
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {

@@ -23,6 +23,7 @@ mod resume;
 mod sign;
 mod sign_oms;
 mod stage;
+mod store;
 mod support;
 mod trust;
 mod verify;
