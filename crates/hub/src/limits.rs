@@ -39,6 +39,9 @@ pub struct FetchLimits {
     /// Bytes that must be missing of a file before it is split: 32 MiB, four times what is asked
     /// for at a time; less comes in seconds anyhow.
     pub split_from: u64,
+    /// Bytes per second that are enough of one connection: 64 MiB. A file that begins faster is not
+    /// split: that is a line of 500 Mbit/s used in full, or a mirror next door.
+    pub enough: u64,
     /// Entries of a listing: 10,000, as many files as a manifest may have.
     pub entries: usize,
     /// Pages of a listing: 100. The Hub puts 1,000 entries on one.
@@ -92,6 +95,7 @@ impl Default for FetchLimits {
             slices: 4,
             slice_bytes: 2 << 20,
             split_from: 32 << 20,
+            enough: 64 << 20,
             entries: 10_000,
             pages: 100,
             listing_bytes: 16 << 20,

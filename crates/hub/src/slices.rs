@@ -8,10 +8,12 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
 use reqwest::Url;
 use reqwest::header::ACCEPT_RANGES;
+use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::error::FetchError;
 use crate::hub::Hub;
+use crate::limits::FetchLimits;
 use crate::range::Span;
 use crate::redirect::Reach;
 use crate::transport::Body;
@@ -26,26 +28,26 @@ pub(crate) struct Slices<'a> {
 }
 
 impl<'a> Slices<'a> {
-    /// Whether it is worth it: much is missing behind `start`, and a CDN gives slices. The Hub's
-    /// own bodies are not split, since each slice would be a request to it.
-    pub(crate) fn are_worth_it(self, body: &Body, start: u64) -> bool {
+    /// Whether it is worth it: much is missing, and a CDN gives slices. The Hub's own bodies are
+    /// not split, since each slice would be a request to it.
+    pub(crate) fn are_worth_it(self, body: &Body, missing: u64) -> bool {
         let limits = self.hub.limits();
-        let missing = self.wanted.listed.size.saturating_sub(start);
         let said = body.response().headers().get(ACCEPT_RANGES);
         let gives = body.is_part() || said.is_some_and(|said| said.as_bytes() == b"bytes");
         let here = self.hub.endpoint().is_origin_of(body.response().url());
         limits.slices > 1 && missing >= limits.split_from && gives && !here
     }
 
-    /// The bytes from `start` on, of which the first are those of `body`.
-    pub(crate) fn from(
+    /// The `missing` bytes at the end of the file, of which the first are those of `body`.
+    pub(crate) fn last(
         self,
+        missing: u64,
         body: Body,
-        start: u64,
     ) -> impl Stream<Item = Result<Vec<Bytes>, FetchError>> + Send + use<'a> {
         let limits = self.hub.limits();
         let (size, each) = (self.wanted.listed.size, limits.slice_bytes.max(1));
         let url = body.response().url().clone();
+        let start = size.saturating_sub(missing);
         let mut first = Some(body);
         let begins = std::iter::successors(Some(start), move |begin| {
             begin.checked_add(each).filter(|next| *next < size)
@@ -75,6 +77,32 @@ impl<'a> Slices<'a> {
         }
         body.start(self.wanted, span)?;
         Ok(body)
+    }
+}
+
+/// How fast one connection begins.
+pub(crate) struct Pace<'a> {
+    limits: &'a FetchLimits,
+    began: Instant,
+    bytes: u64,
+}
+
+impl<'a> Pace<'a> {
+    pub(crate) fn new(limits: &'a FetchLimits) -> Self {
+        Self {
+            limits,
+            began: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// Counts what came. Says so once, when there is enough to go by, if it came slowly.
+    pub(crate) fn is_slow_with(&mut self, len: u64) -> bool {
+        let before = self.bytes;
+        self.bytes = before.saturating_add(len);
+        let known = before < self.limits.slice_bytes && self.bytes >= self.limits.slice_bytes;
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        known && self.bytes < self.limits.enough.saturating_mul(micros) / 1_000_000
     }
 }
 

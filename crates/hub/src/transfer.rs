@@ -17,7 +17,7 @@ use crate::hub::Repository;
 use crate::part::Part;
 use crate::progress::Progress;
 use crate::range::Span;
-use crate::slices::Slices;
+use crate::slices::{Pace, Slices};
 use crate::transport::Body;
 use crate::wanted::Wanted;
 
@@ -153,13 +153,9 @@ impl<'a> Transfer<'a> {
         if start < have {
             self.tell_start(start);
         }
-        let split = self.may_split(&body, start);
         let (chunks, queue) = channel(QUEUE);
         let writing = tokio::task::spawn_blocking(move || part.take(start, queue));
-        let received = match split {
-            Some(_held) => self.pump_slices(body, start, chunks).await,
-            None => self.pump(body, start, chunks).await,
-        };
+        let received = self.pump(body, start, chunks).await;
         let (part, written) = writing.await.map_err(stopped)?;
         match written.and(received) {
             Ok(()) => Ok(part),
@@ -176,6 +172,7 @@ impl<'a> Transfer<'a> {
         chunks: Sender<Bytes>,
     ) -> Result<(), FetchError> {
         let mut missing = self.wanted.listed.size.saturating_sub(start);
+        let mut pace = Pace::new(self.from.hub.limits());
         while let Some(chunk) = body.next().await? {
             let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             let Some(rest) = missing.checked_sub(len) else {
@@ -185,6 +182,11 @@ impl<'a> Transfer<'a> {
             if !self.hand_on(chunk, &chunks).await {
                 return Ok(());
             }
+            if pace.is_slow_with(len)
+                && let Some(_held) = self.may_split(&body, missing)
+            {
+                return self.pump_slices(body, missing, chunks).await;
+            }
         }
         match missing {
             0 => Ok(()),
@@ -193,18 +195,18 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The same by several connections, so that the file is not of one answer.
+    /// The same for the rest, by several connections, so that the file is not of one answer.
     async fn pump_slices(
         &mut self,
         body: Body,
-        start: u64,
+        missing: u64,
         chunks: Sender<Bytes>,
     ) -> Result<(), FetchError> {
         (self.pieced, self.splitting) = (true, true);
         let (before, limits) = (self.received, self.from.hub.limits());
-        let mut slices = pin!(self.slices().from(body, start));
+        let mut slices = pin!(self.slices().last(missing, body));
         while let Some(slice) = slices.next().await {
-            // A slice that was cut is lost: where that happens all the time, it comes in one piece.
+            // A slice that was cut is lost: a link that is cut all the time gets one connection.
             let round = limits.slice_bytes.saturating_mul(limits.slices as u64);
             self.splits = slice.is_ok() || self.received - before >= round;
             for chunk in slice? {
@@ -233,8 +235,8 @@ impl<'a> Transfer<'a> {
     }
 
     /// The right to ask for several slices at a time, if that is worth it and no other file has it.
-    fn may_split(&self, body: &Body, start: u64) -> Option<SemaphorePermit<'a>> {
-        let worth_it = self.splits && self.slices().are_worth_it(body, start);
+    fn may_split(&self, body: &Body, missing: u64) -> Option<SemaphorePermit<'a>> {
+        let worth_it = self.splits && self.slices().are_worth_it(body, missing);
         worth_it.then(|| self.from.hub.split.try_acquire().ok())?
     }
 

@@ -13,7 +13,7 @@ use tensorgate_hub::*;
 use tensorgate_testhub::{Fault, Place, Port, Repository};
 use tensorgate_verify::{Rejection, Sha256};
 
-const SIZE: u64 = 36_000_001;
+const SIZE: u64 = 40_000_001;
 const SLICE: u64 = 2 << 20;
 
 /// A set whose weights are large enough to be split, and their digest.
@@ -43,22 +43,63 @@ fn resolved(set: &Set) -> usize {
     requests.iter().filter(|r| is_file(&r.target)).count()
 }
 
-fn slice(number: u64) -> Option<String> {
-    let (first, end) = (number * SLICE, ((number + 1) * SLICE).min(SIZE));
-    Some(format!("bytes={first}-{}", end - 1))
+/// The first and the last byte of each slice, in order of the file.
+fn slices(set: &Set) -> Vec<(u64, u64)> {
+    let slice = |range: Option<String>| {
+        let range = range?;
+        let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
+    };
+    let mut slices: Vec<_> = ranges(set).into_iter().filter_map(slice).collect();
+    slices.sort_unstable();
+    slices
+}
+
+/// The first byte of each request for all that is missing, in order of arrival.
+fn rests(set: &Set) -> Vec<u64> {
+    let rest = |range: Option<String>| match range {
+        None => Some(0),
+        Some(range) => range
+            .strip_prefix("bytes=")?
+            .strip_suffix('-')?
+            .parse()
+            .ok(),
+    };
+    ranges(set).into_iter().filter_map(rest).collect()
+}
+
+/// With limits for which no connection is fast enough.
+fn hub(set: &Set, limit: impl FnOnce(&mut FetchLimits)) -> Hub {
+    let mut config = set.config(None);
+    config.limits.enough = u64::MAX;
+    limit(&mut config.limits);
+    Hub::new(&config).unwrap()
+}
+
+async fn fetch_split(set: &Set) -> Result<Fetched, FetchError> {
+    let target = set.target();
+    fetch(
+        &set.store,
+        Some(&hub(set, |_| {})),
+        Request::new(&target),
+        &set.said,
+    )
+    .await
 }
 
 #[tokio::test]
 async fn a_large_file_comes_in_slices_and_the_hub_is_asked_once() {
     let (set, expected) = set();
-    let fetched = set.fetch().await.unwrap();
+    let fetched = fetch_split(&set).await.unwrap();
     assert_whole(&fetched, expected);
-    let mut asked = ranges(&set);
-    assert_eq!(asked.remove(0), None);
-    asked.sort_by_key(|range| range.as_ref().map(|range| (range.len(), range.clone())));
-    let mut slices: Vec<_> = (1..SIZE.div_ceil(SLICE)).map(slice).collect();
-    slices.sort_by_key(|range| range.as_ref().map(|range| (range.len(), range.clone())));
-    assert_eq!(asked, slices);
+    let slices = slices(&set);
+    // The first connection brings what it is judged by, and a slice of its own.
+    let begin = slices[0].0;
+    assert!((2 * SLICE..3 * SLICE).contains(&begin), "{begin}");
+    let begins = (begin..SIZE).step_by(SLICE as usize);
+    let whole: Vec<_> = begins.map(|at| (at, (at + SLICE).min(SIZE) - 1)).collect();
+    assert_eq!(slices, whole);
+    assert_eq!(rests(&set), [0]);
     assert_eq!((resolved(&set), fetched.bytes), (1, SIZE));
     let strangers = set.hub.requests_at(Port::Cdn);
     assert!(strangers.iter().all(|r| r.authorization.is_none()));
@@ -66,86 +107,54 @@ async fn a_large_file_comes_in_slices_and_the_hub_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_little_more_than_nothing_is_not_split() {
-    let (set, expected) = set();
-    let mut config = set.config(None);
-    config.limits.split_from = SIZE + 1;
-    let (hub, target) = (Hub::new(&config).unwrap(), set.target());
-    let fetched = fetch(&set.store, Some(&hub), Request::new(&target), &set.said).await;
-    assert_whole(&fetched.unwrap(), expected);
-    assert_eq!(ranges(&set), [None]);
+async fn what_is_fast_or_small_enough_is_not_split() {
+    let limits: [fn(&mut FetchLimits); 3] = [
+        |limits| limits.enough = 0,
+        |limits| limits.split_from = SIZE,
+        |limits| limits.slices = 1,
+    ];
+    for limit in limits {
+        let (set, expected) = set();
+        let (hub, target) = (hub(&set, limit), set.target());
+        let fetched = fetch(&set.store, Some(&hub), Request::new(&target), &set.said).await;
+        assert_whole(&fetched.unwrap(), expected);
+        assert_eq!(ranges(&set), [None]);
+    }
 }
 
-/// Each connection has its speed, and a file more than one connection.
-#[tokio::test]
-async fn slices_come_at_the_same_time() {
-    let (set, expected) = set();
-    let (path, bytes_per_second) = (WEIGHTS.into(), 1_000_000);
+/// Fetches slowly until four connections bring something, then does something, and goes on.
+async fn meanwhile(set: &Set, act: impl FnOnce()) -> Result<Fetched, FetchError> {
+    let (path, bytes_per_second) = (WEIGHTS.into(), 4_000_000);
     set.hub.inject(Fault::Throttled {
         path,
         bytes_per_second,
     });
-    let hub = Hub::new(&set.config(None)).unwrap();
-    let target = set.target();
+    let (hub, target) = (hub(set, |_| {}), set.target());
     let mut fetched = Box::pin(fetch(
         &set.store,
         Some(&hub),
         Request::new(&target),
         &Silent,
     ));
-    let some_time = Duration::from_millis(1200);
-    assert!(tokio::time::timeout(some_time, &mut fetched).await.is_err());
-    // The first slice takes two seconds, and the others do not wait for it.
-    let mut asked = ranges(&set);
-    asked.sort();
-    let mut first = vec![None, slice(1), slice(2), slice(3)];
-    first.sort();
-    assert_eq!(asked, first);
-    set.hub.clear_faults();
-    assert_whole(&fetched.await.unwrap(), expected);
-}
-
-#[tokio::test]
-async fn cut_slices_are_gone_on_from_in_order() {
-    let (set, expected) = set();
-    // The first answers come whole, as far as they are slices; some later ones are cut.
-    for after in [SLICE, SLICE, SLICE, SLICE, SLICE, 7, SLICE, 1_000_000, 9] {
-        let path = WEIGHTS.into();
-        set.hub.inject_once(Fault::ConnectionCut { path, after });
+    while ranges(set).len() < 4 {
+        let moment = Duration::from_millis(10);
+        assert!(tokio::time::timeout(moment, &mut fetched).await.is_err());
     }
-    let fetched = set.fetch().await.unwrap();
-    assert_whole(&fetched, expected);
-    let said = set.said.all();
-    let gone_on = ranges(&set).into_iter().flatten();
-    let gone_on: Vec<String> = gone_on.filter(|range| range.ends_with('-')).collect();
-    // Two slices that are asked for at the same time may arrive in either order.
-    let places = (2..=5).map(|slices| slices * SLICE);
-    let place = places
-        .rev()
-        .find(|at| gone_on.contains(&format!("bytes={at}-")));
-    let cut = format!(
-        "cut at {} of {SIZE} bytes, trying again from",
-        place.unwrap()
-    );
-    assert!(said.contains(&cut), "{said}");
+    set.hub.clear_faults();
+    act();
+    fetched.await
 }
 
-/// Slices would be lost again and again.
+/// Each connection has its speed, and the file more than one connection.
 #[tokio::test]
-async fn where_every_answer_is_cut_within_a_slice_it_comes_by_one_connection() {
+async fn slices_come_at_the_same_time() {
     let (set, expected) = set();
-    let (path, after) = (WEIGHTS.into(), SLICE - 1);
-    set.hub.inject(Fault::ConnectionCut { path, after });
-    let fetched = set.fetch().await.unwrap();
-    assert_whole(&fetched, expected);
-    let asked = ranges(&set);
-    let ends_with_the_file = |range: &&Option<String>| match range {
-        Some(range) => range.ends_with('-'),
-        None => true,
+    // While the first slice is on its way, nothing behind it is on the disk.
+    let act = || {
+        let part = set.parts().remove(0);
+        assert!(fs::metadata(part).unwrap().len() < 2 * SLICE);
     };
-    let whole = asked.iter().filter(ends_with_the_file).count() as u64;
-    assert_eq!(whole, 1 + SIZE.div_ceil(SLICE - 1));
-    assert_eq!(asked.len() as u64, whole + 3);
+    assert_whole(&meanwhile(&set, act).await.unwrap(), expected);
 }
 
 /// A signed address has an end.
@@ -154,37 +163,51 @@ async fn an_address_that_expires_is_asked_for_again() {
     for status in [401, 403] {
         let (set, expected) = set();
         let place = Place::Cdn;
-        let (path, bytes_per_second) = (WEIGHTS.into(), 4_000_000);
-        set.hub.inject(Fault::Throttled {
-            path,
-            bytes_per_second,
-        });
-        let hub = Hub::new(&set.config(None)).unwrap();
-        let target = set.target();
-        let mut fetched = Box::pin(fetch(
-            &set.store,
-            Some(&hub),
-            Request::new(&target),
-            &Silent,
-        ));
-        // The first slice is on its way when the address expires.
-        while ranges(&set).len() < 4 {
-            let moment = Duration::from_millis(10);
-            assert!(tokio::time::timeout(moment, &mut fetched).await.is_err());
-        }
-        set.hub.clear_faults();
-        set.hub.inject_once(Fault::Status { place, status });
-        assert_whole(&fetched.await.unwrap(), expected);
-        assert_eq!(resolved(&set), 2);
-        assert!(
-            ranges(&set)
-                .last()
-                .unwrap()
-                .as_ref()
-                .unwrap()
-                .ends_with('-')
-        );
+        let act = || set.hub.inject_once(Fault::Status { place, status });
+        assert_whole(&meanwhile(&set, act).await.unwrap(), expected);
+        assert_eq!((resolved(&set), rests(&set).len()), (2, 2));
     }
+}
+
+#[tokio::test]
+async fn cut_slices_are_gone_on_from_in_order() {
+    let (set, expected) = set();
+    // Some come whole.
+    for after in [
+        3 * SLICE,
+        SLICE,
+        SLICE,
+        SLICE,
+        SLICE,
+        7,
+        SLICE,
+        1_000_000,
+        9,
+    ] {
+        let path = WEIGHTS.into();
+        set.hub.inject_once(Fault::ConnectionCut { path, after });
+    }
+    let fetched = fetch_split(&set).await.unwrap();
+    assert_whole(&fetched, expected);
+    let (rests, said) = (rests(&set), set.said.all());
+    assert!(rests[1] > 2 * SLICE, "{rests:?}");
+    for at in &rests[1..] {
+        let cut = format!("cut at {at} of {SIZE} bytes, trying again from there");
+        assert!(said.contains(&cut), "{at}: {said}");
+    }
+}
+
+/// Slices would be lost again and again.
+#[tokio::test]
+async fn where_every_answer_is_cut_early_it_comes_by_one_connection() {
+    let (set, expected) = set();
+    let (path, after) = (WEIGHTS.into(), 2 * SLICE - 1);
+    set.hub.inject(Fault::ConnectionCut { path, after });
+    let fetched = fetch_split(&set).await.unwrap();
+    assert_whole(&fetched, expected);
+    assert_eq!(slices(&set).len(), 3);
+    let steps = (SIZE - rests(&set)[1]).div_ceil(after) as usize;
+    assert_eq!(rests(&set).len(), 1 + steps);
 }
 
 #[tokio::test]
@@ -195,16 +218,17 @@ async fn what_gives_no_slices_after_all_is_asked_for_the_whole() {
         },
         Fault::ContentRange {
             path: WEIGHTS.into(),
-            value: "bytes 0-1/36000001".into(),
+            value: format!("bytes 0-1/{SIZE}"),
         },
     ] {
         let (set, expected) = set();
-        for _ in 0..4 {
+        // For the first answer, which is the whole, and for a slice.
+        for _ in 0..2 {
             set.hub.inject_once(fault.clone());
         }
-        let fetched = set.fetch().await.unwrap();
+        let fetched = fetch_split(&set).await.unwrap();
         assert_whole(&fetched, expected);
-        assert_eq!(resolved(&set), 2, "{fault:?}");
+        assert_eq!((resolved(&set), rests(&set).len()), (2, 2), "{fault:?}");
     }
 }
 
@@ -213,7 +237,7 @@ async fn one_bit_less_in_a_slice_is_digest_mismatch() {
     let (set, _) = set();
     let (path, at) = (WEIGHTS.into(), 9 * SLICE);
     set.hub.inject(Fault::ByteFlipped { path, at });
-    let error = set.fetch().await.unwrap_err();
+    let error = fetch_split(&set).await.unwrap_err();
     assert_eq!(
         error.rejection(),
         Some(Rejection::DigestMismatch),
@@ -232,13 +256,13 @@ async fn wherever_it_is_cut_the_bytes_are_the_same() {
         let (set, expected) = set();
         let mut state = seed;
         for _ in 0..8 {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
-            let (path, after) = (WEIGHTS.into(), (state >> 32) % 3_000_000);
+            // Constants of MMIX (Knuth).
+            state = state.wrapping_mul(6_364_136_223_846_793_005);
+            state = state.wrapping_add(1_442_695_040_888_963_407);
+            let (path, after) = (WEIGHTS.into(), (state >> 32) % 9_000_000);
             set.hub.inject_once(Fault::ConnectionCut { path, after });
         }
-        let mut config = set.config(None);
-        config.limits.retries = 8;
-        let (hub, target) = (Hub::new(&config).unwrap(), set.target());
+        let (hub, target) = (hub(&set, |limits| limits.retries = 8), set.target());
         let fetched = fetch(&set.store, Some(&hub), Request::new(&target), &set.said).await;
         assert_whole(&fetched.unwrap(), expected);
         assert!(set.said.all().contains("trying again"));
