@@ -1,4 +1,4 @@
-//! All digests of a file in one pass.
+//! What a file is judged by, in one pass.
 
 use std::fmt;
 use std::fs::File;
@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use sha2::Digest as _;
 use tensorgate_verify::{Blake3, Sha256};
+
+use crate::listing::{Content, ListedFile};
 
 /// A git object id: SHA-1, as the Hub's listings have it.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -18,24 +20,26 @@ pub(crate) struct Digests {
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
     pub(crate) blake3: Blake3,
-    pub(crate) git: GitId,
+    /// Of a file that is in the commit itself; of others, the pointer is.
+    pub(crate) git: Option<GitId>,
 }
 
 pub(crate) struct Hasher {
     size: u64,
     sha256: sha2::Sha256,
     blake3: blake3::Hasher,
-    sha1: sha1::Sha1,
+    sha1: Option<sha1::Sha1>,
 }
 
 impl Hasher {
-    /// A hasher for a file of `size` bytes; git hashes the size before the content.
-    pub(crate) fn new(size: u64) -> Self {
+    /// A hasher for what a file is judged by; git hashes the size before the content.
+    pub(crate) fn new(listed: &ListedFile) -> Self {
+        let blob = || sha1::Sha1::new().chain_update(format!("blob {}\0", listed.size));
         Self {
             size: 0,
             sha256: sha2::Sha256::new(),
             blake3: blake3::Hasher::new(),
-            sha1: sha1::Sha1::new().chain_update(format!("blob {size}\0")),
+            sha1: matches!(listed.content, Content::Git(_)).then(blob),
         }
     }
 
@@ -48,7 +52,9 @@ impl Hasher {
         self.size += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.sha256.update(bytes);
         self.blake3.update(bytes);
-        self.sha1.update(bytes);
+        if let Some(sha1) = &mut self.sha1 {
+            sha1.update(bytes);
+        }
     }
 
     pub(crate) fn finish(self) -> Digests {
@@ -56,16 +62,16 @@ impl Hasher {
             size: self.size,
             sha256: Sha256::from_bytes(self.sha256.finalize().into()),
             blake3: Blake3::from_bytes(self.blake3.finalize().into()),
-            git: GitId(self.sha1.finalize().into()),
+            git: self.sha1.map(|sha1| GitId(sha1.finalize().into())),
         }
     }
 }
 
 impl Digests {
-    /// Reads a file that should have `size` bytes, and no further than one byte more.
-    pub(crate) fn of(file: File, size: u64) -> io::Result<Self> {
-        let mut hasher = Hasher::new(size);
-        let mut file = file.take(size.saturating_add(1));
+    /// Reads a file that should be this one, and no further than one byte more.
+    pub(crate) fn of(file: File, listed: &ListedFile) -> io::Result<Self> {
+        let mut hasher = Hasher::new(listed);
+        let mut file = file.take(listed.size.saturating_add(1));
         let mut buffer = vec![0; 1 << 20];
         loop {
             match file.read(&mut buffer)? {

@@ -26,7 +26,7 @@ impl Part {
         let mut part = Self {
             wanted: wanted.clone(),
             incoming: quarantine.resume(&wanted.part_name(), size)?,
-            hasher: Hasher::new(size),
+            hasher: Hasher::new(&wanted.listed),
             left: None,
             pieced: false,
         };
@@ -86,7 +86,7 @@ impl Part {
 
     fn restart(&mut self) -> Result<(), FetchError> {
         self.incoming.clear()?;
-        self.hasher = Hasher::new(self.wanted.listed.size);
+        self.hasher = Hasher::new(&self.wanted.listed);
         self.pieced = false;
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Wanted {
         let Some(file) = quarantine.open_file(self.path())? else {
             return Ok(None);
         };
-        let digests = Digests::of(file, self.listed.size);
+        let digests = Digests::of(file, &self.listed);
         Ok(digests.ok().and_then(|digests| self.judge(&digests).ok()))
     }
 
@@ -60,9 +60,8 @@ impl Wanted {
         }
         let differs = |detail| FetchError::rejected(Rejection::DigestMismatch, path, detail);
         match self.listed.content {
-            Content::Git(id) if id != found.git => {
-                let found = found.git;
-                return Err(differs(format!("its git id is {found}, {id} is listed")));
+            Content::Git(id) if found.git != Some(id) => {
+                return Err(differs(format!("its git id is not {id}, which is listed")));
             }
             Content::Lfs(sha256) if sha256 != found.sha256 => {
                 let found = found.sha256;

@@ -162,7 +162,7 @@ impl Wanted {
         failed: &dyn Fn(std::io::Error) -> FetchError,
     ) -> Result<Recorded, FetchError> {
         let mut incoming = quarantine.incoming()?;
-        let mut hasher = Hasher::new(self.listed.size);
+        let mut hasher = Hasher::new(&self.listed);
         let mut file = file.take(self.listed.size.saturating_add(1));
         let mut buffer = vec![0; 1 << 20];
         loop {
