@@ -113,7 +113,8 @@ impl Line {
         let (_dir, store) = new_store();
         let outcome = self.fetch(config, &store).await.map(drop);
         self.assert_right(&store, outcome.is_ok());
-        (self.hub.mend(), self.cdn.mend());
+        self.hub.mend();
+        self.cdn.mend();
         if outcome.is_err() {
             drop(self.fetch(&self.config(0), &store).await.unwrap());
             self.assert_right(&store, true);

@@ -36,13 +36,15 @@ impl Mirror {
             return mirror;
         }
         // Somebody else may take the port meanwhile; then there are others.
-        let mirror = (0..3).find_map(|_| Self::start());
-        let mirror = Arc::new(mirror.expect("olah does not start: see what it says above"));
+        let started = Self::start().or_else(|_| Self::start());
+        let mirror = started.unwrap_or_else(|said| panic!("olah does not start:\n{said}"));
+        let mirror = Arc::new(mirror);
         *running = Arc::downgrade(&mirror);
         mirror
     }
 
-    fn start() -> Option<Self> {
+    /// What it says, if it does not start.
+    fn start() -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
@@ -75,7 +77,7 @@ impl Mirror {
             }
             if TcpStream::connect(address).is_ok() {
                 let endpoint = format!("http://{address}");
-                return Some(Self {
+                return Ok(Self {
                     olah,
                     folder,
                     endpoint,
@@ -84,9 +86,7 @@ impl Mirror {
         }
         drop(olah.kill());
         drop(olah.wait());
-        let said = fs::read_to_string(folder.path().join("said")).unwrap();
-        eprintln!("olah says:\n{said}");
-        None
+        Err(fs::read_to_string(folder.path().join("said")).unwrap())
     }
 }
 
