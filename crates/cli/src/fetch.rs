@@ -281,10 +281,19 @@ impl Brought<'_> {
     }
 }
 
+/// As many files that are left out are named; a repository may have thousands.
+const SHOWN: usize = 20;
+
 /// Says what is left out, and why; the same as JSON.
 pub(crate) fn left_out(report: &mut Report, paths: &[FilePath], why: &str) -> Value {
-    for path in paths {
+    for path in paths.iter().take(SHOWN) {
         report.prose.push(format!("  left out   {path}: {why}"));
+    }
+    if let Some(more) = paths.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let more = count(more, "more file");
+        report
+            .prose
+            .push(format!("  left out   {more}; --json names all"));
     }
     let entry = |path| json!({ "path": path, "reason": why });
     paths.iter().map(entry).collect()

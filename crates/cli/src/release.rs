@@ -71,7 +71,11 @@ impl Session {
         expected: &Expected,
     ) -> Result<Origin, Failure> {
         let path = Path::new(place);
-        let file = || disk::manifest_at(path, trust.limits()).map(Origin::File);
+        let file = || {
+            let signed = disk::manifest_at(path, trust.limits());
+            let signed = signed.map_err(|failure| failure.or_hint(MANIFEST_PLACE));
+            signed.map(Origin::File)
+        };
         match place.parse::<Target>() {
             Ok(_) if path.exists() => {
                 let notice = format!("the manifest is the file {place:?} here, not one on a Hub");
@@ -174,4 +178,4 @@ fn brought(admitted: &Admitted) -> Brought<'_> {
     }
 }
 
-const MANIFEST_PLACE: &str = "--manifest REPO@REV takes policy.dsse.json at that commit; --manifest FILE takes one from here";
+const MANIFEST_PLACE: &str = "--manifest FILE takes one from here; --manifest OWNER/NAME@main takes policy.dsse.json at a branch or commit on a Hub";

@@ -19,7 +19,7 @@ pub(crate) fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
     let stopped = || {
-        let failure = Failure::about(Path::new(""), "stopped; what was complete is kept");
+        let failure = Failure::about(Path::new(""), "stopped; what arrived is kept");
         Err(failure.hint("the same command goes on from there"))
     };
     until_stopped(work)?.unwrap_or_else(stopped)

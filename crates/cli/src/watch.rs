@@ -174,7 +174,7 @@ fn not_a_channel(place: &str) -> Failure {
 }
 
 fn pinned(target: &str) -> Failure {
-    let detail = format!("{target:?} is one commit, and --watch follows what is newest");
+    let detail = format!("{target:?} stands for one commit, and --watch follows what is newest");
     let hint = "leave out @ and what follows: each manifest names its commit";
     Failure::about(Path::new(target), detail).hint(hint)
 }

@@ -58,18 +58,22 @@ impl Addresses {
 
     /// Of what a name stands for, what may be connected to.
     fn admit(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Nearer> {
-        if name == &*self.endpoint {
-            let farthest = found.iter().filter_map(|found| Vicinity::of(found.ip()));
-            self.note(farthest.max());
-            return Ok(found);
-        }
         if self.is_proxy(name) {
             return Ok(found);
         }
+        if name == &*self.endpoint {
+            let farthest = found.iter().filter_map(|found| Vicinity::of(found.ip()));
+            if self.note(farthest.max()).is_none() {
+                // Addresses that no Hub has, and the operator's choice.
+                return Ok(found);
+            }
+        }
         let judge = |found: &SocketAddr| self.judge(Some(name), found.ip());
-        match found.iter().map(judge).find_map(Result::err) {
-            Some(nearer) if found.iter().all(|found| judge(found).is_err()) => Err(nearer),
-            _ => Ok(found.into_iter().filter(|f| judge(f).is_ok()).collect()),
+        let refused = found.iter().map(judge).find_map(Result::err);
+        let admitted: Vec<_> = found.into_iter().filter(|f| judge(f).is_ok()).collect();
+        match refused {
+            Some(nearer) if admitted.is_empty() => Err(nearer),
+            _ => Ok(admitted),
         }
     }
 
@@ -105,11 +109,13 @@ impl Addresses {
         farthest.unwrap_or(Vicinity::World)
     }
 
-    /// An endpoint that was once of the internet stays that, whatever its name stands for later.
-    fn note(&self, found: Option<Vicinity>) {
+    /// An endpoint that was once of the internet stays that, whatever its name stands for later:
+    /// whoever runs it also says where its name leads.
+    fn note(&self, found: Option<Vicinity>) -> Option<Vicinity> {
         let farthest = self.farthest.lock();
         let mut farthest = farthest.unwrap_or_else(PoisonError::into_inner);
         *farthest = found.max(*farthest);
+        *farthest
     }
 }
 
@@ -210,6 +216,11 @@ mod tests {
                         from an endpoint of the internet";
         assert_eq!(error.unwrap_err().to_string(), expected);
         // The endpoint and the proxies are what the operator named.
+        let strange = found(&["192.0.2.1"]);
+        assert_eq!(
+            addresses.admit("hub.example", strange.clone()).unwrap(),
+            strange
+        );
         for name in ["hub.example", "proxy.lan"] {
             let own = found(&["10.0.0.1"]);
             assert_eq!(addresses.admit(name, own.clone()).unwrap(), own);
@@ -233,8 +244,11 @@ mod tests {
         assert!(addresses.admit("cdn.lan", site.clone()).is_ok());
         assert!(addresses.admit("cdn.lan", found(&["127.0.0.1"])).is_err());
         let both = found(&["10.0.0.2", "1.1.1.1"]);
-        addresses.admit("hub.example", both).unwrap();
-        addresses.admit("hub.example", site.clone()).unwrap();
+        let admitted = addresses.admit("hub.example", both).unwrap();
+        assert_eq!(admitted, found(&["1.1.1.1"]));
+        // Its name may not lead into the site after that, either.
+        let error = addresses.admit("hub.example", site.clone()).unwrap_err();
+        assert!(error.to_string().contains("hub.example at 10.0.0.2"));
         assert!(addresses.admit("cdn.lan", site).is_err());
     }
 }

@@ -161,3 +161,38 @@ fn is_absent(error: &FetchError) -> bool {
     };
     refused.status == 404 || refused.reason == Reason::RepoNotFound
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refused::Refused;
+
+    #[test]
+    fn a_file_is_absent_where_the_hub_says_so_in_any_of_its_words() {
+        let answered = |status, reason| {
+            is_absent(&FetchError::from(Refused {
+                reason,
+                status,
+                url: "https://hub.example/".into(),
+                message: None,
+                request_id: None,
+                retry_after: None,
+                retry_at: None,
+            }))
+        };
+        assert!(answered(404, Reason::FileNotFound));
+        assert!(answered(404, Reason::Other));
+        assert!(answered(401, Reason::RepoNotFound));
+        for (status, reason) in [
+            (401, Reason::Unauthorized),
+            (401, Reason::Gated),
+            (403, Reason::Forbidden),
+            (429, Reason::RateLimited),
+            (500, Reason::Other),
+        ] {
+            assert!(!answered(status, reason), "{status} {reason:?}");
+        }
+        let (url, cause) = ("https://hub.example/".into(), "gone".into());
+        assert!(!is_absent(&FetchError::Unreachable { url, cause }));
+    }
+}

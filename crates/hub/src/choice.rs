@@ -204,19 +204,23 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_there_in_full_needs_no_room() {
+    fn what_lies_there_needs_no_room() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store")).unwrap();
         let (repo, revision) = ("a/b".parse().unwrap(), "a".repeat(40).parse().unwrap());
         let quarantine = store.quarantine(RepoType::Model, &repo, &revision).unwrap();
-        let wanted = ["whole.json", "half.json", "missing.json"].map(|path| wanted(path, 10));
+        let paths = ["whole.json", "half.json", "begun.json", "missing.json"];
+        let wanted = paths.map(|path| wanted(path, 10));
+        let part = wanted[2].part_name();
         let choice = Choice {
             wanted: wanted.into(),
             left_out: Vec::new(),
-            bytes: 30,
+            bytes: 40,
         };
+        let mut begun = quarantine.resume(&part, 10).unwrap();
+        begun.write(&[0; 7]).unwrap();
         std::fs::write(quarantine.path().join("whole.json"), [0; 10]).unwrap();
         std::fs::write(quarantine.path().join("half.json"), [0; 5]).unwrap();
-        assert_eq!(choice.missing_bytes(&quarantine).unwrap(), 20);
+        assert_eq!(choice.missing_bytes(&quarantine).unwrap(), 10 + 3 + 10);
     }
 }

@@ -6,17 +6,23 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 
 use crate::addresses::{Addresses, Lookup};
+use crate::cause::deepest;
 use crate::config::{Config, ConfigError};
 
 const USER_AGENT: &str = concat!("tensorgate/", env!("CARGO_PKG_VERSION"));
 
 /// Redirects are followed in `transport`, one at a time, and stalls are timed there.
 ///
-/// Of HTTP, it speaks 1.1 alone. What comes before a body is bounded by its HTTP library: 100
-/// headers of less than 500 KiB.
+/// It speaks HTTP/1.1 alone, and decodes nothing, whatever other crates of a build switch on in it.
+/// What comes before a body is bounded by its HTTP library: 100 headers of 400 KiB or so.
 pub(crate) fn client(config: &Config, addresses: &Arc<Addresses>) -> Result<Client, ConfigError> {
     let builder = Client::builder()
         .user_agent(USER_AGENT)
+        .http1_only()
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
         .https_only(config.endpoint.is_https())
         .redirect(Policy::none())
         .connect_timeout(config.limits.connect)
@@ -40,5 +46,5 @@ fn with_proxies(builder: ClientBuilder, config: &Config) -> reqwest::Result<Clie
 }
 
 fn unusable(error: reqwest::Error) -> ConfigError {
-    ConfigError::Client(error.to_string().into())
+    ConfigError::Client(deepest(&error).into())
 }

@@ -98,7 +98,10 @@ impl ConfigError {
             Self::Roots { .. } => {
                 Some("SSL_CERT_FILE names a file in PEM, SSL_CERT_DIR directories with such files")
             }
-            Self::Endpoint { .. } | Self::Client(_) => None,
+            Self::Client(_) => Some(
+                "the system needs root certificates (ca-certificates), or SSL_CERT_FILE names some",
+            ),
+            Self::Endpoint { .. } => None,
         }
     }
 }

@@ -101,6 +101,10 @@ pub async fn fetch(
     let revision = pin(hub, request.target, progress).await?;
     request.refuse_other_manifest(&revision)?;
     let quarantine = enter(store, request.target, &revision, progress).await?;
+    if let Some(record) = quarantine.record()? {
+        let sizes = record.files.iter().map(|file| file.size);
+        progress.step("reading again", sizes.fold(0, u64::saturating_add));
+    }
     let damaged = match request.look(&quarantine, hub.is_some()).await? {
         Found::Whole(record) => return Ok(request.fetched(revision, quarantine, record, None)),
         Found::Incomplete { damaged } => damaged,

@@ -104,7 +104,8 @@ impl<'a> Gate<'a> {
     }
 
     /// Authenticates a manifest, fetches what it lists, proves every byte, keeps that and remembers
-    /// it. What the store has whole is read again there, and nothing is sent.
+    /// it. What the store has whole is read again there, and nothing is sent. Files are read and proven
+    /// on the calling thread.
     ///
     /// # Errors
     /// As [`authenticate`](Self::authenticate) and [`fetch`]; what
@@ -125,6 +126,7 @@ impl<'a> Gate<'a> {
             Some(policy) => (policy, None),
             None => self.obtain(manifest).await.map(|(p, f)| (p, Some(f)))?,
         };
+        self.progress.step("keeping", bytes_of(policy.manifest()));
         let directory = self.store.admit(&policy)?;
         let is_first = self.store.state().is_new()?;
         self.store.record_accepted(policy.evidence())?;

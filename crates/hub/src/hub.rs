@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
+use tokio::sync::Semaphore;
 
 use crate::addresses::Addresses;
 use crate::client::client;
@@ -15,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{FetchError, without_query};
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
+use crate::range::Span;
 use crate::redirect::Reach;
 use crate::refused::short;
 use crate::retry::Retries;
@@ -35,6 +37,8 @@ pub struct Hub {
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) client: Client,
     pub(crate) requests: AtomicU64,
+    /// Held by the one file that comes by several connections.
+    pub(crate) split: Semaphore,
 }
 
 /// One repository of a Hub.
@@ -67,6 +71,7 @@ impl Hub {
             client: client(config, &addresses)?,
             addresses,
             requests: AtomicU64::new(0),
+            split: Semaphore::new(1),
         })
     }
 
@@ -175,7 +180,7 @@ impl Repository<'_> {
     ) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         let deadline = Deadline::within(self.hub.limits.grace, "the file is not complete");
-        let mut body = self.body(revision, path, 0, deadline).await?;
+        let mut body = self.body(revision, path, Span::WHOLE, deadline).await?;
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
             let what = format!("bytes of {:?}", path.as_str());
@@ -191,12 +196,12 @@ impl Repository<'_> {
         self.hub.endpoint.join(&all)
     }
 
-    /// The bytes of a file, its first `from` apart, as they come.
+    /// Those bytes of a file, as they come.
     pub(crate) async fn body(
         &self,
         revision: &Revision,
         path: &FilePath,
-        from: u64,
+        span: Span,
         deadline: Deadline,
     ) -> Result<Body, FetchError> {
         let mut segments = match self.repo_type {
@@ -208,7 +213,7 @@ impl Repository<'_> {
         segments.extend(path.as_str().split('/'));
         let url = self.hub.endpoint.join(&segments);
         let (reach, commit) = (Reach::Anywhere, Some(revision));
-        self.hub.open(&url, from, reach, commit, deadline).await
+        self.hub.open(&url, span, reach, commit, deadline).await
     }
 }
 

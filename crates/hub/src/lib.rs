@@ -30,6 +30,32 @@
 //! # }
 //! ```
 //!
+//! # Updates
+//! A [`Gate`] takes a signed manifest to a policy in the store; a [`Channel`] is a branch that says
+//! which manifest is the newest; a [`Watch`] asks it again and again, at a [`Pace`] that a fleet can
+//! keep. Nothing is believed of the branch but what is signed, and what was accepted stays in the
+//! store whatever it says.
+//!
+//! ```no_run
+//! use tensorgate_hub::{Channel, Config, Expected, Gate, Hub, Pace, Round, Silent, Watch};
+//! # use tensorgate_verify::{RepoType, TrustPolicy};
+//! # async fn example(trust: TrustPolicy) -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = tensorgate_store::Store::open("store")?;
+//! # let hub = Hub::new(&Config::from_env()?)?;
+//! let expected = Expected::of(RepoType::Model, "acme/walk".parse()?);
+//! let mut watch = Watch::new(Channel::new("acme/walk@main".parse()?, expected));
+//! let mut pace = Pace::new(std::time::Duration::from_secs(300));
+//! loop {
+//!     let gate = Gate::new(&store, Some(&hub), &trust, jiff::Timestamp::now(), &Silent);
+//!     let round = watch.round(&gate).await;
+//!     if let Ok(Round::Admitted(release)) = &round {
+//!         println!("{}", release.directory.path().display());
+//!     }
+//!     tokio::time::sleep(pace.after(round.as_ref().err())).await;
+//! }
+//! # }
+//! ```
+//!
 //! # What a Hub may say
 //! - Every answer of the endpoint that names a commit (`X-Repo-Commit`) names the one that was asked
 //!   for. `ETag`, `X-Linked-*`, `X-Xet-Hash` and `Content-Disposition` are not read.
@@ -38,8 +64,8 @@
 //!   may leave directories out: a manifest says what belongs to a policy.
 //! - A redirect is one `Location` without name and password, of 8,000 bytes at most, from https to
 //!   https, and no nearer to this machine than the endpoint is: from an endpoint on the internet none
-//!   leads into the robot's network. Names are judged by the addresses they stand for, and only
-//!   those are connected to. Behind a proxy, which looks names up itself, addresses that are written
+//!   leads into the robot's network. Names are judged by the addresses they stand for, the endpoint's
+//!   own included once it was found on the internet, and only those are connected to. Behind a proxy, which looks names up itself, addresses that are written
 //!   out are judged, and the rest is the proxy's to refuse.
 //! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked.
 //!
@@ -94,6 +120,7 @@ mod redirect;
 mod refused;
 mod retry;
 mod roots;
+mod slices;
 mod target;
 mod token;
 mod transfer;

@@ -24,12 +24,21 @@ pub struct FetchLimits {
     pub retries: u32,
     /// Before the first retry: 500 ms; it doubles each time.
     pub retry_delay: Duration,
-    /// The longest `Retry-After` that is waited for: 60 s.
+    /// The longest wait that is taken from a server's word: 60 s. Up to a quarter is added, so that
+    /// a fleet does not come back in step; what is longer is left to the caller.
     pub retry_after: Duration,
     /// Redirects of one request: 5. The Hub needs one or two.
     pub redirects: usize,
     /// Files at a time: 4.
     pub concurrent: usize,
+    /// Slices of one file at a time, where a CDN gives slices: 4. A CDN that limits each connection
+    /// then gives four times as much. One file at a time is split, so that memory stays bounded.
+    pub slices: usize,
+    /// Bytes of a slice: 2 MiB. Each is held until those before it are written.
+    pub slice_bytes: u64,
+    /// Bytes that must be missing of a file before it is split: 32 MiB, four times what is asked
+    /// for at a time; less comes in seconds anyhow.
+    pub split_from: u64,
     /// Entries of a listing: 10,000, as many files as a manifest may have.
     pub entries: usize,
     /// Pages of a listing: 100. The Hub puts 1,000 entries on one.
@@ -80,6 +89,9 @@ impl Default for FetchLimits {
             retry_after: Duration::from_secs(60),
             redirects: 5,
             concurrent: 4,
+            slices: 4,
+            slice_bytes: 2 << 20,
+            split_from: 32 << 20,
             entries: 10_000,
             pages: 100,
             listing_bytes: 16 << 20,

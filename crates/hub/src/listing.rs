@@ -114,7 +114,7 @@ impl Repository<'_> {
         for _page in 0..limits.pages {
             let answer = self.hub.get(&url, Some(revision), left, progress).await?;
             left = left.saturating_sub(u64::try_from(answer.body.len()).unwrap_or(u64::MAX));
-            let page = read_page(&answer, limits.entries.saturating_sub(rows.len()))?;
+            let page = read_page(&answer, rows.len(), limits.entries)?;
             let is_empty = page.is_empty();
             rows.extend(page);
             seen.insert(url);
@@ -236,14 +236,20 @@ impl Lfs {
     }
 }
 
-fn read_page(answer: &Answer, most: usize) -> Result<Vec<Listed>, FetchError> {
+/// The rows of a page, after so many of the pages before, of so many at most.
+fn read_page(answer: &Answer, before: usize, limit: usize) -> Result<Vec<Listed>, FetchError> {
+    let most = limit.saturating_sub(before);
     let mut json = serde_json::Deserializer::from_slice(&answer.body);
     let page = Rows { most }.deserialize(&mut json);
     let page = page.and_then(|page| json.end().map(|()| page));
     let (rows, count) =
         page.map_err(|error| FetchError::malformed(&without_query(answer.url().as_str()), error))?;
-    let limit = u64::try_from(most).unwrap_or(u64::MAX);
-    too_large("more entries of the listing", count, limit)?;
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    too_large(
+        "entries of the listing",
+        before.saturating_add(count),
+        limit,
+    )?;
     rows.into_iter().map(|row| row.read(answer)).collect()
 }
 

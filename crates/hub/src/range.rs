@@ -16,30 +16,87 @@ struct ContentRange {
     size: u64,
 }
 
+/// Which bytes of a file are asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    /// The first byte that is not asked for; `None` where the file ends.
+    pub(crate) end: Option<u64>,
+}
+
+impl Span {
+    pub(crate) const WHOLE: Self = Self::after(0);
+
+    /// All but the first bytes, of which there are so many.
+    pub(crate) const fn after(have: u64) -> Self {
+        Self {
+            first: have,
+            end: None,
+        }
+    }
+
+    /// The header `Range`, or `None` for the whole.
+    pub(crate) fn header(self) -> Option<String> {
+        match (self.first, self.end) {
+            (0, None) => None,
+            (first, None) => Some(format!("bytes={first}-")),
+            (first, Some(end)) => Some(format!("bytes={first}-{}", end.saturating_sub(1))),
+        }
+    }
+}
+
 impl Body {
-    /// Where the body begins in the file: at `have`, from where on it was asked for, or at 0 if the
-    /// server sends the whole all the same.
+    /// Where the body begins in the file: where `span` does, or at 0 if the server sends the whole
+    /// all the same.
     ///
     /// # Errors
     /// `size-mismatch` where a header says that the file, or what comes of it, is of another size
     /// than what is listed or missing; [`FetchError::Malformed`] for any other part of the file.
-    pub(crate) fn start(&self, wanted: &Wanted, have: u64) -> Result<u64, FetchError> {
-        let start = match self.response().status() {
-            StatusCode::PARTIAL_CONTENT => self.resumed_at(wanted, have)?,
-            _ => 0,
+    pub(crate) fn start(&self, wanted: &Wanted, span: Span) -> Result<u64, FetchError> {
+        let span = match self.is_part() {
+            true => span,
+            false => Span::WHOLE,
         };
-        let missing = wanted.listed.size.saturating_sub(start);
+        if self.is_part() {
+            self.refuse_other_part(wanted, span)?;
+        }
+        let end = span.end.unwrap_or(wanted.listed.size);
+        let missing = end.saturating_sub(span.first);
         match self.response().content_length() {
             Some(len) if len != missing => {
                 let detail = format!("{len} bytes are announced, {missing} are missing");
                 let rejection = Rejection::SizeMismatch;
                 Err(FetchError::rejected(rejection, wanted.path(), detail))
             }
-            _ => Ok(start),
+            _ => Ok(span.first),
         }
     }
 
-    fn resumed_at(&self, wanted: &Wanted, have: u64) -> Result<u64, FetchError> {
+    /// Whether it is some bytes of the file, and not the whole.
+    pub(crate) fn is_part(&self) -> bool {
+        self.response().status() == StatusCode::PARTIAL_CONTENT
+    }
+
+    fn refuse_other_part(&self, wanted: &Wanted, span: Span) -> Result<(), FetchError> {
+        let range = self.content_range()?;
+        let size = wanted.listed.size;
+        if range.size != size {
+            let detail = format!("the file has {} bytes there, {size} are listed", range.size);
+            let rejection = Rejection::SizeMismatch;
+            return Err(FetchError::rejected(rejection, wanted.path(), detail));
+        }
+        let end = span.end.unwrap_or(size);
+        if (range.first, range.last.checked_add(1)) != (span.first, Some(end)) {
+            let ContentRange { first, last, .. } = range;
+            let asked = span.header().unwrap_or_default();
+            let what = format!("bytes {first} to {last} came, {asked} was asked for");
+            return Err(self.malformed(&what));
+        }
+        Ok(())
+    }
+
+    /// The one part that it is.
+    fn content_range(&self) -> Result<ContentRange, FetchError> {
         let headers = self.response().headers();
         let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
         if kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"multipart/")) {
@@ -49,21 +106,7 @@ impl Body {
         let (range, second) = (ranges.next(), ranges.next());
         let range = range.filter(|_| second.is_none());
         let range = range.and_then(|range| ContentRange::parse(range.to_str().ok()?));
-        let Some(range) = range else {
-            return Err(self.malformed("it does not say in one Content-Range which part it is"));
-        };
-        let size = wanted.listed.size;
-        if range.size != size {
-            let detail = format!("the file has {} bytes there, {size} are listed", range.size);
-            let rejection = Rejection::SizeMismatch;
-            return Err(FetchError::rejected(rejection, wanted.path(), detail));
-        }
-        if (range.first, range.last.checked_add(1)) != (have, Some(size)) {
-            let (first, last) = (range.first, range.last);
-            let what = format!("bytes {first} to {last}, and those from {have} on were asked for");
-            return Err(self.malformed(&what));
-        }
-        Ok(have)
+        range.ok_or_else(|| self.malformed("it does not say in one Content-Range which part it is"))
     }
 
     /// Whether the end of the body is told apart from the end of the connection (RFC 9112, section

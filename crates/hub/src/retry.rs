@@ -112,3 +112,74 @@ pub(crate) fn jittered(backoff: Duration) -> Duration {
     let random = RandomState::new().hash_one(0_u8) % 512;
     backoff.mul_f64(0.5 + random as f64 / 1024.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    fn limits() -> FetchLimits {
+        FetchLimits {
+            retry_delay: Duration::from_millis(1),
+            ..FetchLimits::default()
+        }
+    }
+
+    /// Attempts until the error comes back, if each brings what `more` says.
+    async fn attempts(limits: &FetchLimits, more: &[u64], deadline: Deadline) -> usize {
+        let mut retries = Retries::new(limits, &Silent).of_file(1 << 40, deadline);
+        let mut have = 0;
+        for (attempt, bytes) in more.iter().enumerate() {
+            have += bytes;
+            retries.reach(have);
+            let cut = FetchError::timed_out("", "no more bytes came", Duration::ZERO);
+            if retries.wait_after(cut).await.is_err() {
+                return attempt;
+            }
+        }
+        more.len()
+    }
+
+    fn far() -> Deadline {
+        Deadline::within(Duration::MAX, "never")
+    }
+
+    #[tokio::test]
+    async fn progress_gives_the_attempts_back_and_nothing_else_does() {
+        let limits = limits();
+        assert_eq!(attempts(&limits, &[0; 50], far()).await, 3);
+        assert_eq!(attempts(&limits, &[1 << 20; 50], far()).await, 50);
+        let one = [&[1 << 20][..], &[0; 50]].concat();
+        assert_eq!(attempts(&limits, &one, far()).await, 3);
+        let slow = FetchLimits {
+            slowest: u64::MAX,
+            retry_delay: Duration::from_millis(10),
+            ..limits
+        };
+        assert!(attempts(&slow, &[1 << 20; 50], far()).await < 5);
+    }
+
+    #[tokio::test]
+    async fn what_came_before_is_no_progress() {
+        let limits = limits();
+        let mut retries = Retries::new(&limits, &Silent).of_file(1 << 40, far());
+        for bytes in [1 << 20, 1 << 19, 1 << 20] {
+            retries.reach(bytes);
+            let cut = FetchError::timed_out("", "", Duration::ZERO);
+            retries.wait_after(cut).await.unwrap();
+        }
+        assert_eq!(retries.left, 0);
+        retries.reach(1 << 21);
+        assert_eq!(retries.left, 3);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_beyond_the_deadline() {
+        let limits = FetchLimits {
+            retry_delay: Duration::from_secs(60),
+            ..FetchLimits::default()
+        };
+        let soon = Deadline::within(Duration::from_secs(1), "now");
+        assert_eq!(attempts(&limits, &[1 << 20; 9], soon).await, 0);
+    }
+}

@@ -1,11 +1,14 @@
 //! One file: received, hashed and written at the same time, and put in place only if it is right.
 //! After a cut, it goes on from what is on the disk.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use tensorgate_store::{Quarantine, Recorded};
 use tensorgate_verify::{Rejection, Revision};
+use tokio::sync::SemaphorePermit;
 use tokio::sync::mpsc::{Sender, channel};
 
 use crate::deadline::Deadline;
@@ -13,11 +16,14 @@ use crate::error::FetchError;
 use crate::hub::Repository;
 use crate::part::Part;
 use crate::progress::Progress;
+use crate::range::Span;
+use crate::slices::Slices;
 use crate::transport::Body;
 use crate::wanted::Wanted;
 
-/// Chunks on their way from the network to the disk; hyper's are of at most some hundred KiB.
-const QUEUE: usize = 16;
+/// Chunks on their way from the network to the disk. hyper's are of at most 408 KiB, so that four
+/// files at a time hold no more than 13 MiB.
+const QUEUE: usize = 8;
 
 /// RFC 9110, section 15.5.17: the server has nothing from there on.
 const RANGE_NOT_SATISFIABLE: u16 = 416;
@@ -49,6 +55,8 @@ impl Wanted {
             part: None,
             received: 0,
             pieced: false,
+            splits: true,
+            splitting: false,
             restarted: false,
         };
         let recorded = transfer.run().await?;
@@ -71,11 +79,14 @@ struct Transfer<'a> {
     received: u64,
     /// Whether the bytes of the last attempt were not all of one answer.
     pieced: bool,
-    /// Whether it began anew once, for that.
+    /// Whether it may come by several connections, and did so in the last attempt.
+    splits: bool,
+    splitting: bool,
+    /// Whether it began anew once, since it was not of one answer.
     restarted: bool,
 }
 
-impl Transfer<'_> {
+impl<'a> Transfer<'a> {
     async fn run(&mut self) -> Result<Recorded, FetchError> {
         let (hub, size) = (self.from.hub, self.wanted.listed.size);
         let mut retries = hub.retries(self.progress).of_file(size, self.deadline);
@@ -86,6 +97,9 @@ impl Transfer<'_> {
             };
             if self.restarts_after(&error) {
                 retries.forget();
+                continue;
+            }
+            if self.stops_splitting_after(&error) {
                 continue;
             }
             let have = self.part.as_ref().map_or(0, Part::len);
@@ -103,7 +117,7 @@ impl Transfer<'_> {
             0 => part,
             _ => self.receive(part).await?,
         };
-        self.pieced = part.is_pieced();
+        self.pieced |= part.is_pieced();
         let quarantine = Arc::clone(self.quarantine);
         blocking(move || part.place(&quarantine)).await
     }
@@ -123,13 +137,14 @@ impl Transfer<'_> {
     /// Asks for what is missing, and adds it. What came stays, unless that was wrong.
     async fn receive(&mut self, part: Part) -> Result<Part, FetchError> {
         let (path, have) = (self.wanted.path(), part.len());
-        self.pieced = have > 0;
-        let asked = self.from.body(self.revision, path, have, self.deadline);
-        let mut body = match asked.await {
+        let span = Span::after(have);
+        (self.pieced, self.splitting) = (have > 0, false);
+        let asked = self.from.body(self.revision, path, span, self.deadline);
+        let body = match asked.await {
             Ok(body) => body,
             Err(error) => return self.keep(part, error),
         };
-        let start = match body.start(self.wanted, have) {
+        let start = match body.start(self.wanted, span) {
             Ok(start) => start,
             Err(error) if error.rejection().is_some() => return self.keep(part, error),
             // Whoever answers like this would do so again: the next one asks for the whole.
@@ -138,9 +153,13 @@ impl Transfer<'_> {
         if start < have {
             self.tell_start(start);
         }
+        let split = self.may_split(&body, start);
         let (chunks, queue) = channel(QUEUE);
         let writing = tokio::task::spawn_blocking(move || part.take(start, queue));
-        let received = self.pump(&mut body, start, chunks).await;
+        let received = match split {
+            Some(_held) => self.pump_slices(body, start, chunks).await,
+            None => self.pump(body, start, chunks).await,
+        };
         let (part, written) = writing.await.map_err(stopped)?;
         match written.and(received) {
             Ok(()) => Ok(part),
@@ -152,7 +171,7 @@ impl Transfer<'_> {
     /// Hands on what comes, up to the listed size, for as long as it is taken.
     async fn pump(
         &mut self,
-        body: &mut Body,
+        mut body: Body,
         start: u64,
         chunks: Sender<Bytes>,
     ) -> Result<(), FetchError> {
@@ -163,10 +182,7 @@ impl Transfer<'_> {
                 return Err(self.wanted.refuse_size("more"));
             };
             missing = rest;
-            self.received = self.received.saturating_add(len);
-            self.progress.file_advanced(self.wanted.path(), len);
-            if chunks.send(chunk).await.is_err() {
-                // The disk's half has ended before, and says why.
+            if !self.hand_on(chunk, &chunks).await {
                 return Ok(());
             }
         }
@@ -175,6 +191,60 @@ impl Transfer<'_> {
             _ if body.has_an_end() => Err(self.wanted.refuse_size("fewer")),
             _ => Err(body.cut()),
         }
+    }
+
+    /// The same by several connections, so that the file is not of one answer.
+    async fn pump_slices(
+        &mut self,
+        body: Body,
+        start: u64,
+        chunks: Sender<Bytes>,
+    ) -> Result<(), FetchError> {
+        (self.pieced, self.splitting) = (true, true);
+        let (before, limits) = (self.received, self.from.hub.limits());
+        let mut slices = pin!(self.slices().from(body, start));
+        while let Some(slice) = slices.next().await {
+            // A slice that was cut is lost: where that happens all the time, it comes in one piece.
+            let round = limits.slice_bytes.saturating_mul(limits.slices as u64);
+            self.splits = slice.is_ok() || self.received - before >= round;
+            for chunk in slice? {
+                if !self.hand_on(chunk, &chunks).await {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the disk's half still takes something; if not, it has failed, and says why.
+    async fn hand_on(&mut self, chunk: Bytes, chunks: &Sender<Bytes>) -> bool {
+        let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.received = self.received.saturating_add(len);
+        self.progress.file_advanced(self.wanted.path(), len);
+        chunks.send(chunk).await.is_ok()
+    }
+
+    const fn slices(&self) -> Slices<'a> {
+        Slices {
+            hub: self.from.hub,
+            wanted: self.wanted,
+            deadline: self.deadline,
+        }
+    }
+
+    /// The right to ask for several slices at a time, if that is worth it and no other file has it.
+    fn may_split(&self, body: &Body, start: u64) -> Option<SemaphorePermit<'a>> {
+        let worth_it = self.splits && self.slices().are_worth_it(body, start);
+        worth_it.then(|| self.from.hub.split.try_acquire().ok())?
+    }
+
+    /// Whether to go on by one connection and by way of the resolver: the address that it gave has
+    /// expired, or what is there gives no slices after all.
+    fn stops_splitting_after(&mut self, error: &FetchError) -> bool {
+        let refused = matches!(error, FetchError::Refused(_) | FetchError::Malformed { .. });
+        let stops = refused && std::mem::take(&mut self.splitting);
+        self.splits &= !stops;
+        stops
     }
 
     fn keep(&mut self, part: Part, error: FetchError) -> Result<Part, FetchError> {
@@ -195,6 +265,7 @@ impl Transfer<'_> {
         if let Some(part) = self.part.take() {
             part.discard();
         }
+        self.splits = false;
         let path = self.wanted.path().as_str();
         let text =
             format!("{error}; {path:?} was not of one piece, it is fetched from its beginning");

@@ -15,6 +15,7 @@ use crate::error::{FetchError, without_query};
 use crate::hub::{Hub, too_large};
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
+use crate::range::Span;
 use crate::redirect::Reach;
 use crate::refused::{Refused, short};
 use crate::token::Token;
@@ -68,7 +69,9 @@ impl Hub {
         limit: u64,
     ) -> Result<Answer, FetchError> {
         let deadline = Deadline::within(self.limits.grace, "the answer is not complete");
-        let mut body = self.open(url, 0, Reach::Endpoint, commit, deadline).await?;
+        let mut body = self
+            .open(url, Span::WHOLE, Reach::Endpoint, commit, deadline)
+            .await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);
@@ -81,14 +84,14 @@ impl Hub {
         })
     }
 
-    /// Asks for `url`, its first `from` bytes apart, and follows redirects as far as they may lead.
+    /// Asks for those bytes of `url` and follows redirects as far as they may lead.
     ///
     /// Where the endpoint says which commit its answer is of, that must be `commit`. Of an answer
     /// that is not the wanted one, the headers are read and no body.
     pub(crate) async fn open(
         &self,
         url: &Url,
-        from: u64,
+        span: Span,
         reach: Reach,
         commit: Option<&Revision>,
         deadline: Deadline,
@@ -97,10 +100,10 @@ impl Hub {
         for _request in 0..=self.limits.redirects {
             // Whoever sends us back to the endpoint does not do so in our name.
             token = token.filter(|_| self.endpoint.is_origin_of(&at));
-            let answer = self.send(&at, token, from, deadline).await?;
+            let answer = self.send(&at, token, span, deadline).await?;
             let next = self.redirect(&answer, reach)?;
             if next.is_none() {
-                self.refuse_failure(&answer, from)?;
+                self.refuse_failure(&answer, span)?;
             }
             self.refuse_other_commit(&answer, commit)?;
             match next {
@@ -116,7 +119,7 @@ impl Hub {
         &self,
         url: &Url,
         token: Option<&Token>,
-        from: u64,
+        span: Span,
         deadline: Deadline,
     ) -> Result<Response, FetchError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -124,8 +127,8 @@ impl Hub {
         // The bytes are counted and hashed as the Hub lists them.
         let mut request = self.client.get(url.clone());
         request = request.header(ACCEPT_ENCODING, "identity");
-        if from > 0 {
-            request = request.header(RANGE, format!("bytes={from}-"));
+        if let Some(range) = span.header() {
+            request = request.header(RANGE, range);
         }
         if let Some(token) = token {
             request = request.bearer_auth(token.secret());
@@ -138,14 +141,14 @@ impl Hub {
     }
 
     /// Anything but what was asked for or the whole, and as it is.
-    fn refuse_failure(&self, answer: &Response, from: u64) -> Result<(), FetchError> {
+    fn refuse_failure(&self, answer: &Response, span: Span) -> Result<(), FetchError> {
         let status = answer.status();
         if !status.is_success() {
             return Err(Refused::of_answer(answer, self.token.as_ref()).into());
         }
         let refuse =
             |what: String| FetchError::malformed(&without_query(answer.url().as_str()), what);
-        let resumed = from > 0 && status == StatusCode::PARTIAL_CONTENT;
+        let resumed = span != Span::WHOLE && status == StatusCode::PARTIAL_CONTENT;
         if status != StatusCode::OK && !resumed {
             let what = format!("status {}, and the whole was asked for", status.as_u16());
             return Err(refuse(what));

@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_no_failure() {
-        let refused = tensorgate_verify::Error::from("x".parse::<Revision>().unwrap_err());
+        let refused = "x".parse::<Revision>().unwrap_err();
         let pause = Pace::new(MINUTE).after(Some(&refused.into()));
         assert!(pause <= MINUTE * 11 / 10);
     }

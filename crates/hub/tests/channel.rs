@@ -155,7 +155,7 @@ impl Robot {
 fn admitted(round: Result<Round, AdmitError>) -> Admitted {
     match round.unwrap() {
         Round::Admitted(admitted) => *admitted,
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -235,7 +235,8 @@ async fn what_was_refused_is_read_again_ever_more_rarely() {
         }
     }
     assert_eq!(robot.accepted(), None);
-    // Another trust policy is another judge.
+    // Another trust policy is another judge, and is asked at once.
+    robot.refuses(Rejection::SignatureInvalid).await;
     robot.trust = genuine;
     admitted(robot.round().await);
 }

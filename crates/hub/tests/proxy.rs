@@ -226,31 +226,63 @@ async fn a_redirect_leads_no_nearer_than_the_endpoint_is() {
 }
 
 /// The variables of a real process; the test runs itself in one.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_environment_of_a_process_is_what_counts() {
     const CHILD: &str = "TENSORGATE_TEST_TARGET";
     if let Ok(target) = std::env::var(CHILD) {
         let hub = Hub::new(&Config::from_env().unwrap()).unwrap();
         let target: Target = target.parse().unwrap();
         let repository = hub.repository_of(&target);
-        let At::Commit(revision) = &target.at else {
-            panic!("{target}")
-        };
-        let listing = repository.listing(revision, &Silent).await.unwrap();
-        assert_eq!(listing.files.len(), common::files().len());
+        let commit = repository.resolve("main", &Silent).await.unwrap();
+        assert_eq!(target.at, At::Commit(commit));
         return;
     }
-    let set = set();
-    let proxy = before(&set);
+    let (site, fronts) = (Authority::new(), Fronts::new().await);
+    let [hub, cdn] = fronts.addresses();
+    let set = Set::built(named("https"), |repository| repository);
+    let certificate = (&site, "hub.example", NOW);
+    fronts.serve(&set.hub, [certificate, certificate]);
+    let proxy = Forward::to(hub, cdn);
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_environment_of_a_process_is_what_counts"])
         .env_clear()
         .env(CHILD, set.target().to_string())
         .env("HF_ENDPOINT", set.hub.endpoint())
-        .env("HTTP_PROXY", format!("http://{}", proxy.address))
+        .env("HF_TOKEN", TOKEN)
+        .env("HTTPS_PROXY", format!("http://{}", proxy.address))
+        .env("SSL_CERT_FILE", site.write(set.dir.path()))
         .output()
         .unwrap();
     assert!(child.status.success(), "{child:?}");
-    assert_eq!(proxy.heads().len(), set.hub.requests().len());
-    assert_eq!(proxy.heads().len(), 3, "nine rows, three a page");
+    let requests = set.hub.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].token(), Some(TOKEN));
+    let heads = proxy.heads();
+    assert_eq!(heads.len(), 1);
+    assert!(
+        heads[0].starts_with("CONNECT hub.example:443 "),
+        "{heads:?}"
+    );
+}
+
+/// A system without root certificates: also what was not said here is clear.
+#[test]
+fn a_system_without_roots_is_said() {
+    const CHILD: &str = "TENSORGATE_TEST_NO_ROOTS";
+    if std::env::var_os(CHILD).is_some() {
+        let config = Config::new("https://hub.example".parse().unwrap());
+        let error = Hub::new(&config).unwrap_err();
+        assert!(matches!(error, ConfigError::Client(_)), "{error:?}");
+        assert!(error.to_string().contains("No CA certificates"), "{error}");
+        assert!(error.hint().unwrap().contains("SSL_CERT_FILE"));
+        return;
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_system_without_roots_is_said"])
+        .env_clear()
+        .env(CHILD, "1")
+        .env("SSL_CERT_FILE", "/nowhere/roots.pem")
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{child:?}");
 }

@@ -230,7 +230,13 @@ async fn a_wait_that_is_too_long_is_said_in_seconds_and_as_an_instant() {
             "{header}"
         );
     }
-    // Other answers do not make anybody wait.
+    // A server in trouble may say it, too; other answers do not make anybody wait.
+    let busy = refused("503 x\r\nRetry-After: 300").await;
+    assert_eq!(busy.retry_after, Some(Duration::from_secs(300)));
+    assert!(
+        busy.to_string().contains("come back in 300 s, at 20"),
+        "{busy}"
+    );
     assert_eq!(refused("404 x\r\nRetry-After: 5").await.retry_after, None);
 }
 

@@ -193,10 +193,13 @@ fn whatever_is_planted_a_part_takes_its_place_and_changes_nothing_else() {
     }
 }
 
+/// Does something to a part.
+type Touch = fn(&Path);
+
 /// Whoever goes on without reading again must know that nobody was there meanwhile.
 #[test]
 fn whatever_is_done_to_a_part_shows() {
-    let touch: [(&str, fn(&Path)); 5] = [
+    let touches: [(&str, Touch); 5] = [
         ("cut", |at| {
             let file = fs::File::options().write(true).open(at).unwrap();
             file.set_len(2).unwrap();
@@ -216,7 +219,7 @@ fn whatever_is_done_to_a_part_shows() {
         }),
         ("removed", |at| fs::remove_file(at).unwrap()),
     ];
-    for (what, touch) in touch {
+    for (what, touch) in touches {
         let (_dir, store) = store();
         let quarantine = quarantine(&store);
         let mut part = quarantine.resume(&name(), SIZE).unwrap();

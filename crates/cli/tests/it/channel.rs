@@ -181,7 +181,7 @@ fn a_list_counts_where_the_manifest_was_taken_away() {
     let run = stage.follow(&[]);
     run.could_not_check("no such file");
     run.says("counts from now on")
-        .says("hint: --manifest REPO@REV takes policy.dsse.json");
+        .says("hint: --manifest FILE takes one from here");
     stage
         .workshop
         .verify(&[])

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use serde_json::Value;
-use tensorgate_testhub::{Fault, Place, Repository};
+use tensorgate_testhub::{Fault, Place, Repository, TestHub};
 
 use crate::fixture::Fixture;
 use crate::support::{REVISION, Run, Workshop, weights};
@@ -164,7 +164,7 @@ fn what_the_hub_does_not_have_could_not_be_had() {
     let options = ["--manifest", &manifest, "--trust", "trust.toml"];
     let run = fixture.fetch(&fixture.files, &options);
     run.could_not_check("no such file");
-    run.says("hint: --manifest REPO@REV takes policy.dsse.json");
+    run.says("hint: --manifest FILE takes one from here");
     let gone = Fault::Status {
         place: Place::Tree,
         status: 404,
@@ -202,6 +202,59 @@ fn a_hub_that_is_down_is_no_verdict() {
     workshop
         .run(["fetch", &target, "--offline"])
         .could_not_check("the network is not to be used");
+}
+
+#[test]
+fn a_hub_that_limits_how_often_it_is_asked_says_when_to_come_back() {
+    let fixture = Fixture::new();
+    let limited = |retry_after| Fault::TooManyRequests {
+        place: Place::Tree,
+        retry_after,
+    };
+    fixture.hub.inject(limited(61));
+    let run = fixture.fetch(&fixture.files, &[]);
+    run.could_not_check("the Hub limits how often it is asked, come back in 61 s (429 at ");
+    run.says("hint: wait; a token raises the limit");
+    // Longer than anybody waits, it is not tried again.
+    assert_eq!(fixture.hub.requests().len(), 1);
+    fixture.hub.clear_faults();
+    fixture.hub.inject_once(limited(1));
+    let run = fixture.fetch(&fixture.files, &[]);
+    run.expect(0)
+        .says("come back in 1 s")
+        .says("; trying again in ");
+    // Without a word on when to come back.
+    let status = Fault::Status {
+        place: Place::Tree,
+        status: 429,
+    };
+    fixture.hub.inject(status);
+    let run = fixture.fetch(&fixture.signed, &[]);
+    run.could_not_check("the Hub limits how often it is asked (429 at ");
+    run.says("hint: wait; a token raises the limit");
+}
+
+#[test]
+fn of_much_that_is_left_out_some_is_named_and_json_names_all() {
+    let workshop = Workshop::new();
+    let files = (0..25).map(|n| (format!("{n}.bin"), b"x".to_vec()));
+    let config = [("config.json".to_owned(), br#"{"type": "mlp"}"#.to_vec())];
+    let walk = Repository::new("acme/walk").unwrap();
+    let walk = walk.commit_files(files.chain(config)).unwrap();
+    let hub = TestHub::start().unwrap();
+    hub.serve(walk);
+    let usual = ["fetch", "acme/walk@main", "--endpoint", hub.endpoint()];
+    let run = workshop.run(usual);
+    run.expect(0)
+        .says("  left out   5 more files; --json names all\n");
+    assert_eq!(
+        run.stderr
+            .matches("no file of a policy has this name")
+            .count(),
+        20
+    );
+    let object = workshop.run(usual.iter().chain(&["--json"])).json();
+    assert_eq!(object["left_out"].as_array().unwrap().len(), 25);
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn what_was_tampered_with_is_refused_and_what_is_genuine_comes_after_it() {
     // It is told once, and not read again in every round.
     watch.rounds(&stage.hub, 2);
     assert_eq!(watch.heard().matches("rejected: ").count(), 1);
-    assert_eq!(stage.policies(), [first.clone()]);
+    assert_eq!(stage.policies(), std::slice::from_ref(&first));
     stage.workshop.flip("walk/policy.dsse.json", 40);
     stage.publish();
     let second = watch.prints();
@@ -390,7 +390,7 @@ fn an_interrupted_fetch_says_that_it_can_go_on() {
         );
         match json {
             true => assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["verdict"], "error"),
-            false => assert!(stderr.ends_with("error: stopped; what was complete is kept\nhint: the same command goes on from there\n"), "{stderr}"),
+            false => assert!(stderr.ends_with("error: stopped; what arrived is kept\nhint: the same command goes on from there\n"), "{stderr}"),
         }
     }
 }
@@ -405,7 +405,7 @@ fn only_a_branch_can_be_followed() {
     let pinned = format!("acme/walk@{}", stage.publish());
     run("acme/walk", &["--manifest", &pinned]).could_not_check("is no channel to watch");
     let refused = run(&pinned, &["--manifest", "acme/walk@main"]);
-    refused.could_not_check("is one commit, and --watch follows what is newest");
+    refused.could_not_check("stands for one commit, and --watch follows what is newest");
     refused.says("hint: leave out @");
     stage
         .fetch("acme/walk", &["--watch", "5m"])

@@ -1,8 +1,10 @@
 //! A store, a hub that serves one policy, and what was said while it was fetched.
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub(crate) mod faults;
 pub(crate) mod forward;
 pub(crate) mod raw;
+pub(crate) mod rows;
 pub(crate) mod tls;
 
 use std::fs;
