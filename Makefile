@@ -18,6 +18,7 @@ demo:
 # Everything: the crates, the documentation's examples, and the whole path over real ROS 2.
 test:
 	$(ROS)
+	bash ros/setup.sh ensure_olah
 	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace

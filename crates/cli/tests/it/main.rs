@@ -16,6 +16,9 @@ mod inspect;
 mod interpreter;
 mod keygen;
 mod memory;
+#[path = "../../../hub/tests/common/mirror.rs"]
+mod mirror;
+mod olah;
 mod oms;
 mod operator;
 mod place;

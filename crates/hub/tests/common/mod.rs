@@ -91,7 +91,7 @@ impl Set {
         Self::at(TestHub::builder(), repository)
     }
 
-    fn at(builder: Builder, repository: Repository) -> Self {
+    pub(crate) fn at(builder: Builder, repository: Repository) -> Self {
         let hub = builder.page_size(3).start().unwrap();
         let commit = repository.commits().last().unwrap().clone();
         hub.serve(repository);

@@ -1,0 +1,195 @@
+//! The same scenarios as on the Hub of the tests, on olah 0.5.4: a mirror that people run, which
+//! redirects listings, has no header of the Hub's own, and knows no ranges.
+
+#![cfg(test)] // so that clippy takes the helpers for tests, too
+
+mod common;
+#[path = "common/mirror.rs"]
+mod mirror;
+#[path = "common/signing.rs"]
+mod signing;
+
+use std::fs;
+
+use common::{LEFT_OUT, Notes, WEIGHTS, assert_identical, config, names};
+use mirror::Mirrored;
+use tensorgate_hub::*;
+use tensorgate_store::Store;
+use tensorgate_testhub::{Flaw, Wire};
+use tensorgate_verify::{Proof, Rejection, Rules};
+
+/// A repository on olah, and a store.
+struct Site {
+    id: &'static str,
+    repository: Mirrored,
+    store: Store,
+    said: Notes,
+    dir: tempfile::TempDir,
+}
+
+impl Site {
+    fn with(id: &'static str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            id,
+            repository: Mirrored::model(id, &common::files()),
+            store: Store::open(dir.path().join("store")).unwrap(),
+            said: Notes::default(),
+            dir,
+        }
+    }
+
+    fn target(&self) -> Target {
+        let (id, commit) = (self.id, &self.repository.commit);
+        format!("{id}@{commit}").parse().unwrap()
+    }
+
+    async fn fetch(&self, endpoint: &str, target: &Target) -> Result<Fetched, FetchError> {
+        let hub = Hub::new(&config(endpoint, None)).unwrap();
+        fetch(&self.store, Some(&hub), Request::new(target), &self.said).await
+    }
+}
+
+#[tokio::test]
+async fn a_commit_arrives_bit_for_bit_by_its_id_and_by_a_branch() {
+    let site = Site::with("robots/whole");
+    let endpoint = site.repository.endpoint();
+    let fetched = site.fetch(endpoint, &site.target()).await.unwrap();
+    assert_identical(&fetched.path);
+    assert_eq!(names(&fetched.left_out), LEFT_OUT);
+    drop(fetched);
+    let other = Store::open(site.dir.path().join("other")).unwrap();
+    let hub = Hub::new(&config(endpoint, None)).unwrap();
+    let main = "robots/whole@main".parse().unwrap();
+    let fetched = fetch(&other, Some(&hub), Request::new(&main), &site.said).await;
+    let fetched = fetched.unwrap();
+    assert_identical(&fetched.path);
+    assert_eq!(fetched.revision.as_str(), site.repository.commit);
+    let told = format!("{main} is commit {}", site.repository.commit);
+    assert!(site.said.all().contains(&told), "{}", site.said.all());
+    // The branch, the listing and its slash, five files.
+    assert_eq!(hub.requests(), 8);
+}
+
+#[tokio::test]
+async fn what_is_stored_is_read_again_and_nobody_is_asked() {
+    let site = Site::with("robots/stored");
+    drop(
+        site.fetch(site.repository.endpoint(), &site.target())
+            .await
+            .unwrap(),
+    );
+    let hub = Hub::new(&config(site.repository.endpoint(), None)).unwrap();
+    for hub in [Some(&hub), None] {
+        let target = site.target();
+        let fetched = fetch(&site.store, hub, Request::new(&target), &Silent).await;
+        let fetched = fetched.unwrap();
+        assert!(fetched.from_store);
+        assert_identical(&fetched.path);
+    }
+    assert_eq!(hub.requests(), 0);
+}
+
+#[tokio::test]
+async fn what_is_signed_is_fetched_and_verifies() {
+    let site = Site::with("robots/signed");
+    let folder = site.dir.path().join("published");
+    fs::create_dir(&folder).unwrap();
+    for path in ["config.json", WEIGHTS] {
+        fs::write(folder.join(path), common::file(path)).unwrap();
+    }
+    let manifest = signing::manifest(&folder, site.id, &site.repository.commit);
+    let hub = Hub::new(&config(site.repository.endpoint(), None)).unwrap();
+    let target = site.target();
+    let request = Request::signed(&target, &manifest);
+    let fetched = fetch(&site.store, Some(&hub), request, &Silent)
+        .await
+        .unwrap();
+    let (directory, rules) = (fetched.directory().unwrap(), Rules::default());
+    let policy = manifest.open(&directory, Proof::Whole, &rules).unwrap();
+    assert!(policy.tensor("gain").is_some());
+    assert_eq!(fetched.left_out.len(), common::files().len() - 2);
+}
+
+#[tokio::test]
+async fn a_changed_lfs_object_is_digest_mismatch() {
+    let site = Site::with("robots/tampered");
+    let mut weights = common::file(WEIGHTS);
+    let object = site.repository.object(&weights);
+    *weights.last_mut().unwrap() ^= 1;
+    fs::write(&object, &weights).unwrap();
+    let endpoint = site.repository.endpoint();
+    let error = site.fetch(endpoint, &site.target()).await.unwrap_err();
+    assert_eq!(
+        error.rejection(),
+        Some(Rejection::DigestMismatch),
+        "{error}"
+    );
+    assert!(error.to_string().contains(WEIGHTS), "{error}");
+    weights.push(0);
+    fs::write(&object, &weights).unwrap();
+    let error = site.fetch(endpoint, &site.target()).await.unwrap_err();
+    assert_eq!(error.rejection(), Some(Rejection::SizeMismatch), "{error}");
+    fs::write(&object, common::file(WEIGHTS)).unwrap();
+    let fetched = site.fetch(endpoint, &site.target()).await.unwrap();
+    assert_identical(&fetched.path);
+}
+
+/// It answers a range with the whole file, which is taken from its beginning.
+#[tokio::test]
+async fn a_cut_is_made_good_though_ranges_are_not_known() {
+    let site = Site::with("robots/cut");
+    let wire = Wire::new().unwrap();
+    let address = site.repository.endpoint().strip_prefix("http://").unwrap();
+    wire.lead_to(address.parse().unwrap());
+    for after in [0, 100, 500_000, 900_000] {
+        wire.spoil_once(Flaw::Reset { after });
+    }
+    let fetched = site.fetch(wire.url(), &site.target()).await.unwrap();
+    assert_identical(&fetched.path);
+    drop(fetched);
+    assert!(
+        site.said.all().contains("trying again"),
+        "{}",
+        site.said.all()
+    );
+    let part = format!(
+        "quarantine/model/{}/{}.part",
+        site.id, site.repository.commit
+    );
+    let part = fs::read_dir(site.store.path().join(part)).unwrap();
+    assert_eq!(part.count(), 0);
+}
+
+#[tokio::test]
+async fn what_it_does_not_have_is_an_error_and_no_verdict() {
+    let mut site = Site::with("robots/gone");
+    let endpoint = site.repository.endpoint().to_owned();
+    let mut config = config(&endpoint, None);
+    config.limits.retries = 0;
+    let hub = Hub::new(&config).unwrap();
+    for text in [
+        "robots/none@main".to_owned(),
+        "robots/gone@nobranch".to_owned(),
+        format!("robots/gone@{}", "a".repeat(40)),
+    ] {
+        let target: Target = text.parse().unwrap();
+        let error = fetch(&site.store, Some(&hub), Request::new(&target), &Silent).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.rejection(), None, "{text}: {error}");
+    }
+    let object = site.repository.object(&common::file(WEIGHTS));
+    fs::remove_file(object).unwrap();
+    let target = site.target();
+    let error = fetch(&site.store, Some(&hub), Request::new(&target), &Silent).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.rejection(), None, "{error}");
+    // A later commit has it again, and the earlier one stays what it was.
+    site.repository.commit(&[
+        ("config.json", b"{\"type\": \"act\"}".to_vec()),
+        (WEIGHTS, b"other".to_vec()),
+    ]);
+    assert_ne!(site.target(), target);
+    let fetched = site.fetch(&endpoint, &site.target()).await.unwrap();
+    assert_eq!(fs::read(fetched.path.join(WEIGHTS)).unwrap(), b"other");
+}
