@@ -81,6 +81,9 @@ fn a_blob_of_another_size_is_refused_before_it_is_read() {
             let made = Made::listed();
             let blob = File::options().write(true).open(made.blob(path)).unwrap();
             blob.set_len(len).unwrap();
+            let error = made.import().unwrap_err();
+            let said = format!("{len} bytes are in the cache, {size} are listed");
+            assert!(error.to_string().ends_with(&said), "{error}");
             assert_refused(&made, Rejection::SizeMismatch, path);
         }
     }
