@@ -55,12 +55,16 @@ fn main() -> Result<()> {
     }
 }
 
+fn say(line: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
 fn compare() -> Result<()> {
     let full = std::env::var_os("TENSORGATE_BENCH_FULL").is_some_and(|value| value == "1");
     let bytes = if full { 2_000_000_000 } else { 256_000_000 };
     let served = tempfile::tempdir()?;
-    println!("| fetched | by | seconds | MB/s | peak memory | requests to the Hub, to the CDN |");
-    println!("|---|---|---|---|---|---|");
+    say("| fetched | by | seconds | MB/s | peak memory | requests to the Hub, to the CDN |")?;
+    say("|---|---|---|---|---|---|")?;
     one_file(served.path(), bytes)?;
     table(
         &format!("1 file of {} MB", bytes / 1_000_000),
@@ -118,7 +122,7 @@ fn table(what: &str, served: &Path, bytes: u64) -> Result<()> {
         runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         let median = runs.get(runs.len() / 2).ok_or("no run")?;
         let peak = runs.iter().map(|run| run.peak).max().unwrap_or(0);
-        println!(
+        say(&format!(
             "| {what} | {} | {:.2} | {:.0} | {} MiB | {}, {} |",
             peer.name(),
             median.seconds,
@@ -126,7 +130,7 @@ fn table(what: &str, served: &Path, bytes: u64) -> Result<()> {
             peak >> 20,
             median.requests,
             median.cdn_requests
-        );
+        ))?;
     }
     Ok(())
 }
@@ -238,8 +242,7 @@ fn download(role: &str) -> Result<()> {
         "bare" => runtime.block_on(task.bare())?,
         _ => runtime.block_on(task.tensorgate())?,
     }
-    println!("{}", start.elapsed().as_secs_f64());
-    Ok(())
+    say(&start.elapsed().as_secs_f64().to_string())
 }
 
 impl Task {
