@@ -27,8 +27,9 @@ test:
 	    python -m pytest crates/python/tests crates/node/tests
 
 # Verified open beside what others do without proof; the strict parser beside the crate's; what
-# judging adds to hashing.
+# judging adds to hashing; fetching beside a bare stream and the Python client.
 bench:
+	$(ROS)
 	cargo bench --locked --package tensorgate-benches
 
 lint:

@@ -63,6 +63,11 @@ fn compare() -> Result<()> {
     let full = std::env::var_os("TENSORGATE_BENCH_FULL").is_some_and(|value| value == "1");
     let bytes = if full { 2_000_000_000 } else { 256_000_000 };
     let served = tempfile::tempdir()?;
+    let cores = std::thread::available_parallelism()?;
+    let client = python_client().unwrap_or("not installed: `make bench` has it".into());
+    say(&format!(
+        "On {cores} cores, medians of {ROUNDS} runs in turns; huggingface_hub {client}\n"
+    ))?;
     say("| fetched | by | seconds | MB/s | peak memory | requests to the Hub, to the CDN |")?;
     say("|---|---|---|---|---|---|")?;
     one_file(served.path(), bytes)?;
@@ -108,7 +113,8 @@ fn table(what: &str, served: &Path, bytes: u64) -> Result<()> {
         files.push(entry?.file_name().to_string_lossy().into_owned());
     }
     files.sort();
-    let peers = [Peer::Bare, Peer::Tensorgate, Peer::Python];
+    let mut peers = vec![Peer::Bare, Peer::Tensorgate];
+    peers.extend(python_client().map(|_| Peer::Python));
     let mut runs: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
     for _ in 0..ROUNDS {
         for (at, peer) in peers.iter().enumerate() {
@@ -171,9 +177,7 @@ impl Peer {
     fn command(self, folder: &Path, commit: &str) -> Result<Command> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         if self == Self::Python {
-            let named = std::env::var_os("TENSORGATE_PYTHON").map(PathBuf::from);
-            let project = root.join("../.ros/jazzy/bin/python");
-            let mut command = Command::new(named.unwrap_or(project));
+            let mut command = python();
             command
                 .arg(root.join("benches/fetch.py"))
                 .args([REPO, commit]);
@@ -188,6 +192,19 @@ impl Peer {
         command.env(ROLE, role).arg(folder).arg(commit);
         Ok(command)
     }
+}
+
+/// The one that `make bench` has on its path, unless another is named.
+fn python() -> Command {
+    Command::new(std::env::var_os("TENSORGATE_PYTHON").unwrap_or("python3".into()))
+}
+
+/// The version of huggingface_hub, or `None` where it is not installed.
+fn python_client() -> Option<String> {
+    let version = "import huggingface_hub; print(huggingface_hub.__version__)";
+    let output = python().args(["-c", version]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|version| !version.is_empty())
 }
 
 /// The seconds that a process prints, and the most memory that it had.
