@@ -64,7 +64,7 @@ fn compare() -> Result<()> {
     let bytes = if full { 2_000_000_000 } else { 256_000_000 };
     let served = tempfile::tempdir()?;
     let cores = std::thread::available_parallelism()?;
-    let client = python_client().unwrap_or("not installed: `make bench` has it".into());
+    let client = python_client().unwrap_or_else(|| "not installed: `make bench` has it".to_owned());
     say(&format!(
         "On {cores} cores, medians of {ROUNDS} runs in turns; huggingface_hub {client}\n"
     ))?;
@@ -146,7 +146,7 @@ impl Peer {
         match self {
             Self::Tensorgate => "tensorgate, every byte checked",
             Self::Bare => "reqwest, SHA-256, disk",
-            Self::Python => "huggingface_hub, unchecked",
+            Self::Python => "huggingface_hub, no digests",
         }
     }
 
@@ -196,7 +196,7 @@ impl Peer {
 
 /// The one that `make bench` has on its path, unless another is named.
 fn python() -> Command {
-    Command::new(std::env::var_os("TENSORGATE_PYTHON").unwrap_or("python3".into()))
+    Command::new(std::env::var_os("TENSORGATE_PYTHON").unwrap_or_else(|| "python3".into()))
 }
 
 /// The version of huggingface_hub, or `None` where it is not installed.
@@ -250,7 +250,6 @@ fn download(role: &str) -> Result<()> {
             .collect(),
         folder,
     };
-    // As the command has it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -13,7 +13,8 @@ use crate::verify::{evidence_json, evidence_lines};
 
 /// What the Hub lists, of which nothing was verified.
 pub(crate) async fn unsigned(session: &Session, target: Target) -> Result<Report, Failure> {
-    let target = session.pin(target).await?;
+    let revision = session.pin(&target).await?;
+    let target = target.pinned(revision);
     let plan = session.plan(Request::new(&target)).await?;
     Ok(report(&target, &plan))
 }

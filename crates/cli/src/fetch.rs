@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tensorgate_hub::{
-    At, Config, Expected, FetchError, Fetched, Hub, Progress, Request, Target, Token, fetch,
+    At, Config, Expected, FetchError, Fetched, Hub, Progress, Request, Target, Token, fetch, pin,
 };
 use tensorgate_store::Store;
-use tensorgate_verify::{FilePath, RepoId, RepoType};
+use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
 
 use crate::args::{Fetch, RepoTypeArg, Source};
 use crate::dry_run;
@@ -34,7 +34,8 @@ pub(crate) fn untrusted(
 ) -> Result<(Target, Fetched), Failure> {
     let session = Session::open(source, json)?;
     stop::to_the_end(async move {
-        let target = session.pin(target).await?;
+        let revision = session.pin(&target).await?;
+        let target = target.pinned(revision);
         let fetched = session.download(Request::new(&target)).await?;
         Ok((target, fetched))
     })
@@ -101,12 +102,7 @@ impl Asked {
     pub(crate) async fn expected(&self, session: &Session) -> Result<Expected, Failure> {
         let mut expected = Expected::of(self.repo_type, self.repo.clone());
         if let Some(target) = self.target() {
-            let pinned = session.pin(target).await?;
-            let At::Commit(revision) = pinned.at else {
-                let (target, damaged) = (pinned, Vec::new());
-                return Err(FetchError::Offline { target, damaged }.into());
-            };
-            expected.revision = Some(revision);
+            expected.revision = Some(session.pin(&target).await?);
         }
         Ok(expected)
     }
@@ -181,20 +177,14 @@ impl Session {
     }
 
     /// A branch or tag is looked up once, shown, and pinned.
-    pub(crate) async fn pin(&self, target: Target) -> Result<Target, Failure> {
-        let (At::Name(name), Some(hub)) = (&target.at, &self.hub) else {
-            return Ok(target);
-        };
-        let repository = hub.repository_of(&target);
-        let revision = repository.resolve(name, self.progress.as_ref()).await?;
-        self.progress
-            .notice(&format!("resolved {name} to {revision}, pinned"));
-        Ok(target.clone().pinned(revision))
+    pub(crate) async fn pin(&self, target: &Target) -> Result<Revision, Failure> {
+        Ok(pin(self.hub.as_ref(), target, self.progress.as_ref()).await?)
     }
 
     /// Without a manifest nothing can be verified: the files stay in quarantine.
     async fn unsigned(&self, target: Target) -> Result<Report, Failure> {
-        let target = self.pin(target).await?;
+        let revision = self.pin(&target).await?;
+        let target = target.pinned(revision);
         let fetched = self.download(Request::new(&target)).await?;
         Ok(report(&target, &fetched))
     }

@@ -154,6 +154,10 @@ impl Progress for Quiet<'_> {
         self.0.file_started(path, size);
     }
 
+    fn file_resumed(&self, path: &FilePath, bytes: u64) {
+        self.0.file_resumed(path, bytes);
+    }
+
     fn file_advanced(&self, path: &FilePath, bytes: u64) {
         self.0.file_advanced(path, bytes);
     }

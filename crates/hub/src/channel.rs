@@ -144,11 +144,7 @@ impl Channel {
     }
 
     fn at<'g>(&'g self, gate: &Gate<'g>) -> Result<Repository<'g>, FetchError> {
-        let offline = || FetchError::Offline {
-            target: self.place.clone(),
-            damaged: Vec::new(),
-        };
-        let hub = gate.hub.ok_or_else(offline)?;
+        let hub = gate.hub.ok_or_else(|| FetchError::offline(&self.place))?;
         Ok(hub.repository_of(&self.place))
     }
 }

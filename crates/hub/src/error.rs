@@ -32,7 +32,7 @@ pub enum FetchError {
     #[error(transparent)]
     Refused(Box<Refused>),
     /// There is no connection, or it broke.
-    #[error("{url} cannot be reached: {cause}")]
+    #[error("the connection to {url} failed: {cause}")]
     Unreachable {
         /// What was asked for, without its query.
         url: Box<str>,
@@ -150,6 +150,12 @@ impl FetchError {
             Self::Config(error) => error.hint(),
             _ => None,
         }
+    }
+
+    /// Nothing of it is in the store.
+    pub(crate) fn offline(target: &Target) -> Self {
+        let (target, damaged) = (target.clone(), Vec::new());
+        Self::Offline { target, damaged }
     }
 
     pub(crate) fn rejected(

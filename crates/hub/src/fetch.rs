@@ -101,11 +101,7 @@ pub async fn fetch(
     let revision = pin(hub, request.target, progress).await?;
     request.refuse_other_manifest(&revision)?;
     let quarantine = enter(store, request.target, &revision, progress).await?;
-    if let Some(record) = quarantine.record()? {
-        let sizes = record.files.iter().map(|file| file.size);
-        progress.step("reading again", sizes.fold(0, u64::saturating_add));
-    }
-    let damaged = match request.look(&quarantine, hub.is_some()).await? {
+    let damaged = match request.look(&quarantine, hub.is_some(), progress).await? {
         Found::Whole(record) => return Ok(request.fetched(revision, quarantine, record, None)),
         Found::Incomplete { damaged } => damaged,
     };
@@ -126,8 +122,12 @@ pub async fn fetch(
     Ok(request.fetched(revision, quarantine, record, Some(bytes)))
 }
 
-/// A branch or tag is looked up once, shown, and pinned.
-pub(crate) async fn pin(
+/// The commit of a target: a branch or tag is looked up once, and shown; a commit is itself.
+///
+/// # Errors
+/// [`FetchError::Offline`] where a name would have to be looked up and the network is not to be used;
+/// [`Reason::RevisionNotFound`](crate::Reason), and everything that keeps a request from being answered.
+pub async fn pin(
     hub: Option<&Hub>,
     target: &Target,
     progress: &dyn Progress,
@@ -136,13 +136,10 @@ pub(crate) async fn pin(
         At::Commit(revision) => return Ok(revision.clone()),
         At::Name(name) => name,
     };
-    let offline = || FetchError::Offline {
-        target: target.clone(),
-        damaged: Vec::new(),
-    };
-    let repository = hub.ok_or_else(offline)?.repository_of(target);
+    let hub = hub.ok_or_else(|| FetchError::offline(target))?;
+    let repository = hub.repository_of(target);
     let revision = repository.resolve(name, progress).await?;
-    progress.notice(&format!("{target} is commit {revision}"));
+    progress.notice(&format!("resolved {name} to {revision}, pinned"));
     Ok(revision)
 }
 
@@ -201,10 +198,17 @@ impl Request<'_> {
     }
 
     /// Whether a finished download has all that is asked for, read again from the disk.
-    async fn look(&self, quarantine: &Arc<Quarantine>, more: bool) -> Result<Found, FetchError> {
+    async fn look(
+        &self,
+        quarantine: &Arc<Quarantine>,
+        more: bool,
+        progress: &dyn Progress,
+    ) -> Result<Found, FetchError> {
         let Some(record) = self.recorded(quarantine, more)? else {
             return Ok(Found::NOTHING);
         };
+        let sizes = record.files.iter().map(|file| file.size);
+        progress.step("reading again", sizes.fold(0, u64::saturating_add));
         let held = Arc::clone(quarantine);
         blocking(move || Found::again(record, &held)).await
     }
@@ -264,18 +268,22 @@ impl Request<'_> {
         let limits = from.hub.limits();
         let all = futures::stream::iter(choice.wanted)
             .map(obtain)
-            .buffered(limits.concurrent.max(1));
+            .buffer_unordered(limits.concurrent.max(1));
         let time = limits
             .files
             .saturating_add(limits.slowest_time(choice.bytes));
         let deadline = Deadline::within(time, "the time for all files is over");
         let url = format!("{}/{}", from.hub.endpoint(), self.target.repo);
-        let obtained: Vec<(Recorded, u64)> = deadline.bound(&url, all.try_collect()).await??;
+        let mut obtained: Vec<(Recorded, u64)> = deadline.bound(&url, all.try_collect()).await??;
+        obtained.sort_unstable_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         let bytes = obtained.iter().map(|(_, received)| received).sum();
         let files = obtained.into_iter().map(|(recorded, _)| recorded).collect();
-        let record = Record::new(files, choice.left_out);
-        quarantine.finish(&record)?;
-        Ok((record, bytes))
+        let (record, held) = (Record::new(files, choice.left_out), Arc::clone(quarantine));
+        blocking(move || {
+            held.finish(&record)?;
+            Ok((record, bytes))
+        })
+        .await
     }
 }
 

@@ -179,7 +179,8 @@ impl Repository<'_> {
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
-        let deadline = Deadline::within(self.hub.limits.grace, "the file is not complete");
+        let time = self.hub.limits.time_of(limit);
+        let deadline = Deadline::within(time, "the file is not complete");
         let mut body = self.body(revision, path, Span::WHOLE, deadline).await?;
         while let Some(chunk) = body.next().await? {
             bytes.extend_from_slice(&chunk);

@@ -135,7 +135,7 @@ pub use channel::Channel;
 pub use config::{Config, ConfigError};
 pub use endpoint::Endpoint;
 pub use error::FetchError;
-pub use fetch::{Fetched, Request, fetch};
+pub use fetch::{Fetched, Request, fetch, pin};
 pub use gate::{AdmitError, Admitted, Expected, Gate};
 pub use hash::GitId;
 pub use hub::{Hub, Repository};

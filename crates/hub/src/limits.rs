@@ -1,3 +1,5 @@
+//! What is taken from a server, and for how long.
+
 use std::time::Duration;
 
 /// How long to wait for, and how much to take from, somebody who is not trusted.
@@ -13,8 +15,8 @@ pub struct FetchLimits {
     pub slowest: u64,
     /// Time over which that rate is taken: 60 s.
     pub window: Duration,
-    /// Time that any request may take besides its size at the slowest rate: 60 s. A file may take
-    /// that and the waits between its attempts, however many connections are cut meanwhile.
+    /// Time that any request may take besides the most that it may bring at the slowest rate: 60 s. A
+    /// file may take that and the waits between its attempts, however many connections are cut meanwhile.
     pub grace: Duration,
     /// Time for a whole listing, whatever its pages and retries: 5 min.
     pub listing: Duration,
@@ -24,8 +26,8 @@ pub struct FetchLimits {
     pub retries: u32,
     /// Before the first retry: 500 ms; it doubles each time.
     pub retry_delay: Duration,
-    /// The longest wait that is taken from a server's word: 60 s. Up to a quarter is added, so that
-    /// a fleet does not come back in step; what is longer is left to the caller.
+    /// The longest wait that is taken from a server's word: 60 s. Something is added, so that a fleet
+    /// does not come back in step; what is longer is left to the caller.
     pub retry_after: Duration,
     /// Redirects of one request: 5. The Hub needs one or two.
     pub redirects: usize,
@@ -42,11 +44,11 @@ pub struct FetchLimits {
     /// Bytes per second that are enough of one connection: 64 MiB. A file that begins faster is not
     /// split: that is a line of 500 Mbit/s used in full, or a mirror next door.
     pub enough: u64,
-    /// Entries of a listing: 10,000, as many files as a manifest may have.
+    /// Entries of a listing, directories included: 10,000, as many files as a manifest may have.
     pub entries: usize,
     /// Pages of a listing: 100. The Hub puts 1,000 entries on one.
     pub pages: usize,
-    /// Bytes of a listing: 16 MiB, about 250 bytes for each of 64,000 entries.
+    /// Bytes of a listing: 16 MiB. An entry has about 250.
     pub listing_bytes: u64,
     /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
     pub file_bytes: u64,
@@ -59,8 +61,7 @@ pub struct FetchLimits {
 impl FetchLimits {
     /// How long `bytes` may take at the slowest rate.
     pub(crate) fn slowest_time(&self, bytes: u64) -> Duration {
-        // Tokio's clock takes thirty years and not much more.
-        Duration::from_secs((bytes / self.slowest.max(1)).min(1 << 29))
+        Duration::from_secs(bytes / self.slowest.max(1))
     }
 
     /// How much must come within `time`.
@@ -69,11 +70,18 @@ impl FetchLimits {
         self.slowest.saturating_mul(millis) / 1000
     }
 
-    /// How long a file of `bytes` may take, with all its attempts and the waits between them.
+    /// How long an answer of at most `bytes` may take.
+    pub(crate) fn time_of(&self, bytes: u64) -> Duration {
+        self.grace.saturating_add(self.slowest_time(bytes))
+    }
+
+    /// How long a file of `bytes` may take, with all its attempts and the waits between them, each
+    /// of which may be twice what a server asks for.
     pub(crate) fn time_of_file(&self, bytes: u64) -> Duration {
-        let waits = self.retry_after.saturating_mul(self.retries);
-        let besides = self.grace.saturating_add(waits);
-        besides.saturating_add(self.slowest_time(bytes))
+        let waits = self
+            .retry_after
+            .saturating_mul(self.retries.saturating_mul(2));
+        self.time_of(bytes).saturating_add(waits)
     }
 }
 

@@ -1,16 +1,15 @@
 //! What a fetch would do, without doing it.
 
-use tensorgate_store::{Downloads, PartName, Store};
+use tensorgate_store::{Downloads, Store};
 use tensorgate_verify::{FileEntry, FilePath, Revision};
 
 use crate::choice::Choice;
 use crate::error::FetchError;
 use crate::fetch::{Request, pin};
 use crate::hub::Hub;
-use crate::listing::ListedFile;
+use crate::listing::{Content, ListedFile};
 use crate::progress::Progress;
 use crate::target::Target;
-use crate::wanted::Wanted;
 
 /// What a fetch would bring.
 #[derive(Debug)]
@@ -50,10 +49,10 @@ pub enum Have {
     Nothing,
 }
 
-/// Looks what [`fetch`](crate::fetch) would have to do. Of files, nothing is fetched; in the store,
+/// Looks at what [`fetch`](crate::fetch) would have to do. Of files, nothing is fetched; in the store,
 /// nothing is written.
 ///
-/// With a manifest, which says all sizes, nothing is sent.
+/// With a manifest, which says all sizes, nothing is asked but what a name stands for.
 ///
 /// # Errors
 /// What [`fetch`](crate::fetch) refuses of a listing, and what keeps it from being had;
@@ -69,7 +68,7 @@ pub async fn plan(
     let (files, left_out) = match request.manifest {
         Some(manifest) => {
             let signed = manifest.files.iter();
-            (signed.map(Sought::signed).collect(), Vec::new())
+            (signed.map(as_listed).collect(), Vec::new())
         }
         None => listed(hub, request, &revision, progress).await?,
     };
@@ -81,12 +80,12 @@ pub async fn plan(
         repo_type, repo, ..
     } = request.target;
     let downloads = store.downloads(*repo_type, repo, &revision)?;
-    let planned = |sought: Sought| {
+    let planned = |file: ListedFile| {
         let have = match admitted {
             true => Have::Whole,
-            false => sought.among(&downloads)?,
+            false => have(&file, &downloads)?,
         };
-        let Sought { path, size, .. } = sought;
+        let ListedFile { path, size, .. } = file;
         Ok(Planned { path, size, have })
     };
     Ok(Plan {
@@ -128,35 +127,27 @@ impl Planned {
     }
 }
 
-/// A file that is looked for in the store.
-struct Sought {
-    path: FilePath,
-    size: u64,
-    part: PartName,
+/// A signed file as the Hub lists large ones. The part of a small file, which is named by what only
+/// the listing says, is not found.
+fn as_listed(file: &FileEntry) -> ListedFile {
+    let (path, size) = (file.path.clone(), file.size);
+    let content = Content::Lfs(file.sha256);
+    ListedFile {
+        path,
+        size,
+        content,
+    }
 }
 
-impl Sought {
-    fn listed(wanted: Wanted) -> Self {
-        let (part, ListedFile { path, size, .. }) = (wanted.part_name(), wanted.listed);
-        Self { path, size, part }
+/// What the store has of a file.
+fn have(file: &ListedFile, downloads: &Downloads) -> Result<Have, FetchError> {
+    if downloads.size_of(&file.path)? == Some(file.size) {
+        return Ok(Have::Whole);
     }
-
-    /// The part of a small file, which is named by what only the listing says, is not found.
-    fn signed(file: &FileEntry) -> Self {
-        let (path, size) = (file.path.clone(), file.size);
-        let part = PartName::of(&path, size, format_args!("sha256:{}", file.sha256));
-        Self { path, size, part }
-    }
-
-    fn among(&self, downloads: &Downloads) -> Result<Have, FetchError> {
-        if downloads.size_of(&self.path)? == Some(self.size) {
-            return Ok(Have::Whole);
-        }
-        Ok(match downloads.part_size(&self.part, self.size)? {
-            0 => Have::Nothing,
-            bytes => Have::Part(bytes),
-        })
-    }
+    Ok(match downloads.part_size(&file.part_name(), file.size)? {
+        0 => Have::Nothing,
+        bytes => Have::Part(bytes),
+    })
 }
 
 /// What is chosen of a listing, and what is left out.
@@ -165,16 +156,13 @@ async fn listed(
     request: Request<'_>,
     revision: &Revision,
     progress: &dyn Progress,
-) -> Result<(Vec<Sought>, Vec<FilePath>), FetchError> {
-    let Some(hub) = hub else {
-        let target = request.target.clone().pinned(revision.clone());
-        let damaged = Vec::new();
-        return Err(FetchError::Offline { target, damaged });
-    };
+) -> Result<(Vec<ListedFile>, Vec<FilePath>), FetchError> {
+    let offline = || FetchError::offline(&request.target.clone().pinned(revision.clone()));
+    let hub = hub.ok_or_else(offline)?;
     let repository = hub.repository_of(request.target);
     let listing = repository.listing(revision, progress).await?;
     let choice = Choice::of(&request, listing, hub.limits())?;
-    let files = choice.wanted.into_iter().map(Sought::listed);
+    let files = choice.wanted.into_iter().map(|wanted| wanted.listed);
     Ok((files.collect(), choice.left_out))
 }
 

@@ -1,3 +1,5 @@
+//! Whom a download tells how it goes.
+
 use tensorgate_verify::FilePath;
 
 /// Who wants to know how a download goes. The default does nothing.
@@ -14,10 +16,9 @@ pub trait Progress: Send + Sync {
         let _ = (path, size);
     }
 
-    /// The file, just begun, goes on after its first `bytes`, which were there already. Unless it
-    /// is said otherwise, they count like those that arrive.
+    /// The file, just begun, goes on after its first `bytes`, which were there already.
     fn file_resumed(&self, path: &FilePath, bytes: u64) {
-        self.file_advanced(path, bytes);
+        let _ = (path, bytes);
     }
 
     /// `bytes` more of the file arrived.

@@ -115,7 +115,7 @@ impl Body {
         let answer = self.response();
         let old = matches!(answer.version(), Version::HTTP_09 | Version::HTTP_10);
         let is_chunked = answer.headers().contains_key("transfer-encoding") && !old;
-        answer.content_length().is_some() || is_chunked || answer.version() >= Version::HTTP_2
+        answer.content_length().is_some() || is_chunked
     }
 }
 

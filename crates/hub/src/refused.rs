@@ -167,18 +167,18 @@ const DISABLED: &str = "Access to this resource is disabled.";
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.reason {
-            Reason::Disabled => "the repository was closed",
+            Reason::Disabled => "the repository is disabled",
             Reason::FileNotFound => "this commit has no such file",
             Reason::Gated => "the repository is gated",
             Reason::Forbidden => "access is forbidden",
-            Reason::Legal => "a law keeps it from being given",
-            Reason::NotFound => "there is nothing at this address",
-            Reason::ProxyAuthentication => "the proxy wants to know who asks",
-            Reason::RateLimited => "the Hub limits how often it is asked",
+            Reason::Legal => "unavailable for legal reasons",
+            Reason::NotFound => "not found",
+            Reason::ProxyAuthentication => "the proxy wants a login",
+            Reason::RateLimited => "rate-limited: too many requests",
             Reason::RepoNotFound => "there is no such repository, or it is private",
             Reason::RevisionNotFound => "the repository has no such revision",
-            Reason::Unauthorized => "the Hub wants to know who asks",
-            Reason::Unavailable => "the Hub, or a server before it, is in trouble",
+            Reason::Unauthorized => "authentication is needed",
+            Reason::Unavailable => "the Hub, or a server before it, is unavailable",
             Reason::XetOnly => "the Hub has the file in Xet storage and does not give it whole",
             Reason::Other => "the Hub answers with an error",
         })?;

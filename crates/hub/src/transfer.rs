@@ -154,7 +154,14 @@ impl<'a> Transfer<'a> {
             self.tell_start(start);
         }
         let (chunks, queue) = channel(QUEUE);
-        let writing = tokio::task::spawn_blocking(move || part.take(start, queue));
+        // Whoever gives up the download leaves the thread behind: until it has ended, nobody else
+        // comes to the part.
+        let lock = Arc::clone(self.quarantine);
+        let writing = tokio::task::spawn_blocking(move || {
+            let taken = part.take(start, queue);
+            drop(lock);
+            taken
+        });
         let received = self.pump(body, start, chunks).await;
         let (part, written) = writing.await.map_err(stopped)?;
         match written.and(received) {

@@ -19,18 +19,25 @@ pub(crate) struct Wanted {
     pub(crate) signed: Option<FileEntry>,
 }
 
+impl ListedFile {
+    /// Where its bytes wait while they are not all there.
+    pub(crate) fn part_name(&self) -> PartName {
+        match &self.content {
+            Content::Git(id) => PartName::of(&self.path, self.size, format_args!("git:{id}")),
+            Content::Lfs(sha256) => {
+                PartName::of(&self.path, self.size, format_args!("sha256:{sha256}"))
+            }
+        }
+    }
+}
+
 impl Wanted {
     pub(crate) const fn path(&self) -> &FilePath {
         &self.listed.path
     }
 
-    /// Where its bytes wait while they are not all there.
     pub(crate) fn part_name(&self) -> PartName {
-        let ListedFile { path, size, .. } = &self.listed;
-        match &self.listed.content {
-            Content::Git(id) => PartName::of(path, *size, format_args!("git:{id}")),
-            Content::Lfs(sha256) => PartName::of(path, *size, format_args!("sha256:{sha256}")),
-        }
+        self.listed.part_name()
     }
 
     /// A file that an earlier, unfinished download left, if it is right.

@@ -203,20 +203,6 @@ async fn a_bar_begins_where_the_file_goes_on() {
     assert!(fetched.unwrap().bytes >= more);
 }
 
-/// Whoever knows nothing of resumed files counts right all the same.
-#[test]
-fn a_resumed_file_counts_as_if_it_came_now() {
-    struct Counter(Mutex<u64>);
-    impl Progress for Counter {
-        fn file_advanced(&self, _: &FilePath, bytes: u64) {
-            *self.0.lock().unwrap() += bytes;
-        }
-    }
-    let counter = Counter(Mutex::new(0));
-    counter.file_resumed(&WEIGHTS.parse().unwrap(), 7);
-    assert_eq!(*counter.0.lock().unwrap(), 7);
-}
-
 /// What is done to a part while nobody downloads, and from where on the rest is asked for.
 type Harm = fn(&Path);
 

@@ -191,7 +191,7 @@ fn a_hub_that_is_down_is_no_verdict() {
     let run = workshop.run(["fetch", &target, "--endpoint", &endpoint]);
     run.expect(2)
         .says("error: ")
-        .says("cannot be reached")
+        .says("the connection to ")
         .says("hint: check the network");
     workshop
         .run(["fetch", &target, "--endpoint", "localhost:1"])
