@@ -15,8 +15,9 @@ pub struct FetchLimits {
     pub slowest: u64,
     /// Time over which that rate is taken: 60 s.
     pub window: Duration,
-    /// Time that any request may take besides the most that it may bring at the slowest rate: 60 s. A
-    /// file may take that and the waits between its attempts, however many connections are cut meanwhile.
+    /// Time that any request may take besides its file at the slowest rate: 60 s; an answer of the API
+    /// has a page of a listing at the most, 250 kB. A file may take that and the waits between its
+    /// attempts, however many connections are cut meanwhile.
     pub grace: Duration,
     /// Time for a whole listing, whatever its pages and retries: 5 min.
     pub listing: Duration,
@@ -70,7 +71,7 @@ impl FetchLimits {
         self.slowest.saturating_mul(millis) / 1000
     }
 
-    /// How long an answer of at most `bytes` may take.
+    /// How long a file of at most `bytes` may take in one attempt.
     pub(crate) fn time_of(&self, bytes: u64) -> Duration {
         self.grace.saturating_add(self.slowest_time(bytes))
     }

@@ -68,8 +68,7 @@ impl Hub {
         commit: Option<&Revision>,
         limit: u64,
     ) -> Result<Answer, FetchError> {
-        let time = self.limits.time_of(limit);
-        let deadline = Deadline::within(time, "the answer is not complete");
+        let deadline = Deadline::within(self.limits.grace, "the answer is not complete");
         let mut body = self
             .open(url, Span::WHOLE, Reach::Endpoint, commit, deadline)
             .await?;

@@ -144,7 +144,7 @@ async fn a_proxy_that_refuses_says_so() {
         };
         assert_eq!(refused.reason, Reason::ProxyAuthentication);
         assert!(
-            error.to_string().starts_with("the proxy wants to know"),
+            error.to_string().starts_with("the proxy wants a login"),
             "{error}"
         );
         assert!(error.hint().unwrap().contains("NAME:PASSWORD"));

@@ -213,7 +213,7 @@ fn a_hub_that_limits_how_often_it_is_asked_says_when_to_come_back() {
     };
     fixture.hub.inject(limited(61));
     let run = fixture.fetch(&fixture.files, &[]);
-    run.could_not_check("the Hub limits how often it is asked, come back in 61 s, at ");
+    run.could_not_check("rate-limited: too many requests, come back in 61 s, at ");
     run.says("hint: wait; a token raises the limit");
     // Longer than anybody waits, it is not tried again.
     assert_eq!(fixture.hub.requests().len(), 1);
@@ -230,7 +230,7 @@ fn a_hub_that_limits_how_often_it_is_asked_says_when_to_come_back() {
     };
     fixture.hub.inject(status);
     let run = fixture.fetch(&fixture.signed, &[]);
-    run.could_not_check("the Hub limits how often it is asked (429 at ");
+    run.could_not_check("rate-limited: too many requests (429 at ");
     run.says("hint: wait; a token raises the limit");
 }
 

@@ -342,7 +342,7 @@ fn it_stays_away_for_as_long_as_the_hub_asks() {
         place: Place::Api,
         retry_after: 61,
     });
-    watch.says("error: the Hub limits how often it is asked, come back in 61 s");
+    watch.says("error: rate-limited: too many requests, come back in 61 s");
     stage.asked();
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(stage.asked(), [""; 0]);
