@@ -121,7 +121,7 @@ pub async fn fetch(
     }
     let repository = hub.repository_of(request.target);
     let (record, bytes) = request
-        .download(repository, &revision, &quarantine, progress)
+        .download(repository, &revision, (store, &quarantine), progress)
         .await?;
     Ok(request.fetched(revision, quarantine, record, Some(bytes)))
 }
@@ -250,12 +250,12 @@ impl Request<'_> {
         &self,
         from: Repository<'_>,
         revision: &Revision,
-        quarantine: &Arc<Quarantine>,
+        (store, quarantine): (&Store, &Arc<Quarantine>),
         progress: &dyn Progress,
     ) -> Result<(Record, u64), FetchError> {
         let listing = from.listing(revision, progress).await?;
         let choice = Choice::of(self, listing, from.hub.limits())?;
-        choice.make_room(quarantine, progress)?;
+        choice.make_room(store, quarantine, progress)?;
         // Each future owns its file: borrowed ones could not move between threads
         // (https://github.com/rust-lang/rust/issues/102211).
         let obtain = |wanted: Wanted| async move {
@@ -264,13 +264,14 @@ impl Request<'_> {
         let limits = from.hub.limits();
         let all = futures::stream::iter(choice.wanted)
             .map(obtain)
-            .buffered(limits.concurrent.max(1));
+            .buffer_unordered(limits.concurrent.max(1));
         let time = limits
             .files
             .saturating_add(limits.slowest_time(choice.bytes));
         let deadline = Deadline::within(time, "the time for all files is over");
         let url = format!("{}/{}", from.hub.endpoint(), self.target.repo);
-        let obtained: Vec<(Recorded, u64)> = deadline.bound(&url, all.try_collect()).await??;
+        let mut obtained: Vec<(Recorded, u64)> = deadline.bound(&url, all.try_collect()).await??;
+        obtained.sort_unstable_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         let bytes = obtained.iter().map(|(_, received)| received).sum();
         let files = obtained.into_iter().map(|(recorded, _)| recorded).collect();
         let record = Record::new(files, choice.left_out);

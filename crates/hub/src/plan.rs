@@ -1,7 +1,7 @@
 //! What a fetch would do, without doing it.
 
 use tensorgate_store::{Downloads, PartName, Store};
-use tensorgate_verify::{FileEntry, FilePath, Revision};
+use tensorgate_verify::{Blake3, FileEntry, FilePath, Revision};
 
 use crate::choice::Choice;
 use crate::error::FetchError;
@@ -10,7 +10,7 @@ use crate::hub::Hub;
 use crate::listing::ListedFile;
 use crate::progress::Progress;
 use crate::target::Target;
-use crate::wanted::Wanted;
+use crate::wanted::{Wanted, signed_part};
 
 /// What a fetch would bring.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub async fn plan(
     let planned = |sought: Sought| {
         let have = match admitted {
             true => Have::Whole,
-            false => sought.among(&downloads)?,
+            false => sought.among(store, &downloads)?,
         };
         let Sought { path, size, .. } = sought;
         Ok(Planned { path, size, have })
@@ -133,23 +133,37 @@ struct Sought {
     path: FilePath,
     size: u64,
     part: PartName,
+    /// Of a file that was signed: another release may have it.
+    blake3: Option<Blake3>,
 }
 
 impl Sought {
     fn listed(wanted: Wanted) -> Self {
         let (part, ListedFile { path, size, .. }) = (wanted.part_name(), wanted.listed);
-        Self { path, size, part }
+        let blake3 = None;
+        Self {
+            path,
+            size,
+            part,
+            blake3,
+        }
     }
 
-    /// The part of a small file, which is named by what only the listing says, is not found.
     fn signed(file: &FileEntry) -> Self {
-        let (path, size) = (file.path.clone(), file.size);
-        let part = PartName::of(&path, size, format_args!("sha256:{}", file.sha256));
-        Self { path, size, part }
+        Self {
+            path: file.path.clone(),
+            size: file.size,
+            part: signed_part(file),
+            blake3: Some(file.blake3),
+        }
     }
 
-    fn among(&self, downloads: &Downloads) -> Result<Have, FetchError> {
-        if downloads.size_of(&self.path)? == Some(self.size) {
+    fn among(&self, store: &Store, downloads: &Downloads) -> Result<Have, FetchError> {
+        let object = match &self.blake3 {
+            Some(blake3) => store.object_size(blake3)?,
+            None => None,
+        };
+        if [object, downloads.size_of(&self.path)?].contains(&Some(self.size)) {
             return Ok(Have::Whole);
         }
         Ok(match downloads.part_size(&self.part, self.size)? {
