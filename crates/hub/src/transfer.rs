@@ -147,8 +147,11 @@ impl<'a> Transfer<'a> {
         };
         let start = match body.start(self.wanted, span) {
             Ok(start) => start,
-            Err(error) if error.rejection().is_some() => return self.keep(part, error),
-            // Whoever answers like this would do so again: the next one asks for the whole.
+            Err(error) if !body.is_part() && error.rejection().is_some() => {
+                return self.keep(part, error);
+            }
+            // Whoever answers like this would do so again: the next one asks for the whole, which may
+            // be right.
             Err(error) => return Err(part.discard_for(error)),
         };
         if start < have {

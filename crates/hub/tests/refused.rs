@@ -333,7 +333,11 @@ type Asked = std::sync::Mutex<Vec<(Instant, String)>>;
 /// A Hub of `count` files `{}`, each answered after a while, with what `head` says for the n-th.
 fn hub_of(count: usize, head: fn(usize) -> Option<&'static str>) -> (String, Arc<Asked>) {
     const OID: &str = "9e26dfeeb6e641a33dae4961196235bdb965b21b";
-    let row = |n| format!(r#"{{"type":"file","oid":"{OID}","size":2,"path":"model-{n:05}-of-00012.safetensors"}}"#);
+    let row = |n| {
+        format!(
+            r#"{{"type":"file","oid":"{OID}","size":2,"path":"model-{n:05}-of-00012.safetensors"}}"#
+        )
+    };
     let listing = format!("[{}]", (1..=count).map(row).collect::<Vec<_>>().join(","));
     let asked = Arc::new(Asked::default());
     let log = Arc::clone(&asked);
