@@ -155,7 +155,10 @@ fn is_absent(error: &FetchError) -> bool {
     let FetchError::Refused(refused) = error else {
         return false;
     };
-    refused.status == 404 || refused.reason == Reason::RepoNotFound
+    match refused.reason {
+        Reason::NotFromThere => false,
+        reason => refused.status == 404 || reason == Reason::RepoNotFound,
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +183,7 @@ mod tests {
         assert!(answered(404, Reason::Other));
         assert!(answered(401, Reason::RepoNotFound));
         for (status, reason) in [
+            (404, Reason::NotFromThere),
             (401, Reason::Unauthorized),
             (401, Reason::Gated),
             (403, Reason::Forbidden),

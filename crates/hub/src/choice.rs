@@ -1,6 +1,6 @@
 //! What of a listing is fetched: what a policy has, or exactly what was signed.
 
-use tensorgate_store::{PartName, Quarantine};
+use tensorgate_store::{PartName, Quarantine, Store};
 use tensorgate_verify::{FilePath, Kind, Limits, MANIFEST_FILE, Manifest, Rejection};
 
 use crate::error::FetchError;
@@ -36,9 +36,11 @@ impl Choice {
         })
     }
 
-    /// Leaves in quarantine what is wanted and nothing else, and begins, if the disk has the room.
+    /// Leaves in quarantine what is wanted and nothing else, what the store has of it included, and
+    /// begins, if the disk has the room.
     pub(crate) fn make_room(
         &self,
+        store: &Store,
         quarantine: &Quarantine,
         progress: &dyn Progress,
     ) -> Result<(), FetchError> {
@@ -47,6 +49,9 @@ impl Choice {
         quarantine.remove_others(&paths)?;
         let parts: Vec<PartName> = self.wanted.iter().map(Wanted::part_name).collect();
         quarantine.remove_other_parts(&parts)?;
+        for wanted in &self.wanted {
+            wanted.borrow(store, quarantine)?;
+        }
         quarantine.require_space(self.missing_bytes(quarantine)?)?;
         progress.start(self.wanted.len(), self.bytes);
         Ok(())
@@ -158,7 +163,6 @@ fn refuse_too_large(wanted: &[Wanted], limits: &FetchLimits) -> Result<u64, Fetc
 
 #[cfg(test)]
 mod tests {
-    use tensorgate_store::Store;
     use tensorgate_verify::{RepoType, Sha256};
 
     use super::*;

@@ -117,7 +117,7 @@ pub async fn fetch(
     }
     let repository = hub.repository_of(request.target);
     let (record, bytes) = request
-        .download(repository, &revision, &quarantine, progress)
+        .download(repository, &revision, (store, &quarantine), progress)
         .await?;
     Ok(request.fetched(revision, quarantine, record, Some(bytes)))
 }
@@ -254,12 +254,12 @@ impl Request<'_> {
         &self,
         from: Repository<'_>,
         revision: &Revision,
-        quarantine: &Arc<Quarantine>,
+        (store, quarantine): (&Store, &Arc<Quarantine>),
         progress: &dyn Progress,
     ) -> Result<(Record, u64), FetchError> {
         let listing = from.listing(revision, progress).await?;
         let choice = Choice::of(self, listing, from.hub.limits())?;
-        choice.make_room(quarantine, progress)?;
+        choice.make_room(store, quarantine, progress)?;
         // Each future owns its file: borrowed ones could not move between threads
         // (https://github.com/rust-lang/rust/issues/102211).
         let obtain = |wanted: Wanted| async move {

@@ -15,6 +15,7 @@ use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::error::{FetchError, without_query};
 use crate::limits::FetchLimits;
+use crate::pause::Pause;
 use crate::progress::Progress;
 use crate::range::Span;
 use crate::redirect::Reach;
@@ -37,6 +38,8 @@ pub struct Hub {
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) client: Client,
     pub(crate) requests: AtomicU64,
+    /// Begun by any answer of the endpoint.
+    pub(crate) pause: Pause,
     /// Held by the one file that comes by several connections.
     pub(crate) split: Semaphore,
 }
@@ -71,6 +74,7 @@ impl Hub {
             client: client(config, &addresses)?,
             addresses,
             requests: AtomicU64::new(0),
+            pause: Pause::default(),
             split: Semaphore::new(1),
         })
     }
@@ -165,6 +169,7 @@ impl Repository<'_> {
     ) -> Result<Vec<u8>, FetchError> {
         let mut retries = self.hub.retries(progress);
         loop {
+            self.hub.pause.over().await;
             match self.read(revision, path, limit).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => retries.wait_after(self.hub.hide(error)).await?,

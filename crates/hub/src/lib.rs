@@ -111,6 +111,7 @@ mod limits;
 mod listing;
 mod pages;
 mod part;
+mod pause;
 mod plan;
 mod progress;
 mod proxies;

@@ -49,7 +49,8 @@ pub struct FetchLimits {
     pub entries: usize,
     /// Pages of a listing: 100. The Hub puts 1,000 entries on one.
     pub pages: usize,
-    /// Bytes of a listing: 16 MiB. An entry has about 250.
+    /// Bytes of a listing: 8 MiB, more than 800 for each of 10,000 entries; the Hub's have up to 400
+    /// and the path.
     pub listing_bytes: u64,
     /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
     pub file_bytes: u64,
@@ -107,7 +108,7 @@ impl Default for FetchLimits {
             enough: 64 << 20,
             entries: 10_000,
             pages: 100,
-            listing_bytes: 16 << 20,
+            listing_bytes: 8 << 20,
             file_bytes: 64 << 30,
             total_bytes: 64 << 30,
             small_file_bytes: 16 << 20,

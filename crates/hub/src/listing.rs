@@ -118,7 +118,10 @@ impl Repository<'_> {
             let is_empty = page.is_empty();
             rows.extend(page);
             seen.insert(url);
-            match self.hub.next_page(&answer)? {
+            let next = self.hub.next_page(&answer)?;
+            // A page is as large as all that is made of it.
+            drop(answer);
+            match next {
                 None => return Listing::new(rows),
                 Some(next) if is_empty => {
                     return Err(malformed(&next, "it follows an empty page"));
@@ -324,7 +327,11 @@ fn refuse_collisions(names: &[(&FilePath, bool)]) -> Result<(), FetchError> {
 }
 
 fn refuse_other_trees(rows: &[Listed]) -> Result<(), FetchError> {
-    let mut trees = Trees::default();
+    let directory = |row| match row {
+        &Listed::Directory(ref path, id) => Some((path, id)),
+        Listed::File(..) => None,
+    };
+    let mut trees = Trees::of(rows.iter().filter_map(directory));
     for row in rows {
         match row {
             Listed::File(file, id) => trees.add_file(&file.path, *id),

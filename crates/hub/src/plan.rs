@@ -1,15 +1,16 @@
 //! What a fetch would do, without doing it.
 
-use tensorgate_store::{Downloads, Store};
-use tensorgate_verify::{FileEntry, FilePath, Revision};
+use tensorgate_store::{Downloads, PartName, Store};
+use tensorgate_verify::{Blake3, FileEntry, FilePath, Revision};
 
 use crate::choice::Choice;
 use crate::error::FetchError;
 use crate::fetch::{Request, pin};
 use crate::hub::Hub;
-use crate::listing::{Content, ListedFile};
+use crate::listing::ListedFile;
 use crate::progress::Progress;
 use crate::target::Target;
+use crate::wanted::{Wanted, signed_part};
 
 /// What a fetch would bring.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ pub async fn plan(
     let (files, left_out) = match request.manifest {
         Some(manifest) => {
             let signed = manifest.files.iter();
-            (signed.map(as_listed).collect(), Vec::new())
+            (signed.map(Sought::signed).collect(), Vec::new())
         }
         None => listed(hub, request, &revision, progress).await?,
     };
@@ -80,12 +81,12 @@ pub async fn plan(
         repo_type, repo, ..
     } = request.target;
     let downloads = store.downloads(*repo_type, repo, &revision)?;
-    let planned = |file: ListedFile| {
+    let planned = |sought: Sought| {
         let have = match admitted {
             true => Have::Whole,
-            false => have(&file, &downloads)?,
+            false => sought.among(store, &downloads)?,
         };
-        let ListedFile { path, size, .. } = file;
+        let Sought { path, size, .. } = sought;
         Ok(Planned { path, size, have })
     };
     Ok(Plan {
@@ -127,27 +128,49 @@ impl Planned {
     }
 }
 
-/// A signed file as the Hub lists large ones. The part of a small file, which is named by what only
-/// the listing says, is not found.
-fn as_listed(file: &FileEntry) -> ListedFile {
-    let (path, size) = (file.path.clone(), file.size);
-    let content = Content::Lfs(file.sha256);
-    ListedFile {
-        path,
-        size,
-        content,
-    }
+/// A file that is looked for in the store.
+struct Sought {
+    path: FilePath,
+    size: u64,
+    part: PartName,
+    /// Of a file that was signed: another release may have it.
+    blake3: Option<Blake3>,
 }
 
-/// What the store has of a file.
-fn have(file: &ListedFile, downloads: &Downloads) -> Result<Have, FetchError> {
-    if downloads.size_of(&file.path)? == Some(file.size) {
-        return Ok(Have::Whole);
+impl Sought {
+    fn listed(wanted: Wanted) -> Self {
+        let (part, ListedFile { path, size, .. }) = (wanted.part_name(), wanted.listed);
+        let blake3 = None;
+        Self {
+            path,
+            size,
+            part,
+            blake3,
+        }
     }
-    Ok(match downloads.part_size(&file.part_name(), file.size)? {
-        0 => Have::Nothing,
-        bytes => Have::Part(bytes),
-    })
+
+    fn signed(file: &FileEntry) -> Self {
+        Self {
+            path: file.path.clone(),
+            size: file.size,
+            part: signed_part(file),
+            blake3: Some(file.blake3),
+        }
+    }
+
+    fn among(&self, store: &Store, downloads: &Downloads) -> Result<Have, FetchError> {
+        let object = match &self.blake3 {
+            Some(blake3) => store.object_size(blake3)?,
+            None => None,
+        };
+        if [object, downloads.size_of(&self.path)?].contains(&Some(self.size)) {
+            return Ok(Have::Whole);
+        }
+        Ok(match downloads.part_size(&self.part, self.size)? {
+            0 => Have::Nothing,
+            bytes => Have::Part(bytes),
+        })
+    }
 }
 
 /// What is chosen of a listing, and what is left out.
@@ -156,13 +179,13 @@ async fn listed(
     request: Request<'_>,
     revision: &Revision,
     progress: &dyn Progress,
-) -> Result<(Vec<ListedFile>, Vec<FilePath>), FetchError> {
+) -> Result<(Vec<Sought>, Vec<FilePath>), FetchError> {
     let offline = || FetchError::offline(&request.target.clone().pinned(revision.clone()));
     let hub = hub.ok_or_else(offline)?;
     let repository = hub.repository_of(request.target);
     let listing = repository.listing(revision, progress).await?;
     let choice = Choice::of(&request, listing, hub.limits())?;
-    let files = choice.wanted.into_iter().map(|wanted| wanted.listed);
+    let files = choice.wanted.into_iter().map(Sought::listed);
     Ok((files.collect(), choice.left_out))
 }
 

@@ -16,9 +16,22 @@ pub(crate) fn wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let after = texts(RETRY_AFTER.as_str()).filter_map(|text| after(text.trim(), headers, now));
     let seconds = after
         .max()
-        .or_else(|| texts("ratelimit").filter_map(reset).max())
+        .or_else(|| {
+            texts("ratelimit")
+                .filter_map(reset)
+                .map(|(_, reset)| reset)
+                .max()
+        })
         .or_else(|| texts("ratelimit-reset").filter_map(seconds).max());
     seconds.map(Duration::from_secs)
+}
+
+/// How long a limit stays spent that `RateLimit` says is, with an answer that is no refusal.
+pub(crate) fn spent(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all("ratelimit").iter();
+    let limits = values.filter_map(|value| reset(value.to_str().ok()?));
+    let spent = limits.filter_map(|(is_spent, reset)| is_spent.then_some(reset));
+    spent.max().map(Duration::from_secs)
 }
 
 /// Seconds, or a date: by the server's own clock if it shows it, since a robot's may be wrong.
@@ -43,9 +56,9 @@ fn seconds(text: &str) -> Option<u64> {
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// `t` of the items of `"resolvers";r=0;t=55` with nothing left, or else of any; `reset` of
+/// `t` of the items of `"resolvers";r=0;t=55` with nothing left, which is said, or else of any; `reset` of
 /// `limit=100, remaining=0, reset=50` (draft-ietf-httpapi-ratelimit-headers, 10 and 6).
-fn reset(text: &str) -> Option<u64> {
+fn reset(text: &str) -> Option<(bool, u64)> {
     let items = text.split(',').filter_map(|item| {
         let value = |name: &str| {
             let mut pairs = item
@@ -54,10 +67,11 @@ fn reset(text: &str) -> Option<u64> {
             pairs.find_map(|(key, value)| seconds(value).filter(|_| key == name))
         };
         let reset = value("t").or_else(|| value("reset"))?;
-        Some((value("r") == Some(0), reset))
+        let left = value("r").or_else(|| value("remaining"));
+        Some((left == Some(0), reset))
     });
     // One that is spent counts before any other.
-    items.max().map(|(_, reset)| reset)
+    items.max()
 }
 
 #[cfg(test)]
@@ -106,6 +120,23 @@ mod tests {
             ("ratelimit-reset", "42", Some(42)),
         ] {
             assert_eq!(wait_of(&[(name, value)]), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_spent_that_says_so() {
+        for (value, expected) in [
+            ("\"resolvers\";r=0;t=55", Some(55)),
+            ("\"api\";r=9;t=99, \"resolvers\";r=0;t=55", Some(55)),
+            ("\"resolvers\";r=1;t=55", None),
+            ("\"resolvers\";t=55", None),
+            ("\"resolvers\";r=0", None),
+            ("\"resolvers\";r=0;t=18446744073709551616", Some(u64::MAX)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append("ratelimit", value.parse().unwrap());
+            let seconds = spent(&headers).map(|spent| spent.as_secs());
+            assert_eq!(seconds, expected, "{value}");
         }
     }
 

@@ -49,6 +49,8 @@ pub enum Reason {
     NotFound,
     /// The proxy wants a name and a password.
     ProxyAuthentication,
+    /// The server to which the Hub has led does not give it; what it says are not the Hub's words.
+    NotFromThere,
     /// Too many requests.
     RateLimited,
     /// There is no such repository, or it is private.
@@ -67,7 +69,11 @@ pub enum Reason {
 
 impl Refused {
     /// What the headers of an error say; its body is not read.
-    pub(crate) fn of_answer(answer: &reqwest::Response, token: Option<&Token>) -> Self {
+    pub(crate) fn of_answer(
+        answer: &reqwest::Response,
+        is_hub: bool,
+        token: Option<&Token>,
+    ) -> Self {
         let header = |name| answer.headers().get(name)?.to_str().ok();
         let words = |name| {
             let text = header(name)?;
@@ -79,7 +85,7 @@ impl Refused {
             .then(|| rate::wait(answer.headers(), now))
             .flatten();
         Self {
-            reason: Reason::new(status, answer.headers()),
+            reason: Reason::new(status, is_hub, answer.headers()),
             status,
             url: without_query(answer.url().as_str()),
             message: words("x-error-message"),
@@ -126,6 +132,9 @@ impl Refused {
             (Reason::Disabled, _) => "ask its owner; a policy that is in the store stays usable",
             (Reason::Legal, _) => "ask the Hub's support, with the request's id",
             (Reason::NotFound, _) => "check the endpoint: a Hub, or a mirror, must be there",
+            (Reason::NotFromThere, _) => {
+                "fetch it again: where a Hub leads to holds for a time, by its clock; a proxy may refuse, too"
+            }
             (Reason::ProxyAuthentication, _) => {
                 "write HTTP_PROXY and HTTPS_PROXY as http://NAME:PASSWORD@HOST:PORT"
             }
@@ -139,8 +148,11 @@ impl Refused {
 }
 
 impl Reason {
-    fn new(status: u16, headers: &HeaderMap) -> Self {
+    fn new(status: u16, is_hub: bool, headers: &HeaderMap) -> Self {
         let header = |name| headers.get(name)?.to_str().ok();
+        if !is_hub && matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429 | 451) {
+            return Self::NotFromThere;
+        }
         match (header("x-error-code"), status) {
             (Some("GatedRepo"), _) => Self::Gated,
             (Some("RepoNotFound"), _) => Self::RepoNotFound,
@@ -175,6 +187,7 @@ impl fmt::Display for Refused {
             Reason::NotFound => "not found",
             Reason::ProxyAuthentication => "the proxy wants a login",
             Reason::RateLimited => "rate-limited: too many requests",
+            Reason::NotFromThere => "the server to which the Hub has led does not give it",
             Reason::RepoNotFound => "there is no such repository, or it is private",
             Reason::RevisionNotFound => "the repository has no such revision",
             Reason::Unauthorized => "authentication is needed",

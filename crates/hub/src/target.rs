@@ -77,6 +77,9 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, FetchError> {
         let usage = || FetchError::NotATarget { text: text.into() };
         let (id, at) = text.split_once('@').ok_or_else(usage)?;
+        if at.is_empty() {
+            return Err(usage());
+        }
         let (repo_type, repo) = Self::repository(id).map_err(|_| usage())?;
         let at = at.parse()?;
         Ok(Self {
@@ -168,7 +171,6 @@ mod tests {
             &COMMIT.to_uppercase(),
             "../main",
             "a b",
-            "",
         ] {
             let error = format!("acme/walk@{at}").parse::<Target>().unwrap_err();
             assert_eq!(
@@ -177,7 +179,7 @@ mod tests {
                 "{at}"
             );
         }
-        for text in ["acme/walk", "walk@main", "a/b/c@main"] {
+        for text in ["acme/walk", "acme/walk@", "walk@main", "a/b/c@main"] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(matches!(error, FetchError::NotATarget { .. }), "{error:?}");
         }

@@ -138,6 +138,7 @@ impl<'a> Transfer<'a> {
     async fn receive(&mut self, part: Part) -> Result<Part, FetchError> {
         let (path, have) = (self.wanted.path(), part.len());
         let span = Span::after(have);
+        self.from.hub.pause.over().await;
         (self.pieced, self.splitting) = (have > 0, false);
         let asked = self.from.body(self.revision, path, span, self.deadline);
         let body = match asked.await {
@@ -146,8 +147,11 @@ impl<'a> Transfer<'a> {
         };
         let start = match body.start(self.wanted, span) {
             Ok(start) => start,
-            Err(error) if error.rejection().is_some() => return self.keep(part, error),
-            // Whoever answers like this would do so again: the next one asks for the whole.
+            Err(error) if !body.is_part() && error.rejection().is_some() => {
+                return self.keep(part, error);
+            }
+            // Whoever answers like this would do so again: the next one asks for the whole, which may
+            // be right.
             Err(error) => return Err(part.discard_for(error)),
         };
         if start < have {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use tensorgate_verify::Revision;
@@ -16,6 +17,7 @@ use crate::hub::{Hub, too_large};
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
 use crate::range::Span;
+use crate::rate;
 use crate::redirect::Reach;
 use crate::refused::{Refused, short};
 use crate::token::Token;
@@ -54,6 +56,7 @@ impl Hub {
     ) -> Result<Answer, FetchError> {
         let mut retries = self.retries(progress);
         loop {
+            self.pause.over().await;
             match self.ask(url, commit, limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => retries.wait_after(self.hide(error)).await?,
@@ -101,6 +104,7 @@ impl Hub {
             // Whoever sends us back to the endpoint does not do so in our name.
             token = token.filter(|_| self.endpoint.is_origin_of(&at));
             let answer = self.send(&at, token, span, deadline).await?;
+            self.heed(&answer);
             let next = self.redirect(&answer, reach)?;
             if next.is_none() {
                 self.refuse_failure(&answer, span)?;
@@ -140,11 +144,28 @@ impl Hub {
         answer.await?.map_err(failed)
     }
 
+    /// What the endpoint asks one request to wait for, the others wait for, too, unless it is
+    /// longer than anybody waits.
+    fn heed(&self, answer: &Response) {
+        if !self.endpoint.is_origin_of(answer.url()) {
+            return;
+        }
+        let (headers, now) = (answer.headers(), Timestamp::now());
+        let wait = match answer.status().as_u16() {
+            429 | 503 => rate::wait(headers, now),
+            _ => rate::spent(headers),
+        };
+        if let Some(wait) = wait.filter(|wait| *wait <= self.limits.retry_after) {
+            self.pause.begin(wait);
+        }
+    }
+
     /// Anything but what was asked for or the whole, and as it is.
     fn refuse_failure(&self, answer: &Response, span: Span) -> Result<(), FetchError> {
         let status = answer.status();
         if !status.is_success() {
-            return Err(Refused::of_answer(answer, self.token.as_ref()).into());
+            let is_hub = self.endpoint.is_origin_of(answer.url());
+            return Err(Refused::of_answer(answer, is_hub, self.token.as_ref()).into());
         }
         let refuse =
             |what: String| FetchError::malformed(&without_query(answer.url().as_str()), what);

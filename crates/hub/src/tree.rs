@@ -13,49 +13,72 @@ const WORK: usize = 64 << 20;
 /// Files of a directory whose modes are all tried: 4,096 ways for 12.
 const ALL_MODES: usize = 12;
 
-/// The directories of a listing.
+/// The directories of a listing that have an id: no more than it has rows, however deep its files
+/// lie.
 #[derive(Debug, Default)]
 pub(crate) struct Trees<'a>(BTreeMap<&'a str, Tree<'a>>);
 
 /// One directory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tree<'a> {
-    /// As it is listed; mirrors may leave directories out.
-    id: Option<GitId>,
-    files: BTreeMap<&'a str, GitId>,
-    directories: Vec<&'a str>,
+    id: GitId,
+    files: Vec<(&'a str, GitId)>,
+    directories: Vec<(&'a str, GitId)>,
+    /// Whether something in it lies in a directory without an id: mirrors may leave these out.
+    is_open: bool,
 }
 
 impl<'a> Trees<'a> {
+    /// The directories, of which nothing is known yet but their ids.
+    pub(crate) fn of(directories: impl Iterator<Item = (&'a FilePath, GitId)>) -> Self {
+        let tree = |(path, id): (&'a FilePath, _)| {
+            let (files, directories) = (Vec::new(), Vec::new());
+            let tree = Tree {
+                id,
+                files,
+                directories,
+                is_open: false,
+            };
+            (path.as_str(), tree)
+        };
+        Self(directories.map(tree).collect())
+    }
+
     pub(crate) fn add_file(&mut self, path: &'a FilePath, id: GitId) {
         let (parent, name) = split(path.as_str());
-        self.tree(parent).files.insert(name, id);
+        if let Some(parent) = self.parent(parent) {
+            parent.files.push((name, id));
+        }
     }
 
     pub(crate) fn add_directory(&mut self, path: &'a FilePath, id: GitId) {
-        self.tree(path.as_str()).id = Some(id);
-    }
-
-    /// That directory, which its parent has, too.
-    fn tree(&mut self, path: &'a str) -> &mut Tree<'a> {
-        if !path.is_empty() && !self.0.contains_key(path) {
-            let (parent, _) = split(path);
-            self.tree(parent).directories.push(path);
+        let (parent, name) = split(path.as_str());
+        if let Some(parent) = self.parent(parent) {
+            parent.directories.push((name, id));
         }
-        self.0.entry(path).or_default()
     }
 
-    /// Rebuilds every directory with an id. One whose sub-directory has none is left unchecked,
-    /// as the root is, of which no listing has an id.
+    /// That directory; where it has no id, whatever it lies in is open.
+    fn parent(&mut self, path: &'a str) -> Option<&mut Tree<'a>> {
+        let mut at = path;
+        while !at.is_empty() && !self.0.contains_key(at) {
+            (at, _) = split(at);
+        }
+        let tree = self.0.get_mut(at)?;
+        tree.is_open |= at != path;
+        (at == path).then_some(tree)
+    }
+
+    /// Rebuilds every directory but those that are open, and the root, of which no listing has an
+    /// id.
     ///
     /// # Errors
     /// `digest-mismatch`: something in it was hidden, added or changed.
     pub(crate) fn refuse_others(&self) -> Result<(), FetchError> {
         let mut work = WORK;
-        for (path, tree) in &self.0 {
-            if let (Some(id), Some(object)) = (tree.id, self.object(tree))
-                && !object.can_be(id, &mut work)
-            {
+        for (path, tree) in self.0.iter().filter(|(_, tree)| !tree.is_open) {
+            let id = tree.id;
+            if !tree.object().can_be(id, &mut work) {
                 let detail = format!("what is listed in this directory does not make its id {id}");
                 let rejection = Rejection::DigestMismatch;
                 return Err(FetchError::rejected(rejection, path, detail));
@@ -63,26 +86,24 @@ impl<'a> Trees<'a> {
         }
         Ok(())
     }
+}
 
-    /// The tree's object with all files of mode 100644, as those are that come to the Hub through
-    /// its API; `None` if it has a directory without an id.
-    fn object(&self, tree: &Tree<'_>) -> Option<Object> {
-        let mut rows = Vec::new();
-        for (name, id) in &tree.files {
-            rows.push((name.as_bytes().to_vec(), "100644", *name, *id));
-        }
-        for path in &tree.directories {
-            let (_, name) = split(path);
-            // Git sorts a directory as if its name ended in a slash.
-            let key = format!("{name}/").into_bytes();
-            rows.push((key, "40000", name, self.0.get(path)?.id?));
-        }
-        rows.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+impl Tree<'_> {
+    /// The object with all files of mode 100644, as those are that come to the Hub through its
+    /// API.
+    fn object(&self) -> Object {
+        let files = self.files.iter().map(|row| ("100644", row));
+        let directories = self.directories.iter().map(|row| ("40000", row));
+        let mut rows: Vec<_> = files.chain(directories).collect();
+        // Git sorts a directory as if its name ended in a slash.
+        let end = |mode| if mode == "40000" { "/" } else { "" };
+        let key = |(mode, (name, _)): &(_, &(&str, GitId))| format!("{name}{}", end(*mode));
+        rows.sort_by_cached_key(key);
         let mut object = Object::default();
-        for (_, mode, name, id) in rows {
-            object.push(mode, name, id);
+        for (mode, (name, id)) in rows {
+            object.push(mode, name, *id);
         }
-        Some(object)
+        object
     }
 }
 

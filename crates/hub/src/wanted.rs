@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensorgate_store::{PartName, Quarantine, Recorded};
+use tensorgate_store::{PartName, Quarantine, Recorded, Store};
 use tensorgate_verify::{FileEntry, FilePath, Kind, Rejection};
 
 use crate::error::FetchError;
@@ -19,25 +19,31 @@ pub(crate) struct Wanted {
     pub(crate) signed: Option<FileEntry>,
 }
 
-impl ListedFile {
-    /// Where its bytes wait while they are not all there.
-    pub(crate) fn part_name(&self) -> PartName {
-        match &self.content {
-            Content::Git(id) => PartName::of(&self.path, self.size, format_args!("git:{id}")),
-            Content::Lfs(sha256) => {
-                PartName::of(&self.path, self.size, format_args!("sha256:{sha256}"))
-            }
-        }
-    }
-}
-
 impl Wanted {
     pub(crate) const fn path(&self) -> &FilePath {
         &self.listed.path
     }
 
+    /// Where its bytes wait while they are not all there. Of a file that was signed, that is no
+    /// matter of what somebody lists.
     pub(crate) fn part_name(&self) -> PartName {
-        self.listed.part_name()
+        let ListedFile { path, size, .. } = &self.listed;
+        match (&self.signed, &self.listed.content) {
+            (Some(signed), _) => signed_part(signed),
+            (None, Content::Git(id)) => PartName::of(path, *size, format_args!("git:{id}")),
+            (None, Content::Lfs(id)) => PartName::of(path, *size, format_args!("sha256:{id}")),
+        }
+    }
+
+    /// Takes it from the store, where that has it from another release; then it is to be read, as
+    /// anything that lies in quarantine.
+    pub(crate) fn borrow(&self, store: &Store, quarantine: &Quarantine) -> Result<(), FetchError> {
+        match &self.signed {
+            Some(FileEntry { size, blake3, .. }) => {
+                Ok(quarantine.borrow(store, self.path(), *size, blake3)?)
+            }
+            None => Ok(()),
+        }
     }
 
     /// A file that an earlier, unfinished download left, if it is right.
@@ -91,4 +97,13 @@ impl Wanted {
         let detail = format!("{than} bytes came than the {} listed", self.listed.size);
         FetchError::rejected(Rejection::SizeMismatch, self.path(), detail)
     }
+}
+
+/// Where the bytes of a file that was signed wait.
+pub(crate) fn signed_part(file: &FileEntry) -> PartName {
+    PartName::of(
+        &file.path,
+        file.size,
+        format_args!("sha256:{}", file.sha256),
+    )
 }

@@ -287,3 +287,112 @@ async fn a_wait_beyond_the_limit_ends_the_fetch_for_both_kinds_of_requests() {
         assert!(!set.said.all().contains("trying again"));
     }
 }
+
+#[tokio::test]
+async fn what_a_cdn_refuses_is_not_in_the_hubs_words() {
+    for status in [400, 401, 403, 404, 410, 416] {
+        let set = Set::new();
+        for (name, value) in [
+            ("X-Error-Code", "GatedRepo"),
+            ("X-Error-Message", "Access to this resource is disabled."),
+        ] {
+            set.hub.inject(Fault::Header {
+                place: Place::Cdn,
+                name: name.into(),
+                value: value.into(),
+            });
+        }
+        let place = Place::Cdn;
+        set.hub.inject(Fault::Status { place, status });
+        let error = set.fetch().await.unwrap_err();
+        let FetchError::Refused(refused) = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(
+            (refused.reason, refused.status),
+            (Reason::NotFromThere, status)
+        );
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains("fetch it again") && !hint.contains("token"),
+            "{hint}"
+        );
+        let text = error.to_string();
+        assert!(!text.contains("Signature"), "{text}");
+    }
+}
+
+/// Requests for files and when they came, since the first.
+type Asked = std::sync::Mutex<Vec<(Instant, String)>>;
+
+/// A Hub of `count` files `{}`, each answered after a while, with what `head` says for the n-th.
+fn hub_of(count: usize, head: fn(usize) -> Option<&'static str>) -> (String, Arc<Asked>) {
+    const OID: &str = "9e26dfeeb6e641a33dae4961196235bdb965b21b";
+    let row = |n| {
+        format!(
+            r#"{{"type":"file","oid":"{OID}","size":2,"path":"model-{n:05}-of-00012.safetensors"}}"#
+        )
+    };
+    let listing = format!("[{}]", (1..=count).map(row).collect::<Vec<_>>().join(","));
+    let asked = Arc::new(Asked::default());
+    let log = Arc::clone(&asked);
+    let endpoint = serve(move |request, stream| {
+        if request.contains("/tree/") {
+            return whole(stream, &listing);
+        }
+        let number = {
+            let mut log = log.lock().unwrap();
+            log.push((Instant::now(), request.to_owned()));
+            log.len() - 1
+        };
+        if let Some(head) = head(number) {
+            return write!(stream, "HTTP/1.1 {head}");
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        whole(stream, "{}")
+    });
+    (endpoint, asked)
+}
+
+/// How many files are asked for within a second after the first that was.
+async fn asked_within_a_second(endpoint: &str, asked: &Asked) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let store = tensorgate_store::Store::open(dir.path().join("store")).unwrap();
+    let hub = Hub::new(&config(endpoint, None)).unwrap();
+    let target = format!("{ID}@{}", "a".repeat(40)).parse().unwrap();
+    let fetched = fetch(&store, Some(&hub), Request::new(&target), &Notes::default()).await;
+    assert_eq!(fetched.unwrap().files.len(), 12);
+    let asked = asked.lock().unwrap();
+    let soon = asked
+        .iter()
+        .filter(|(when, _)| *when - asked[0].0 < Duration::from_secs(1));
+    soon.count()
+}
+
+#[tokio::test]
+async fn what_one_file_is_told_to_wait_all_wait() {
+    let (endpoint, asked) = hub_of(12, |number| {
+        let head = "429 x\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        (number == 0).then_some(head)
+    });
+    // Four were on their way together; nobody else asks before the second is over.
+    assert!(asked_within_a_second(&endpoint, &asked).await <= 4);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_spent_is_waited_for_before_it_is_refused() {
+    let (endpoint, asked) = hub_of(12, |number| {
+        let head = "200 x\r\nRateLimit: \"resolvers\";r=0;t=1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        (number == 0).then_some(head)
+    });
+    assert!(asked_within_a_second(&endpoint, &asked).await <= 4);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_spent_for_long_is_left_to_the_hub_to_refuse() {
+    let (endpoint, asked) = hub_of(12, |number| {
+        let head = "200 x\r\nRateLimit: \"resolvers\";r=0;t=3600\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        (number == 0).then_some(head)
+    });
+    asked_within_a_second(&endpoint, &asked).await;
+}

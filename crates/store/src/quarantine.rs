@@ -211,20 +211,47 @@ impl Quarantine {
     /// When an object cannot be linked or take the file's place.
     pub fn share(&self, store: &Store, files: &[Recorded]) -> Result<()> {
         for file in files {
-            let object = file.blake3.to_string();
-            let path = file.path.as_str();
-            let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
-            if or_none(store.objects.open(&object))?.is_some() {
-                match self.drafts.link(&object, &store.objects, &object) {
-                    // Removed meanwhile: nobody wants the policy any more.
-                    Err(error) if error.is_absence() => continue,
-                    linked => linked?,
-                }
-                let parent = self.files.reclaim(parents)?;
-                self.drafts.rename(&object, &parent, name)?;
-            }
+            self.link(store, &file.path, &file.blake3, |_| true)?;
         }
         Ok(())
+    }
+
+    /// The other way round: gives a file that is not there the bytes of the store's own object, if
+    /// that has the size. What is there then counts for no more than what was downloaded: it is to
+    /// be read.
+    ///
+    /// # Errors
+    /// As [`share`](Self::share).
+    pub fn borrow(&self, store: &Store, path: &FilePath, size: u64, blake3: &Blake3) -> Result<()> {
+        match self.size_of(path)? == Some(size) {
+            true => Ok(()),
+            false => self.link(store, path, blake3, |found| found == size),
+        }
+    }
+
+    /// Makes a file another name of an object that has one of these sizes.
+    fn link(
+        &self,
+        store: &Store,
+        path: &FilePath,
+        blake3: &Blake3,
+        fits: impl Fn(u64) -> bool,
+    ) -> Result<()> {
+        let object = blake3.to_string();
+        if !store.object_size(blake3)?.is_some_and(fits) {
+            return Ok(());
+        }
+        match self.drafts.link(&object, &store.objects, &object) {
+            // Removed meanwhile: nobody wants the policy any more.
+            Err(error) if error.is_absence() => return Ok(()),
+            linked => linked?,
+        }
+        let (parents, name) = path
+            .as_str()
+            .rsplit_once('/')
+            .unwrap_or(("", path.as_str()));
+        let parent = self.files.reclaim(parents)?;
+        self.drafts.rename(&object, &parent, name)
     }
 
     /// Says that the download is not, or no longer, finished.
@@ -255,6 +282,20 @@ impl Quarantine {
 }
 
 impl Store {
+    /// The size of an object in bytes, or `None` where there is none. Its bytes were right when
+    /// they were written; whoever counts on them reads them.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn object_size(&self, blake3: &Blake3) -> Result<Option<u64>> {
+        let name = blake3.to_string();
+        let Some(file) = or_none(self.objects.open(&name))? else {
+            return Ok(None);
+        };
+        let failed = |error| StoreError::io("examine", &self.objects.path_of(&name), error);
+        Ok(Some(file.metadata().map_err(failed)?.len()))
+    }
+
     /// Shows each directory of downloads of one repository.
     pub(crate) fn each_repository(
         &self,

@@ -137,6 +137,8 @@ fn part_of_a_commit_id_is_no_revision() {
     fixture
         .fetch(&REVISION[..12], &[])
         .rejected("revision-not-pinned", &REVISION[..12]);
+    let run = fixture.workshop.run(["fetch", "acme/walk@"]);
+    run.could_not_check("\"acme/walk@\" is not a target, which is OWNER/NAME@REVISION");
     let run = fixture.workshop.run(["fetch", "acme/walk"]);
     run.could_not_check("\"acme/walk\" names no commit, and no manifest names one");
     run.says("hint: add @ and a commit")

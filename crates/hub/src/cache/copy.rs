@@ -41,7 +41,7 @@ pub fn import(
     if let Found::Whole(record) = request.look_at(&quarantine, true)? {
         return Ok(request.fetched(revision, quarantine, record, None));
     }
-    let (record, bytes) = request.copy(cache, &revision, &quarantine, progress)?;
+    let (record, bytes) = request.copy((store, cache), &revision, &quarantine, progress)?;
     Ok(request.fetched(revision, quarantine, record, Some(bytes)))
 }
 
@@ -57,7 +57,7 @@ struct Offer {
 impl Request<'_> {
     fn copy(
         &self,
-        cache: &Cache,
+        (store, cache): (&Store, &Cache),
         revision: &Revision,
         quarantine: &Quarantine,
         progress: &dyn Progress,
@@ -68,7 +68,7 @@ impl Request<'_> {
         let mut choice = Choice::of(self, offer.listing, &limits)?;
         choice.left_out.extend(offer.left_out);
         choice.left_out.sort_unstable();
-        choice.make_room(quarantine, progress)?;
+        choice.make_room(store, quarantine, progress)?;
         let (mut files, mut bytes) = (Vec::new(), 0_u64);
         for wanted in &choice.wanted {
             let kept = wanted.kept_in(quarantine)?;
