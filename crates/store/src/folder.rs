@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
+use crate::layout::is_foreign;
 
 /// An open directory; names are resolved beneath it and never through a link.
 #[derive(Debug)]
@@ -142,8 +143,7 @@ impl Folder {
                 detail: detail.into(),
             })
         };
-        // Root can change everything anyhow.
-        if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
+        if is_foreign(stat.st_uid) {
             return refuse(format!("owned by user {}", stat.st_uid));
         }
         if stat.st_mode & 0o022 != 0 {
@@ -182,6 +182,9 @@ impl Folder {
             Ok(handle) => File::from(handle),
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(Errno::LOOP) => return Err(StoreError::foreign(&path, "a link")),
+            Err(Errno::NXIO | Errno::NODEV) => {
+                return Err(StoreError::foreign(&path, "a socket or device"));
+            }
             Err(error) => return Err(StoreError::io("open", &path, error)),
         };
         let stat = file
