@@ -39,10 +39,19 @@ fn store(fixture: &Fixture, arguments: &[&str]) -> Run {
 
 /// A shell here, with the command on its path, as an operator has it.
 fn shell(fixture: &Fixture, line: &str) -> Run {
+    run_in("sh", fixture, line)
+}
+
+/// The same for what every `sh` knows only since POSIX 2024.
+fn bash(fixture: &Fixture, line: &str) -> Run {
+    run_in("bash", fixture, line)
+}
+
+fn run_in(shell: &str, fixture: &Fixture, line: &str) -> Run {
     let program = Path::new(env!("CARGO_BIN_EXE_tensorgate"));
     let mut command = fixture.workshop.command();
     let environment: Vec<_> = command.get_envs().map(owned).collect();
-    let mut shell = Command::new("sh");
+    let mut shell = Command::new(shell);
     shell
         .args(["-c", line])
         .env_clear()
@@ -155,6 +164,52 @@ fn programs_get_the_command_too() {
     );
     shell(&fixture, command).expect(0);
     store(&fixture, &["check", "--store", "it's here"]).expect(0);
+}
+
+/// Whatever the store is called, the line is one that a shell reads as it was meant.
+#[test]
+fn the_printed_command_is_for_this_store_however_it_is_called() {
+    let names = [
+        "with space",
+        "it's \"quoted\" $HOME `id`",
+        "-store",
+        "line\nbreak \u{1b}[31m",
+    ];
+    for name in names {
+        let fixture = Fixture::new();
+        let policy = kept(&fixture.fetch_signed(&[]));
+        flip(&weights(&fixture.workshop, &policy));
+        let named = fixture.workshop.path(name);
+        fs::rename(fixture.workshop.path("store"), named).unwrap();
+        let check = format!("--store={name}");
+        let run = store(&fixture, &["check", &check]);
+        assert!(!run.expect(1).stderr.contains('\u{1b}'));
+        bash(&fixture, &printed_command(&run)).expect(0);
+        store(&fixture, &["check", &check]).expect(0);
+    }
+}
+
+/// An older release is refused, so there is no command that fetches it.
+#[test]
+fn what_is_damaged_and_superseded_is_not_to_be_fetched_again() {
+    let fixture = Fixture::new();
+    let policy = kept(&fixture.fetch_signed(&[]));
+    flip(&weights(&fixture.workshop, &policy));
+    let record = fixture
+        .workshop
+        .path("store/state/rollback/model--acme--walk.json");
+    let text = fs::read_to_string(&record).unwrap();
+    let newer = text.replace("\"sequence\":", "\"sequence\":9");
+    assert_ne!(text, newer);
+    let manifest = policy.file_name().unwrap().to_str().unwrap();
+    fs::write(&record, newer.replace(manifest, &"0".repeat(64))).unwrap();
+
+    let run = store(&fixture, &["check"]);
+    run.expect(1)
+        .says("hint: a newer release was accepted, so this one is not fetched again");
+    assert!(!run.stderr.contains("fetch it again"), "{run:#?}");
+    store(&fixture, &["gc", "--keep", "0"]).expect(0);
+    store(&fixture, &["check"]).expect(0);
 }
 
 /// A policy whose manifest is gone cannot name itself, and fetching the release puts it right.
@@ -384,5 +439,25 @@ fn what_is_being_verified_stays() {
         run.expect(0).says("  in use     acme/walk@");
     });
     run.expect(0).says("verified: ");
+    assert!(policy.exists());
+}
+
+/// Half of a directory, of which the rest was removed meanwhile, is signed by nobody.
+#[test]
+fn what_is_being_signed_stays() {
+    let fixture = Fixture::new();
+    let policy = kept(&fixture.fetch_signed(&[]));
+    store(&fixture, &["reset-state", "--all"]).expect(0);
+    let options = "--key release.key.pem --repo acme/walk --sequence 2 --out new.json \
+        --expires 2036-01-01T00:00:00Z --revision";
+    let mut sign = fixture.workshop.command();
+    sign.arg("sign").arg(&policy);
+    sign.args(options.split_whitespace()).arg(&fixture.files);
+    let beside = fs::File::open(fixture.workshop.path("")).unwrap();
+    let run = Workshop::while_locked(&beside, &mut sign, || {
+        let run = store(&fixture, &["gc", "--keep", "0"]);
+        run.expect(0).says("  in use     acme/walk@");
+    });
+    run.expect(0).says("signed: ");
     assert!(policy.exists());
 }
