@@ -129,6 +129,9 @@ impl Store {
                 Err(StoreError::Foreign { detail, .. }) => {
                     checked.add(Rejection::FileNotRegular, path, detail);
                 }
+                Err(error) if error.is_unreadable() => {
+                    checked.add(Rejection::DigestMismatch, path, error.to_string());
+                }
                 Err(error) => return Err(error),
             }
             damaged.insert(blake3);
@@ -184,7 +187,13 @@ impl Store {
         damaged: &BTreeSet<Blake3>,
     ) -> Result<()> {
         let path = Path::new("policies").join(name.to_string());
-        let manifest = match read_manifest(folder, &name)? {
+        let read = match read_manifest(folder, &name) {
+            Err(error) if error.is_unreadable() => {
+                Err((Rejection::ManifestMissing, error.to_string()))
+            }
+            read => read?,
+        };
+        let manifest = match read {
             Ok(manifest) => manifest,
             Err((rejection, detail)) => {
                 checked.add(
@@ -238,6 +247,7 @@ impl Store {
                 let read = match repo.read(&name, RECORD_BYTES) {
                     Ok(read) => read,
                     Err(StoreError::Foreign { .. }) => Some(Vec::new()),
+                    Err(error) if error.is_unreadable() => Some(Vec::new()),
                     Err(error) => return Err(error),
                 };
                 let record = read.map(|bytes| serde_json::from_slice::<Record>(&bytes));

@@ -46,7 +46,10 @@ impl Folder {
             }
             opened => opened,
         };
-        let handle = opened.map_err(|error| StoreError::io("open", path, error))?;
+        let handle = opened.map_err(|error| match path.is_symlink() {
+            true => StoreError::foreign(path, "a link: name the directory that it leads to"),
+            false => StoreError::io("open", path, error),
+        })?;
         let path = path.to_owned();
         Ok(Self { handle, path })
     }

@@ -58,10 +58,13 @@ fn flaw_of(
     let object = regular(objects, &blake3.to_string())?;
     let flaw = |rejection, detail: String| Ok(Some((rejection, detail)));
     match (regular(folder, path.as_str())?, object) {
-        (None, _) => flaw(Rejection::FileMissing, "it is not there".into()),
+        (None, _) => flaw(
+            Rejection::FileMissing,
+            "no file that can be read is there".into(),
+        ),
         (_, None) => flaw(
             Rejection::FileMissing,
-            format!("its object {blake3} is not there"),
+            format!("its object {blake3} is not there, or cannot be read"),
         ),
         (Some(link), Some(object)) if link != object => flaw(
             Rejection::DigestMismatch,
@@ -95,12 +98,13 @@ pub(crate) fn is_foreign(owner: u32) -> bool {
     owner != 0 && owner != rustix::process::geteuid().as_raw()
 }
 
-/// What a name leads to, or `None` where it leads to no regular file.
+/// What a name leads to, or `None` where it leads to no regular file that can be read.
 fn regular(folder: &Folder, name: &str) -> Result<Option<(u64, u64)>> {
     use std::os::unix::fs::MetadataExt as _;
     let file = match folder.open(name) {
         Ok(Some(file)) => file,
         Ok(None) | Err(StoreError::Foreign { .. }) => return Ok(None),
+        Err(error) if error.is_unreadable() => return Ok(None),
         Err(error) => return Err(error),
     };
     let stat = file

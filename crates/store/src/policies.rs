@@ -13,7 +13,7 @@ use tensorgate_verify::{
 
 use crate::Store;
 use crate::draft::Draft;
-use crate::error::{Result, StoreError};
+use crate::error::{Result, StoreError, is_unreadable};
 use crate::folder::Folder;
 use crate::layout::{each_flaw, exposed};
 use crate::lock::Lock;
@@ -302,6 +302,7 @@ fn is_object(objects: &Folder, name: &str, size: usize) -> Result<bool> {
             objects.remove(name)?;
             return Ok(false);
         }
+        Err(error) if error.is_unreadable() => return Ok(false),
         Err(error) => return Err(error),
     };
     let read = |error| StoreError::io("read", &objects.path_of(name), error);
@@ -309,7 +310,10 @@ fn is_object(objects: &Folder, name: &str, size: usize) -> Result<bool> {
     if is_exposed || usize::try_from(file.metadata().map_err(read)?.len()) != Ok(size) {
         return Ok(false);
     }
-    Ok(hash(file, &mut |_| {}).map_err(read)?.to_string() == name)
+    match hash(file, &mut |_| {}) {
+        Err(error) if is_unreadable(&error) => Ok(false),
+        hashed => Ok(hashed.map_err(read)?.to_string() == name),
+    }
 }
 
 /// The BLAKE3 of a file, read a piece at a time; `advanced` is told of each piece.

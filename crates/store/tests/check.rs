@@ -10,12 +10,12 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use common::{REVISION, policy_of, repo, revocations};
+use common::{REVISION, as_anybody, in_namespace, inside, policy_of, repo, revocations};
 use tensorgate_store::{Checked, Record, Store, StoreError};
 use tensorgate_verify::{Policy, Rejection, RepoType, Verified};
 
 struct Set {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     store: Store,
     policy: Verified<Policy>,
     /// The directory of the policy.
@@ -29,7 +29,7 @@ fn set() -> Set {
     let kept = store.admit(&policy).unwrap().path().to_owned();
     store.record_accepted(policy.evidence()).unwrap();
     Set {
-        _dir: dir,
+        dir,
         store,
         policy,
         kept,
@@ -243,6 +243,45 @@ fn a_socket_in_the_place_of_an_object_is_found_and_replaced() {
     assert_eq!(found[1].0, Rejection::FileMissing);
     set.store.admit(&set.policy).unwrap();
     assert_eq!(set.check().damage, []);
+}
+
+/// Bad blocks, for one. A file of /proc that says EIO stands for them.
+#[test]
+fn an_object_that_cannot_be_read_is_found_and_the_rest_is_looked_at() {
+    let test = "an_object_that_cannot_be_read_is_found_and_the_rest_is_looked_at";
+    if let Some(folder) = inside() {
+        let checked = Store::open(folder).unwrap().check(&mut |_| {}).unwrap();
+        assert_eq!((checked.objects, checked.damage.len()), (3, 2));
+        let damage = &checked.damage[0];
+        assert_eq!(damage.rejection, Rejection::DigestMismatch);
+        assert!(damage.detail.contains("(os error 5)"), "{}", damage.detail);
+        assert_eq!(checked.damaged.len(), 1);
+        return;
+    }
+    let set = set();
+    let object = set.object("model.safetensors");
+    let script = format!("mount --bind /proc/$$/mem {}", object.display());
+    in_namespace(test, &script, set.store.path());
+}
+
+#[test]
+fn what_may_not_be_read_is_found_and_made_again() {
+    let test = "what_may_not_be_read_is_found_and_made_again";
+    if let Some(folder) = inside() {
+        let store = Store::open(folder.join("store")).unwrap();
+        let damage = store.check(&mut |_| {}).unwrap().damage;
+        let codes: Vec<_> = damage.iter().map(|damage| damage.rejection).collect();
+        assert_eq!(codes, [Rejection::DigestMismatch, Rejection::FileMissing]);
+        let walk = policy_of(&folder.join("walk"), "acme/walk", 1, 100_000);
+        store.admit(&walk).unwrap();
+        assert_eq!(store.check(&mut |_| {}).unwrap().damage, []);
+        return;
+    }
+    let set = set();
+    let place = set.store.path().join(set.object("model.safetensors"));
+    fs::set_permissions(place, fs::Permissions::from_mode(0)).unwrap();
+    let status = as_anybody(test, set.dir.path()).status().unwrap();
+    assert!(status.success());
 }
 
 /// What is older than the accepted release is refused wherever it comes from: nobody is to fetch it.

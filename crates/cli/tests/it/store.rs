@@ -1,7 +1,7 @@
 //! `store check`, `store gc` and the quota, for an operator and for programs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +12,6 @@ use crate::support::{Run, Workshop};
 
 /// The object of the weights that were fetched.
 fn weights(workshop: &Workshop, kept: &Path) -> PathBuf {
-    use std::os::unix::fs::MetadataExt;
     let inode = fs::metadata(kept.join("model.safetensors")).unwrap().ino();
     let objects = fs::read_dir(workshop.path("store/objects")).unwrap();
     let mut objects = objects.map(|object| object.unwrap().path());
@@ -189,6 +188,29 @@ fn the_printed_command_is_for_this_store_however_it_is_called() {
     }
 }
 
+/// A file that the owner may not read is like one on bad blocks: fetching again makes it anew.
+#[test]
+fn what_cannot_be_read_is_repaired_by_the_printed_command() {
+    let fixture = Fixture::new();
+    let policy = kept(&fixture.fetch_signed(&[]));
+    let object = weights(&fixture.workshop, &policy);
+    fs::set_permissions(&object, fs::Permissions::from_mode(0)).unwrap();
+    // Root, too, is denied what a mode denies.
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let deny = match root {
+        true => "setpriv --bounding-set=-dac_override,-dac_read_search ",
+        false => "",
+    };
+    let run = shell(&fixture, &format!("{deny}tensorgate store check"));
+    run.expect(1).says("(os error 13)\n");
+    let command = printed_command(&run);
+    let run = shell(&fixture, &format!("{deny}{command}"));
+    run.expect(0)
+        .says("is made again: \"model.safetensors\" cannot be read")
+        .says("verified: ");
+    shell(&fixture, &format!("{deny}tensorgate store check")).expect(0);
+}
+
 /// An older release is refused, so there is no command that fetches it.
 #[test]
 fn what_is_damaged_and_superseded_is_not_to_be_fetched_again() {
@@ -237,6 +259,16 @@ fn a_damaged_memory_is_no_verdict() {
     fixture.workshop.write("store/state/index.json", "{");
     store(&fixture, &["check"]).could_not_check("index.json is damaged");
     store(&fixture, &["gc"]).could_not_check("index.json is damaged");
+}
+
+#[test]
+fn a_link_to_a_store_says_what_to_name() {
+    let fixture = Fixture::new();
+    kept(&fixture.fetch_signed(&[]));
+    std::os::unix::fs::symlink("store", fixture.workshop.path("link")).unwrap();
+    store(&fixture, &["check", "--store", "link"])
+        .could_not_check("link is a link: name the directory that it leads to");
+    store(&fixture, &["check", "--store", "link/"]).expect(0);
 }
 
 #[test]
@@ -377,7 +409,7 @@ fn a_store_on_read_only_media_is_listed_checked_and_verified() {
     let mut unshare = Command::new("unshare");
     unshare.arg("--mount");
     let root = fs::metadata("/proc/self").unwrap();
-    if std::os::unix::fs::MetadataExt::uid(&root) != 0 {
+    if root.uid() != 0 {
         unshare.args(["--user", "--map-root-user"]);
     }
     let script = format!(
