@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use tensorgate_verify::{Header, Limits, MANIFEST_FILE, SignedManifest};
+use tensorgate_verify::{Directory, Header, Limits, MANIFEST_FILE, SignedManifest};
 
 use crate::args::Inspect;
 use crate::claims;
@@ -155,6 +155,7 @@ fn manifest(signed: &SignedManifest, limits: &Limits) -> Result<Shown, Failure> 
 }
 
 fn directory(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
+    let held = disk::hold_directory(path)?;
     let entries = listing::list(path, limits)?;
     let notes: Vec<String> = entries.iter().map(|entry| note(entry, limits)).collect();
     let mut rows = vec![["file", "kind", "bytes", ""].map(str::to_owned).to_vec()];
@@ -164,7 +165,7 @@ fn directory(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
     };
     rows.extend(entries.iter().zip(&notes).map(row));
     let bytes = total(entries.iter().map(|entry| entry.bytes));
-    let (claims, mut object) = manifest_of(path, limits);
+    let (claims, mut object) = manifest_of(&held, limits);
     let text = format!(
         "{}\n{}, {} bytes\n{claims}",
         table(&rows, &[2]),
@@ -180,10 +181,8 @@ fn directory(path: &Path, limits: &Limits) -> Result<Shown, Failure> {
 }
 
 /// The manifest's claims, or why there are none.
-fn manifest_of(path: &Path, limits: &Limits) -> Shown {
-    let read = disk::open_directory(path)
-        .and_then(|directory| disk::manifest_in(&directory, limits))
-        .and_then(|signed| manifest(&signed, limits));
+fn manifest_of(directory: &Directory, limits: &Limits) -> Shown {
+    let read = disk::manifest_in(directory, limits).and_then(|signed| manifest(&signed, limits));
     match read {
         Ok((text, object)) => (format!("\n{text}"), object),
         Err(_) => (

@@ -32,8 +32,8 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
 fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
     let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
-    let directory = disk::open_directory(&args.dir)?;
     let target = Target::of(args, MANIFEST_FILE)?;
+    let directory = target.directory(&args.dir)?;
     let declared = match &release.externals {
         Some(file) => Declarations::read(file)?,
         None => Declarations::default(),

@@ -9,7 +9,6 @@ use tensorgate_verify::{FileEntry, Limits, Surveyed};
 
 use crate::args_sign::Sign;
 use crate::declarations::Declarations;
-use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
 use crate::oms;
@@ -20,8 +19,8 @@ use crate::target::Target;
 pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
     let key = keys::load_p256(&args.key, args.passphrase_file.as_deref())?;
-    let directory = disk::open_directory(&args.dir)?;
     let target = Target::of(args, BUNDLE_FILE)?;
+    let directory = target.directory(&args.dir)?;
     target.refuse_existing()?;
     let beside = target.inside();
     let surveyed = survey(

@@ -1,5 +1,6 @@
 //! `tensorgate store check`: whether what is kept is still what was put there.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use serde_json::json;
@@ -12,7 +13,7 @@ use crate::failure::{Failure, Finding};
 use crate::output::Report;
 use crate::progress::Reading;
 use crate::store::{open_store, usage};
-use crate::text::thousands;
+use crate::text::{line, thousands};
 
 pub(crate) fn run(args: &CheckStore, json: bool) -> Result<Report, Failure> {
     let store = open_store(args.store.as_deref(), json)?;
@@ -77,6 +78,8 @@ fn finding(damage: &Damage) -> Finding {
 
 const REFUSED: &str = "whoever loads what is damaged refuses it; fetching its policy again puts it right, and `tensorgate store gc` removes what no policy has";
 
+const SUPERSEDED: &str = "a newer release was accepted, so this one is not fetched again: `tensorgate store gc --keep 0` removes all but what was accepted";
+
 /// A policy that is spoilt, with the command that puts it right.
 fn spoilt(policy: &DamagedPolicy, store: &Store, named: Option<&Path>) -> Finding {
     let within = format!("policies/{}", policy.manifest);
@@ -84,11 +87,11 @@ fn spoilt(policy: &DamagedPolicy, store: &Store, named: Option<&Path>) -> Findin
         Some(of) => {
             let target = target(of);
             let place = store.path().join(&within).join(MANIFEST_FILE);
-            let command = command(&target, &place, named);
-            (
-                format!("{target} is damaged"),
-                format!("fetch it again: {command}"),
-            )
+            let hint = match policy.is_superseded {
+                true => SUPERSEDED.to_owned(),
+                false => format!("fetch it again: {}", command(&target, &place, named)),
+            };
+            (format!("{target} is damaged"), hint)
         }
         None => (
             "its manifest is damaged, so it is not known what it is of".to_owned(),
@@ -111,14 +114,24 @@ fn command(target: &Target, manifest: &Path, store: Option<&Path>) -> String {
     format!("tensorgate fetch {target} --manifest {manifest} --trust trust.toml{store}")
 }
 
-/// A path as a shell takes it.
+/// A path as a shell takes it, and no option.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    match text.chars().all(plain) && !text.starts_with('-') {
-        true => text,
-        false => format!("'{}'", text.replace('\'', r"'\''")),
+    if path.as_os_str().as_bytes().starts_with(b"-") {
+        return quoted(&Path::new(".").join(path));
     }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    match path.to_str() {
+        Some(text) if text.chars().all(plain) => text.to_owned(),
+        Some(text) if line(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => by_bytes(path),
+    }
+}
+
+/// The same where a terminal must not see the bytes, or there are no characters (`$'…'`, POSIX 2024).
+fn by_bytes(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes().iter();
+    let text: String = bytes.map(|byte| format!("\\x{byte:02x}")).collect();
+    format!("$'{text}'")
 }
 
 /// What was found beyond what is listed.

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use tensorgate_verify::{Limits, Revision, SignedManifest};
+use tensorgate_verify::{Directory, Limits, Revision, SignedManifest};
 
 use crate::args_sign::Sign;
 use crate::disk;
@@ -51,6 +51,15 @@ impl Target {
             return Err(Failure::about(&args.dir, detail).hint(hint));
         }
         Ok(Self { path, name, inside })
+    }
+
+    /// The directory that is signed; `store gc` leaves it meanwhile. Where the manifest goes into it,
+    /// that would keep [`lock`](Self::lock) from being taken, for ever.
+    pub(crate) fn directory(&self, dir: &Path) -> Result<Directory, Failure> {
+        match self.inside {
+            true => disk::open_directory(dir),
+            false => disk::hold_directory(dir),
+        }
     }
 
     /// Keeps others who sign away from it.

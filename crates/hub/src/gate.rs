@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use tensorgate_store::{PolicyDir, Store, StoreError};
+use tensorgate_store::{PolicyDir, Store, StoreError, is_unreadable};
 use tensorgate_verify::{
     Accepted, Context, Error, FilePath, Manifest, Policy, Proof, Rejected, Rejection, Repo, RepoId,
     RepoType, Revision, RevocationEvidence, Revocations, SignedManifest, SignedRevocations,
@@ -237,6 +237,12 @@ impl<'a> Gate<'a> {
             Err(Error::Rejected(found)) => {
                 let (place, found) = (kept.path(), found.first());
                 let text = format!("{place:?} is damaged, it is made again: {found}");
+                self.progress.notice(&text);
+                Ok(None)
+            }
+            Err(Error::Io { subject, source }) if is_unreadable(&source) => {
+                let place = kept.path();
+                let text = format!("{place:?} is made again: {subject:?} cannot be read: {source}");
                 self.progress.notice(&text);
                 Ok(None)
             }

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use tensorgate_verify::{Blake3, Manifest, Rejection, RepoId, RepoType, Revision, Sha256};
+use tensorgate_verify::{
+    Accepted, Blake3, Manifest, Rejection, RepoId, RepoType, Revision, Sha256,
+};
 
 use crate::Store;
 use crate::error::{Result, StoreError};
 use crate::folder::Folder;
-use crate::layout::each_flaw;
+use crate::layout::{each_flaw, exposed};
 use crate::policies::{hash, read_manifest};
 use crate::quarantine::{RECORD_BYTES, Record};
 use crate::revocations::any_size;
@@ -54,6 +56,9 @@ pub struct DamagedPolicy {
     pub manifest: Sha256,
     /// What it is of, as its manifest says; `None` where that is damaged, too.
     pub of: Option<(RepoType, RepoId, Revision)>,
+    /// Whether another release is the accepted one, and no older: then this one is refused, whole or
+    /// not.
+    pub is_superseded: bool,
 }
 
 impl Checked {
@@ -110,16 +115,22 @@ impl Store {
             match self.digest_of(&blake3.to_string(), advanced) {
                 Ok(Some((digest, bytes))) => {
                     checked.bytes = checked.bytes.saturating_add(bytes);
-                    if digest == blake3 {
-                        continue;
+                    match exposed(&self.objects, &name)? {
+                        _ if digest != blake3 => {
+                            let detail = format!("its BLAKE3 is {digest}");
+                            checked.add(Rejection::DigestMismatch, path, detail);
+                        }
+                        Some(detail) => checked.add(Rejection::FileNotRegular, path, detail),
+                        None => continue,
                     }
-                    let detail = format!("its BLAKE3 is {digest}");
-                    checked.add(Rejection::DigestMismatch, path, detail);
                 }
                 // Another process removed it meanwhile.
                 Ok(None) => continue,
                 Err(StoreError::Foreign { detail, .. }) => {
                     checked.add(Rejection::FileNotRegular, path, detail);
+                }
+                Err(error) if error.is_unreadable() => {
+                    checked.add(Rejection::DigestMismatch, path, error.to_string());
                 }
                 Err(error) => return Err(error),
             }
@@ -176,7 +187,13 @@ impl Store {
         damaged: &BTreeSet<Blake3>,
     ) -> Result<()> {
         let path = Path::new("policies").join(name.to_string());
-        let manifest = match read_manifest(folder, &name)? {
+        let read = match read_manifest(folder, &name) {
+            Err(error) if error.is_unreadable() => {
+                Err((Rejection::ManifestMissing, error.to_string()))
+            }
+            read => read?,
+        };
+        let manifest = match read {
             Ok(manifest) => manifest,
             Err((rejection, detail)) => {
                 checked.add(
@@ -184,7 +201,11 @@ impl Store {
                     path.join(tensorgate_verify::MANIFEST_FILE),
                     detail,
                 );
-                checked.spoilt(name, None);
+                checked.spoilt(DamagedPolicy {
+                    manifest: name,
+                    of: None,
+                    is_superseded: false,
+                });
                 return Ok(());
             }
         };
@@ -196,8 +217,20 @@ impl Store {
             checked.add(flaw.rejection, path.join(flaw.path), flaw.detail);
         })?;
         if spoilt {
-            checked.spoilt(name, Some(manifest));
+            self.spoilt(checked, name, manifest)?;
         }
+        Ok(())
+    }
+
+    fn spoilt(&self, checked: &mut Checked, name: Sha256, manifest: Manifest) -> Result<()> {
+        let (repo, sequence) = (manifest.repo, manifest.sequence);
+        let accepted = self.last_accepted(repo.repo_type, &repo.id)?;
+        let newer = |last: Accepted| last.sequence >= sequence && last.manifest != name;
+        checked.spoilt(DamagedPolicy {
+            manifest: name,
+            of: Some((repo.repo_type, repo.id, repo.revision)),
+            is_superseded: accepted.is_some_and(newer),
+        });
         Ok(())
     }
 
@@ -214,6 +247,7 @@ impl Store {
                 let read = match repo.read(&name, RECORD_BYTES) {
                     Ok(read) => read,
                     Err(StoreError::Foreign { .. }) => Some(Vec::new()),
+                    Err(error) if error.is_unreadable() => Some(Vec::new()),
                     Err(error) => return Err(error),
                 };
                 let record = read.map(|bytes| serde_json::from_slice::<Record>(&bytes));
@@ -242,10 +276,9 @@ impl Checked {
         });
     }
 
-    fn spoilt(&mut self, name: Sha256, manifest: Option<Manifest>) {
+    fn spoilt(&mut self, policy: DamagedPolicy) {
         if self.damaged.len() < Self::MOST {
-            let of = manifest.map(|Manifest { repo, .. }| (repo.repo_type, repo.id, repo.revision));
-            self.damaged.push(DamagedPolicy { manifest: name, of });
+            self.damaged.push(policy);
         }
     }
 }

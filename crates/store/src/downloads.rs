@@ -6,7 +6,7 @@ use crate::Store;
 use crate::error::{Result, StoreError};
 use crate::folder::Folder;
 use crate::part::{self, PartName};
-use crate::quarantine::or_none;
+use crate::quarantine::{file_or_none, or_none};
 use crate::quota;
 
 /// What the quarantine has of one commit at this moment. Another process may be at work on it.
@@ -75,7 +75,7 @@ impl Downloads {
 
 /// The size of a regular file, or `None` where there is none.
 pub(crate) fn size_of(files: &Folder, path: &FilePath) -> Result<Option<u64>> {
-    let Some(file) = or_none(files.open(path.as_str()))? else {
+    let Some(file) = file_or_none(files.open(path.as_str()))? else {
         return Ok(None);
     };
     let failed = |error| StoreError::io("examine", &files.path_of(path.as_str()), error);

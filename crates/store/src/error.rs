@@ -123,9 +123,13 @@ impl StoreError {
                 Errno::ROFS => Some(
                     "it is on a read-only file system; what was accepted can be remembered elsewhere: `--state DIR`, or the node's parameter `state`",
                 ),
-                Errno::ACCESS | Errno::PERM => {
-                    Some("this user may not write to the store; run as its owner or name another")
-                }
+                Errno::ACCESS | Errno::PERM => Some(match self {
+                    Self::Io {
+                        step: "open" | "read" | "list" | "examine",
+                        ..
+                    } => "this user may not read it; run as its owner or name another store",
+                    _ => "this user may not write to the store; run as its owner or name another",
+                }),
                 _ => None,
             },
             Self::Foreign { .. } => {
@@ -158,6 +162,14 @@ impl StoreError {
         }
     }
 
+    /// Whether it is about a file that is there and cannot be read, today or ever.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_unreadable(source),
+            _ => false,
+        }
+    }
+
     pub(crate) fn is_absence(&self) -> bool {
         self.errno() == Some(Errno::NOENT)
     }
@@ -168,6 +180,18 @@ impl StoreError {
             _ => None,
         }
     }
+}
+
+/// Whether a file is beyond reading: its blocks are bad, its file system is damaged, or its mode
+/// denies it. Whoever can have it again replaces it. A lack of memory or handles says nothing of it.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| {
+        matches!(
+            errno,
+            Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::ACCESS | Errno::PERM
+        )
+    })
 }
 
 #[cfg(test)]
@@ -188,5 +212,7 @@ mod tests {
         let error = StoreError::io("write", Path::new("objects/ab"), Errno::ACCESS);
         assert!(!error.is_disk_full());
         assert!(error.hint().unwrap().contains("may not write"));
+        let error = StoreError::io("open", Path::new("objects/ab"), Errno::ACCESS);
+        assert!(error.hint().unwrap().contains("may not read"));
     }
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
+use crate::layout::is_foreign;
 
 /// An open directory; names are resolved beneath it and never through a link.
 #[derive(Debug)]
@@ -45,7 +46,10 @@ impl Folder {
             }
             opened => opened,
         };
-        let handle = opened.map_err(|error| StoreError::io("open", path, error))?;
+        let handle = opened.map_err(|error| match path.is_symlink() {
+            true => StoreError::foreign(path, "a link: name the directory that it leads to"),
+            false => StoreError::io("open", path, error),
+        })?;
         let path = path.to_owned();
         Ok(Self { handle, path })
     }
@@ -142,8 +146,7 @@ impl Folder {
                 detail: detail.into(),
             })
         };
-        // Root can change everything anyhow.
-        if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
+        if is_foreign(stat.st_uid) {
             return refuse(format!("owned by user {}", stat.st_uid));
         }
         if stat.st_mode & 0o022 != 0 {
@@ -182,6 +185,9 @@ impl Folder {
             Ok(handle) => File::from(handle),
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(Errno::LOOP) => return Err(StoreError::foreign(&path, "a link")),
+            Err(Errno::NXIO | Errno::NODEV) => {
+                return Err(StoreError::foreign(&path, "a socket or device"));
+            }
             Err(error) => return Err(StoreError::io("open", &path, error)),
         };
         let stat = file

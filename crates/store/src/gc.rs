@@ -214,12 +214,25 @@ impl Collector<'_> {
             self.found_release(What::Policy, path, release, 0, Fate::InUse);
             return Ok(());
         }
+        // Whoever accepts a release holds it until that is remembered: what nobody holds now may
+        // have been accepted since `wanted` looked.
+        if self.is_accepted(release.as_ref())? {
+            return Ok(());
+        }
         let bytes = self.freed_by_entry(&store.policies, &name)?;
         if let Some(drafts) = drafts {
             drafts.receive(&store.policies, &name)?;
         }
         self.found_release(What::Policy, path, release, bytes, Fate::Removed);
         Ok(())
+    }
+
+    fn is_accepted(&self, release: Option<&Stored>) -> Result<bool> {
+        let Some(release) = release else {
+            return Ok(false);
+        };
+        let accepted = self.store.last_accepted(release.repo_type, &release.repo)?;
+        Ok(accepted.is_some_and(|accepted| accepted.manifest == release.manifest))
     }
 
     fn downloads(&mut self) -> Result<()> {

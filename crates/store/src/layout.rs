@@ -35,6 +35,15 @@ pub(crate) fn each_flaw(
             });
         }
     }
+    if let Some(detail) = exposed(folder, ".")? {
+        let path = PathBuf::new();
+        let rejection = Rejection::FileNotRegular;
+        show(Flaw {
+            rejection,
+            path,
+            detail,
+        });
+    }
     let mut expected: BTreeSet<&Path> = BTreeSet::from([MANIFEST_FILE.as_ref()]);
     expected.extend(files.iter().map(|(path, _)| Path::new(path.as_str())));
     each_stranger(folder, Path::new(""), &expected, show)
@@ -49,10 +58,13 @@ fn flaw_of(
     let object = regular(objects, &blake3.to_string())?;
     let flaw = |rejection, detail: String| Ok(Some((rejection, detail)));
     match (regular(folder, path.as_str())?, object) {
-        (None, _) => flaw(Rejection::FileMissing, "it is not there".into()),
+        (None, _) => flaw(
+            Rejection::FileMissing,
+            "no file that can be read is there".into(),
+        ),
         (_, None) => flaw(
             Rejection::FileMissing,
-            format!("its object {blake3} is not there"),
+            format!("its object {blake3} is not there, or cannot be read"),
         ),
         (Some(link), Some(object)) if link != object => flaw(
             Rejection::DigestMismatch,
@@ -62,12 +74,37 @@ fn flaw_of(
     }
 }
 
-/// What a name leads to, or `None` where it leads to no regular file.
+/// Who may write to an entry that nobody may write to, or to a directory of others. Whoever loads
+/// what lies there sees every byte again; a store in which this is so was changed all the same.
+pub(crate) fn exposed(folder: &Folder, name: impl AsRef<Path>) -> Result<Option<String>> {
+    let Some(stat) = folder.stat(name)? else {
+        return Ok(None);
+    };
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let (mode, denied) = match kind {
+        FileType::RegularFile => (stat.st_mode & 0o7777, 0o6222),
+        FileType::Directory => (stat.st_mode & 0o7777, 0o022),
+        _ => return Ok(None),
+    };
+    Ok(match stat.st_uid {
+        owner if is_foreign(owner) => Some(format!("it is owned by user {owner}")),
+        _ if mode & denied != 0 => Some(format!("its mode is {mode:04o}, so it can be written to")),
+        _ => None,
+    })
+}
+
+/// Root can change everything anyhow.
+pub(crate) fn is_foreign(owner: u32) -> bool {
+    owner != 0 && owner != rustix::process::geteuid().as_raw()
+}
+
+/// What a name leads to, or `None` where it leads to no regular file that can be read.
 fn regular(folder: &Folder, name: &str) -> Result<Option<(u64, u64)>> {
     use std::os::unix::fs::MetadataExt as _;
     let file = match folder.open(name) {
         Ok(Some(file)) => file,
         Ok(None) | Err(StoreError::Foreign { .. }) => return Ok(None),
+        Err(error) if error.is_unreadable() => return Ok(None),
         Err(error) => return Err(error),
     };
     let stat = file
@@ -93,6 +130,14 @@ fn each_stranger(
         let leads_on = within.any(|next| *next != path && next.starts_with(&path));
         match is_directory(&stat) {
             true if leads_on => {
+                if let Some(detail) = exposed(folder, &name)? {
+                    let (rejection, path) = (Rejection::FileNotRegular, path.clone());
+                    show(Flaw {
+                        rejection,
+                        path,
+                        detail,
+                    });
+                }
                 if let Some(child) = folder.find(&name)? {
                     each_stranger(&child, &path, expected, show)?;
                 }

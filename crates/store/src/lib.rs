@@ -54,7 +54,7 @@ use tensorgate_verify::{Evidence, RepoId, RepoType, Revision};
 
 pub use check::{Checked, Damage, DamagedPolicy};
 pub use downloads::Downloads;
-pub use error::{Result, StoreError};
+pub use error::{Result, StoreError, is_unreadable};
 pub use gc::{Fate, Found, Gc, Swept, What};
 pub use part::{PartName, Stamp};
 pub use policies::{PolicyDir, Stored, hold};

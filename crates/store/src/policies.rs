@@ -2,8 +2,10 @@
 
 use std::fs::File as DiskFile;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use tensorgate_verify::{
     Blake3, Directory, File, Limits, MANIFEST_FILE, Manifest, Policy, Rejection, RepoId, RepoType,
     Revision, Sha256, SignedManifest, Verified,
@@ -11,9 +13,9 @@ use tensorgate_verify::{
 
 use crate::Store;
 use crate::draft::Draft;
-use crate::error::{Result, StoreError};
+use crate::error::{Result, StoreError, is_unreadable};
 use crate::folder::Folder;
-use crate::layout::each_flaw;
+use crate::layout::{each_flaw, exposed};
 use crate::lock::Lock;
 use crate::quarantine::each_chunk;
 use crate::quota;
@@ -46,6 +48,9 @@ pub struct Stored {
 pub(crate) const LOCK: &str = "lock";
 /// What is being put together, in the same file system as its place.
 pub(crate) const DRAFTS: &str = "tmp";
+/// [`hold`] asks for a second: removing a policy takes a few milliseconds.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl Store {
     /// Keeps a verified policy: its bytes as they were verified, never those of the quarantine.
@@ -241,13 +246,22 @@ impl PolicyDir {
 /// Keeps [`Store::gc`] from removing the directory while this handle, or a copy of it, is open; if
 /// it is removed right now, nothing is kept, and its files will be missing.
 ///
+/// Somebody else's `gc` has it alone for a moment, be it only to look; who has it alone for more than
+/// a second keeps nobody waiting.
+///
 /// # Errors
 /// Where the file system has no locks.
 pub fn hold(directory: &Directory) -> Result<()> {
-    match rustix::fs::flock(directory, FlockOperation::NonBlockingLockShared) {
-        Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => Ok(()),
-        Err(error) => Err(StoreError::io("lock", Path::new("."), error)),
+    for _try in 0..TRIES {
+        match rustix::fs::flock(directory, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
+            Err(Errno::INTR) => {}
+            held => {
+                return held.map_err(|error| StoreError::io("lock", Path::new("."), error));
+            }
+        }
     }
+    Ok(())
 }
 
 /// The manifest that gave a directory its name, or why it has none.
@@ -288,13 +302,18 @@ fn is_object(objects: &Folder, name: &str, size: usize) -> Result<bool> {
             objects.remove(name)?;
             return Ok(false);
         }
+        Err(error) if error.is_unreadable() => return Ok(false),
         Err(error) => return Err(error),
     };
     let read = |error| StoreError::io("read", &objects.path_of(name), error);
-    if usize::try_from(file.metadata().map_err(read)?.len()) != Ok(size) {
+    let is_exposed = exposed(objects, name)?.is_some();
+    if is_exposed || usize::try_from(file.metadata().map_err(read)?.len()) != Ok(size) {
         return Ok(false);
     }
-    Ok(hash(file, &mut |_| {}).map_err(read)?.to_string() == name)
+    match hash(file, &mut |_| {}) {
+        Err(error) if is_unreadable(&error) => Ok(false),
+        hashed => Ok(hashed.map_err(read)?.to_string() == name),
+    }
 }
 
 /// The BLAKE3 of a file, read a piece at a time; `advanced` is told of each piece.

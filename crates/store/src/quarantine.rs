@@ -11,7 +11,7 @@ use tensorgate_verify::{Blake3, Directory, FilePath, Revision, Sha256};
 use crate::Store;
 use crate::downloads;
 use crate::draft::Draft;
-use crate::error::{Result, StoreError};
+use crate::error::{Result, StoreError, is_unreadable};
 use crate::folder::Folder;
 use crate::lock::Lock;
 use crate::part;
@@ -130,12 +130,13 @@ impl Quarantine {
         }
     }
 
-    /// Opens a file, or `None` where there is none; what is no file does not count.
+    /// Opens a file, or `None` where there is none; what is no file does not count, nor what cannot
+    /// be read.
     ///
     /// # Errors
     /// When it cannot be opened.
     pub fn open_file(&self, path: &FilePath) -> Result<Option<File>> {
-        or_none(self.files.open(path.as_str()))
+        file_or_none(self.files.open(path.as_str()))
     }
 
     /// The size of a file in bytes, or `None` where there is none.
@@ -266,7 +267,7 @@ impl Quarantine {
     /// Reads a file again and compares: whether it is still the one that was recorded.
     ///
     /// # Errors
-    /// When it cannot be read; a missing file is `false`.
+    /// When it cannot be looked at; a file that is missing or cannot be read is `false`.
     pub fn is_intact(&self, recorded: &Recorded) -> Result<bool> {
         let path = &recorded.path;
         let Some(file) = self.open_file(path)? else {
@@ -277,7 +278,10 @@ impl Quarantine {
         if file.metadata().map_err(read)?.len() != recorded.size {
             return Ok(false);
         }
-        Ok(Recorded::of(path, file).map_err(read)? == *recorded)
+        match Recorded::of(path, file) {
+            Err(error) if is_unreadable(&error) => Ok(false),
+            found => Ok(found.map_err(read)? == *recorded),
+        }
     }
 }
 
@@ -289,7 +293,7 @@ impl Store {
     /// When it cannot be opened.
     pub fn object_size(&self, blake3: &Blake3) -> Result<Option<u64>> {
         let name = blake3.to_string();
-        let Some(file) = or_none(self.objects.open(&name))? else {
+        let Some(file) = file_or_none(self.objects.open(&name))? else {
             return Ok(None);
         };
         let failed = |error| StoreError::io("examine", &self.objects.path_of(&name), error);
@@ -381,6 +385,14 @@ pub(crate) fn each_chunk(file: File, mut take: impl FnMut(&[u8])) -> std::io::Re
 pub(crate) fn or_none<T>(found: Result<Option<T>>) -> Result<Option<T>> {
     match found {
         Err(StoreError::Foreign { .. }) => Ok(None),
+        found => found,
+    }
+}
+
+/// The same of files that cannot be read.
+pub(crate) fn file_or_none(found: Result<Option<File>>) -> Result<Option<File>> {
+    match or_none(found) {
+        Err(error) if error.is_unreadable() => Ok(None),
         found => found,
     }
 }

@@ -5,15 +5,17 @@
 mod common;
 
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use common::{REVISION, policy_of, repo, revocations};
+use common::{REVISION, as_anybody, in_namespace, inside, policy_of, repo, revocations};
 use tensorgate_store::{Checked, Record, Store, StoreError};
 use tensorgate_verify::{Policy, Rejection, RepoType, Verified};
 
 struct Set {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     store: Store,
     policy: Verified<Policy>,
     /// The directory of the policy.
@@ -27,7 +29,7 @@ fn set() -> Set {
     let kept = store.admit(&policy).unwrap().path().to_owned();
     store.record_accepted(policy.evidence()).unwrap();
     Set {
-        _dir: dir,
+        dir,
         store,
         policy,
         kept,
@@ -116,7 +118,7 @@ fn a_flipped_bit_is_found_and_names_the_policy_that_it_spoils() {
 #[test]
 fn each_kind_of_damage_has_its_code_and_is_put_right_by_admitting_again() {
     type Spoil = fn(&Set);
-    let cases: [(Spoil, Rejection, &str); 8] = [
+    let cases: [(Spoil, Rejection, &str); 11] = [
         (
             |set| fs::remove_file(set.store.path().join(set.object("config.json"))).unwrap(),
             Rejection::FileMissing,
@@ -166,6 +168,27 @@ fn each_kind_of_damage_has_its_code_and_is_put_right_by_admitting_again() {
             Rejection::ManifestMalformed,
             "policy.dsse.json",
         ),
+        (
+            |set| {
+                fs::remove_file(set.kept.join("config.json")).unwrap();
+                socket(&set.kept.join("config.json"));
+            },
+            Rejection::FileMissing,
+            "config.json",
+        ),
+        (
+            |set| fs::set_permissions(&set.kept, fs::Permissions::from_mode(0o777)).unwrap(),
+            Rejection::FileNotRegular,
+            "",
+        ),
+        (
+            |set| {
+                let within = set.kept.join("tokenizer");
+                fs::set_permissions(within, fs::Permissions::from_mode(0o720)).unwrap();
+            },
+            Rejection::FileNotRegular,
+            "tokenizer",
+        ),
     ];
     for (spoil, rejection, place) in cases {
         let set = set();
@@ -179,6 +202,98 @@ fn each_kind_of_damage_has_its_code_and_is_put_right_by_admitting_again() {
         set.store.admit(&set.policy).unwrap();
         assert_eq!(set.check().damage, []);
     }
+}
+
+/// Bound from its directory: a path of a socket has at most 107 bytes.
+fn socket(place: &Path) {
+    let (parent, name) = (place.parent().unwrap(), place.file_name().unwrap());
+    let parent = fs::File::open(parent).unwrap();
+    let path = format!("/proc/self/fd/{}", parent.as_raw_fd());
+    UnixListener::bind(Path::new(&path).join(name)).unwrap();
+}
+
+/// Objects are written as 0444, so whatever may be written to was changed since.
+#[test]
+fn an_object_that_somebody_may_write_to_is_found_and_made_again() {
+    for mode in [0o644, 0o466, 0o4444, 0o777] {
+        let set = set();
+        let object = set.object("model.safetensors");
+        let place = set.store.path().join(&object);
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(set.damage(), [(Rejection::FileNotRegular, object)]);
+        assert_eq!(set.check().damaged.len(), 1, "{mode:o}");
+        set.store.admit(&set.policy).unwrap();
+        assert_eq!(set.check().damage, []);
+        let mode = fs::metadata(&place).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o444);
+    }
+}
+
+#[test]
+fn a_socket_in_the_place_of_an_object_is_found_and_replaced() {
+    let set = set();
+    let object = set.object("config.json");
+    let place = set.store.path().join(&object);
+    fs::remove_file(&place).unwrap();
+    let short = set.store.path().join("objects/s");
+    socket(&short);
+    fs::rename(short, place).unwrap();
+    let found = set.damage();
+    assert_eq!(found[0], (Rejection::FileNotRegular, object));
+    assert_eq!(found[1].0, Rejection::FileMissing);
+    set.store.admit(&set.policy).unwrap();
+    assert_eq!(set.check().damage, []);
+}
+
+/// Bad blocks, for one. A file of /proc that says EIO stands for them.
+#[test]
+fn an_object_that_cannot_be_read_is_found_and_the_rest_is_looked_at() {
+    let test = "an_object_that_cannot_be_read_is_found_and_the_rest_is_looked_at";
+    if let Some(folder) = inside() {
+        let checked = Store::open(folder).unwrap().check(&mut |_| {}).unwrap();
+        assert_eq!((checked.objects, checked.damage.len()), (3, 2));
+        let damage = &checked.damage[0];
+        assert_eq!(damage.rejection, Rejection::DigestMismatch);
+        assert!(damage.detail.contains("(os error 5)"), "{}", damage.detail);
+        assert_eq!(checked.damaged.len(), 1);
+        return;
+    }
+    let set = set();
+    let object = set.object("model.safetensors");
+    let script = format!("mount --bind /proc/$$/mem {}", object.display());
+    in_namespace(test, &script, set.store.path());
+}
+
+#[test]
+fn what_may_not_be_read_is_found_and_made_again() {
+    let test = "what_may_not_be_read_is_found_and_made_again";
+    if let Some(folder) = inside() {
+        let store = Store::open(folder.join("store")).unwrap();
+        let damage = store.check(&mut |_| {}).unwrap().damage;
+        let codes: Vec<_> = damage.iter().map(|damage| damage.rejection).collect();
+        assert_eq!(codes, [Rejection::DigestMismatch, Rejection::FileMissing]);
+        let walk = policy_of(&folder.join("walk"), "acme/walk", 1, 100_000);
+        store.admit(&walk).unwrap();
+        assert_eq!(store.check(&mut |_| {}).unwrap().damage, []);
+        return;
+    }
+    let set = set();
+    let place = set.store.path().join(set.object("model.safetensors"));
+    fs::set_permissions(place, fs::Permissions::from_mode(0)).unwrap();
+    let status = as_anybody(test, set.dir.path()).status().unwrap();
+    assert!(status.success());
+}
+
+/// What is older than the accepted release is refused wherever it comes from: nobody is to fetch it.
+#[test]
+fn a_damaged_policy_says_whether_a_newer_release_was_accepted() {
+    let set = set();
+    set.write(&set.object("model.safetensors"), "damaged");
+    assert!(!set.check().damaged[0].is_superseded);
+    let dir = tempfile::tempdir().unwrap();
+    let newer = policy_of(dir.path(), "acme/walk", 2, 100);
+    set.store.record_accepted(newer.evidence()).unwrap();
+    assert!(set.check().damaged[0].is_superseded);
 }
 
 #[test]

@@ -50,6 +50,27 @@ fn none_but_the_accepted_release_stays_if_so_many_are_to_be_kept() {
 }
 
 /// The index is written after the record: a crash between them forgets nothing.
+/// It is accepted after the look at what was, and let go of before its turn.
+#[test]
+fn what_is_accepted_meanwhile_stays() {
+    let set = set();
+    let one = set.admit("acme/walk", 1);
+    let walk = set.policy("acme/walk", 1);
+    fs::create_dir_all(set.store.path().join("tmp")).unwrap();
+    fs::write(set.store.path().join("tmp/1-1"), "left by a crash").unwrap();
+    let mut told = Vec::new();
+    let swept = set.store.gc(keeping(0), &mut |found| {
+        told.push(found.what);
+        if found.what == What::Leftover {
+            set.store.record_accepted(walk.evidence()).unwrap();
+        }
+    });
+    let swept = swept.unwrap();
+    assert_eq!((swept.policies, swept.objects), (0, 0));
+    assert_eq!(told, [What::Leftover]);
+    assert!(set.has(&one));
+}
+
 #[test]
 fn what_was_accepted_and_is_not_listed_yet_stays() {
     let set = set();

@@ -10,6 +10,8 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::fs::{FlockOperation, flock};
+
 use common::sweep::{gc, keeping, paths, set};
 use common::{REVISION, another, inside, repo};
 use tensorgate_store::{Fate, Store, What, hold};
@@ -44,6 +46,34 @@ fn whoever_has_a_policy_keeps_it() {
             .count(),
         0
     );
+}
+
+/// Another's `gc` has the directory alone while it looks, and may leave it.
+#[test]
+fn whoever_comes_while_another_looks_keeps_it_too() {
+    let set = set();
+    let one = set.admit("acme/walk", 1);
+    let place = set.store.path().join(format!("policies/{one}"));
+    let looks = fs::File::open(&place).unwrap();
+    flock(&looks, FlockOperation::LockExclusive).unwrap();
+    let directory = tensorgate_verify::Directory::new(fs::File::open(&place).unwrap().into());
+    std::thread::scope(|scope| {
+        scope.spawn(|| hold(&directory).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        flock(&looks, FlockOperation::Unlock).unwrap();
+    });
+    assert_eq!(gc(&set.store, keeping(0)).0.in_use, 1);
+    assert!(set.has(&one));
+}
+
+/// Nobody can keep others from reading what they may read.
+#[test]
+fn whoever_has_a_directory_alone_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = fs::File::open(dir.path()).unwrap();
+    flock(&alone, FlockOperation::LockExclusive).unwrap();
+    let directory = tensorgate_verify::Directory::new(fs::File::open(dir.path()).unwrap().into());
+    hold(&directory).unwrap();
 }
 
 /// A process that holds a policy and dies, however it dies, holds it no more.

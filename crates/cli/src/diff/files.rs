@@ -45,7 +45,7 @@ pub(super) struct Version {
 
 impl Folder {
     pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, Failure> {
-        let directory = disk::open_directory(path)?;
+        let directory = disk::hold_directory(path)?;
         let files = listing::list(path, limits)?;
         let manifest = disk::manifest_in(&directory, limits)
             .and_then(|signed| Ok(Ok(signed.untrusted(limits)?)))

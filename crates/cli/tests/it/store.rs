@@ -1,7 +1,7 @@
 //! `store check`, `store gc` and the quota, for an operator and for programs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +12,6 @@ use crate::support::{Run, Workshop};
 
 /// The object of the weights that were fetched.
 fn weights(workshop: &Workshop, kept: &Path) -> PathBuf {
-    use std::os::unix::fs::MetadataExt;
     let inode = fs::metadata(kept.join("model.safetensors")).unwrap().ino();
     let objects = fs::read_dir(workshop.path("store/objects")).unwrap();
     let mut objects = objects.map(|object| object.unwrap().path());
@@ -39,10 +38,19 @@ fn store(fixture: &Fixture, arguments: &[&str]) -> Run {
 
 /// A shell here, with the command on its path, as an operator has it.
 fn shell(fixture: &Fixture, line: &str) -> Run {
+    run_in("sh", fixture, line)
+}
+
+/// The same for what every `sh` knows only since POSIX 2024.
+fn bash(fixture: &Fixture, line: &str) -> Run {
+    run_in("bash", fixture, line)
+}
+
+fn run_in(shell: &str, fixture: &Fixture, line: &str) -> Run {
     let program = Path::new(env!("CARGO_BIN_EXE_tensorgate"));
     let mut command = fixture.workshop.command();
     let environment: Vec<_> = command.get_envs().map(owned).collect();
-    let mut shell = Command::new("sh");
+    let mut shell = Command::new(shell);
     shell
         .args(["-c", line])
         .env_clear()
@@ -157,6 +165,75 @@ fn programs_get_the_command_too() {
     store(&fixture, &["check", "--store", "it's here"]).expect(0);
 }
 
+/// Whatever the store is called, the line is one that a shell reads as it was meant.
+#[test]
+fn the_printed_command_is_for_this_store_however_it_is_called() {
+    let names = [
+        "with space",
+        "it's \"quoted\" $HOME `id`",
+        "-store",
+        "line\nbreak \u{1b}[31m",
+    ];
+    for name in names {
+        let fixture = Fixture::new();
+        let policy = kept(&fixture.fetch_signed(&[]));
+        flip(&weights(&fixture.workshop, &policy));
+        let named = fixture.workshop.path(name);
+        fs::rename(fixture.workshop.path("store"), named).unwrap();
+        let check = format!("--store={name}");
+        let run = store(&fixture, &["check", &check]);
+        assert!(!run.expect(1).stderr.contains('\u{1b}'));
+        bash(&fixture, &printed_command(&run)).expect(0);
+        store(&fixture, &["check", &check]).expect(0);
+    }
+}
+
+/// A file that the owner may not read is like one on bad blocks: fetching again makes it anew.
+#[test]
+fn what_cannot_be_read_is_repaired_by_the_printed_command() {
+    let fixture = Fixture::new();
+    let policy = kept(&fixture.fetch_signed(&[]));
+    let object = weights(&fixture.workshop, &policy);
+    fs::set_permissions(&object, fs::Permissions::from_mode(0)).unwrap();
+    // Root, too, is denied what a mode denies.
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let deny = match root {
+        true => "setpriv --bounding-set=-dac_override,-dac_read_search ",
+        false => "",
+    };
+    let run = shell(&fixture, &format!("{deny}tensorgate store check"));
+    run.expect(1).says("(os error 13)\n");
+    let command = printed_command(&run);
+    let run = shell(&fixture, &format!("{deny}{command}"));
+    run.expect(0)
+        .says("is made again: \"model.safetensors\" cannot be read")
+        .says("verified: ");
+    shell(&fixture, &format!("{deny}tensorgate store check")).expect(0);
+}
+
+/// An older release is refused, so there is no command that fetches it.
+#[test]
+fn what_is_damaged_and_superseded_is_not_to_be_fetched_again() {
+    let fixture = Fixture::new();
+    let policy = kept(&fixture.fetch_signed(&[]));
+    flip(&weights(&fixture.workshop, &policy));
+    let record = fixture
+        .workshop
+        .path("store/state/rollback/model--acme--walk.json");
+    let text = fs::read_to_string(&record).unwrap();
+    let newer = text.replace("\"sequence\":", "\"sequence\":9");
+    assert_ne!(text, newer);
+    let manifest = policy.file_name().unwrap().to_str().unwrap();
+    fs::write(&record, newer.replace(manifest, &"0".repeat(64))).unwrap();
+
+    let run = store(&fixture, &["check"]);
+    run.expect(1)
+        .says("hint: a newer release was accepted, so this one is not fetched again");
+    assert!(!run.stderr.contains("fetch it again"), "{run:#?}");
+    store(&fixture, &["gc", "--keep", "0"]).expect(0);
+    store(&fixture, &["check"]).expect(0);
+}
+
 /// A policy whose manifest is gone cannot name itself, and fetching the release puts it right.
 #[test]
 fn a_damaged_manifest_is_found_and_repaired() {
@@ -182,6 +259,16 @@ fn a_damaged_memory_is_no_verdict() {
     fixture.workshop.write("store/state/index.json", "{");
     store(&fixture, &["check"]).could_not_check("index.json is damaged");
     store(&fixture, &["gc"]).could_not_check("index.json is damaged");
+}
+
+#[test]
+fn a_link_to_a_store_says_what_to_name() {
+    let fixture = Fixture::new();
+    kept(&fixture.fetch_signed(&[]));
+    std::os::unix::fs::symlink("store", fixture.workshop.path("link")).unwrap();
+    store(&fixture, &["check", "--store", "link"])
+        .could_not_check("link is a link: name the directory that it leads to");
+    store(&fixture, &["check", "--store", "link/"]).expect(0);
 }
 
 #[test]
@@ -322,7 +409,7 @@ fn a_store_on_read_only_media_is_listed_checked_and_verified() {
     let mut unshare = Command::new("unshare");
     unshare.arg("--mount");
     let root = fs::metadata("/proc/self").unwrap();
-    if std::os::unix::fs::MetadataExt::uid(&root) != 0 {
+    if root.uid() != 0 {
         unshare.args(["--user", "--map-root-user"]);
     }
     let script = format!(
@@ -384,5 +471,25 @@ fn what_is_being_verified_stays() {
         run.expect(0).says("  in use     acme/walk@");
     });
     run.expect(0).says("verified: ");
+    assert!(policy.exists());
+}
+
+/// Half of a directory, of which the rest was removed meanwhile, is signed by nobody.
+#[test]
+fn what_is_being_signed_stays() {
+    let fixture = Fixture::new();
+    let policy = kept(&fixture.fetch_signed(&[]));
+    store(&fixture, &["reset-state", "--all"]).expect(0);
+    let options = "--key release.key.pem --repo acme/walk --sequence 2 --out new.json \
+        --expires 2036-01-01T00:00:00Z --revision";
+    let mut sign = fixture.workshop.command();
+    sign.arg("sign").arg(&policy);
+    sign.args(options.split_whitespace()).arg(&fixture.files);
+    let beside = fs::File::open(fixture.workshop.path("")).unwrap();
+    let run = Workshop::while_locked(&beside, &mut sign, || {
+        let run = store(&fixture, &["gc", "--keep", "0"]);
+        run.expect(0).says("  in use     acme/walk@");
+    });
+    run.expect(0).says("signed: ");
     assert!(policy.exists());
 }

@@ -155,6 +155,11 @@ impl Workshop {
     /// Runs `command`, and once it waits to remember the release that it has found good, `act`s.
     pub(crate) fn meanwhile(&self, command: &mut Command, act: impl FnOnce()) -> Run {
         let lock = fs::File::create(self.path("store/state/lock")).unwrap();
+        Self::while_locked(&lock, command, act)
+    }
+
+    /// The same with another lock that the command waits for.
+    pub(crate) fn while_locked(lock: &fs::File, command: &mut Command, act: impl FnOnce()) -> Run {
         lock.lock().unwrap();
         let mut child = command
             .stdout(Stdio::piped())

@@ -100,6 +100,18 @@ pub(crate) fn in_namespace(test: &str, script: &str, folder: &Path) {
     );
 }
 
+/// A test of this program again as a user to whom a mode denies something: root without the
+/// capabilities that let it read everything.
+pub(crate) fn as_anybody(test: &str, folder: &Path) -> Command {
+    let this = std::env::current_exe().unwrap();
+    let mut command = Command::new("setpriv");
+    let root = rustix::process::geteuid().is_root();
+    command.args(root.then_some("--bounding-set=-dac_override,-dac_read_search"));
+    command.arg(this).args(["--exact", test, "--nocapture"]);
+    command.env(INSIDE, folder);
+    command
+}
+
 /// A test of this program again, as a process of its own that finds `folder` as [`inside`].
 pub(crate) fn another(test: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
