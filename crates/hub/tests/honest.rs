@@ -199,7 +199,7 @@ async fn a_branch_is_looked_up_once_and_pinned() {
         .await
         .unwrap();
     assert_eq!(fetched.revision.as_str(), set.commit);
-    let expected = format!("{ID}@main is commit {}", set.commit);
+    let expected = format!("resolved main to {}, pinned", set.commit);
     assert!(set.said.all().contains(&expected), "{}", set.said.all());
     let unpinned = |request: &tensorgate_testhub::Request| request.target.contains("main");
     assert_eq!(set.hub.requests().iter().filter(|r| unpinned(r)).count(), 1);

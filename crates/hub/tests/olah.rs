@@ -65,7 +65,7 @@ async fn a_commit_arrives_bit_for_bit_by_its_id_and_by_a_branch() {
     let fetched = fetched.unwrap();
     assert_identical(&fetched.path);
     assert_eq!(fetched.revision.as_str(), site.repository.commit);
-    let told = format!("{main} is commit {}", site.repository.commit);
+    let told = format!("resolved main to {}, pinned", site.repository.commit);
     assert!(site.said.all().contains(&told), "{}", site.said.all());
     // The branch, the listing and its slash, five files.
     assert_eq!(hub.requests(), 8);

@@ -205,8 +205,9 @@ fn bytes_that_are_not_the_signed_ones_are_refused_until_they_are() {
     let mut watch = Watch::of(&stage, &["--json"]);
     watch.object();
     let flipped = Fault::ByteFlipped {
-        path: "model.safetensors".into(),
-        at: 400,
+        // The weights are those of the release before, and not fetched again.
+        path: "README.md".into(),
+        at: 3,
     };
     stage.hub.inject(flipped);
     stage.release(2);
