@@ -138,8 +138,9 @@ impl Channel {
         commit: &Revision,
     ) -> Result<Vec<u8>, FetchError> {
         let path: FilePath = name.parse()?;
-        let limit = gate.trust.limits().manifest_bytes;
         let from = self.at(gate)?;
+        let limits = (gate.trust.limits(), from.hub.limits());
+        let limit = limits.0.manifest_bytes.min(limits.1.manifest_bytes);
         from.small_file(commit, &path, limit, gate.progress).await
     }
 

@@ -52,6 +52,9 @@ pub struct FetchLimits {
     /// Bytes of a listing: 8 MiB, more than 800 for each of 10,000 entries; the Hub's have up to 400
     /// and the path.
     pub listing_bytes: u64,
+    /// Bytes of a manifest, or of a list of revocations, that a channel has: 8 MiB, for 30,000
+    /// tensors. Until its signatures are found good it is anybody's, and it is held several times over.
+    pub manifest_bytes: u64,
     /// Bytes of a weights file: 64 GiB; the largest published policy has 14.5 GB.
     pub file_bytes: u64,
     /// Bytes of all files together: 64 GiB; the largest published policy has 14.5 GB.
@@ -109,6 +112,7 @@ impl Default for FetchLimits {
             entries: 10_000,
             pages: 100,
             listing_bytes: 8 << 20,
+            manifest_bytes: 8 << 20,
             file_bytes: 64 << 30,
             total_bytes: 64 << 30,
             small_file_bytes: 16 << 20,

@@ -21,6 +21,7 @@ mod mirror;
 mod olah;
 mod oms;
 mod operator;
+mod peak;
 mod place;
 mod resume;
 mod sign;

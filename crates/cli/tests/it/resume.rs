@@ -1,8 +1,6 @@
 //! A fetch whose process, disk or link gives out goes on where it was; none takes much memory.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,7 +8,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tensorgate_testhub::{Fault, Port, Repository, TestHub};
 
-use crate::support::{REVISION, Run, Workshop};
+use crate::support::{Run, Workshop};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -152,7 +150,7 @@ fn what_the_disk_took_is_kept_and_gone_on_from() {
 }
 
 /// `VmHWM` of proc(5): the most memory that the process ever had, in KiB.
-fn peak(child: &Child) -> Option<u64> {
+pub(crate) fn peak(child: &Child) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let line = status
         .lines()
@@ -175,61 +173,4 @@ fn three_hundred_megabytes_take_no_more_than_sixty_four_mebibytes_of_memory() {
         println!("{shards} x {size} bytes: {most} KiB");
         assert!((1..=64 << 10).contains(&most), "{most} KiB");
     }
-}
-
-/// The longest listing that is taken, of files that lie as deep as any may, each in directories of
-/// its own. Of the one file that a policy has, nothing comes.
-fn longest_listing() -> String {
-    let row = |path: &str, size: u64| {
-        let oid = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
-        format!(r#"{{"type":"file","oid":"{oid}","size":{size},"path":"{path}"}}"#)
-    };
-    let path = |n| format!("{}z", format!("{}{n:05}/", "y".repeat(40)).repeat(15));
-    let deep = (0..9_999).map(|n| row(&path(n), 1));
-    let rows: Vec<String> = deep.chain([row("README.md", 2)]).collect();
-    format!("[{}]", rows.join(","))
-}
-
-/// Answers one request of a connection: the listing, or nothing for as long as anybody waits.
-fn answer(mut stream: TcpStream, listing: &str) -> std::io::Result<()> {
-    let lines = BufReader::new(stream.try_clone()?).lines();
-    let mut head = lines
-        .map_while(Result::ok)
-        .take_while(|line| !line.is_empty());
-    let request = head.next().unwrap_or_default();
-    head.for_each(drop);
-    if request.contains("/tree/") {
-        let len = listing.len();
-        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
-        return write!(stream, "{head} {len}\r\n\r\n{listing}");
-    }
-    std::thread::sleep(Duration::from_secs(60));
-    Ok(())
-}
-
-#[test]
-fn nor_does_a_listing_as_long_and_as_deep_as_any_that_is_taken() {
-    let listing = longest_listing();
-    assert!((7 << 20..=8 << 20).contains(&listing.len()));
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", socket.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in socket.incoming() {
-            let (stream, listing) = (stream.unwrap(), listing.clone());
-            std::thread::spawn(move || drop(answer(stream, &listing)));
-        }
-    });
-    let workshop = Workshop::new();
-    let target = format!("acme/walk@{REVISION}");
-    let mut command = workshop.command();
-    command.args(["fetch", &target, "--endpoint", &endpoint]);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let begun = said.find(|line| line.as_ref().unwrap().contains("fetching 1 file"));
-    let most = peak(&child).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(begun.is_some());
-    println!("{most} KiB");
-    assert!((1..=64 << 10).contains(&most), "{most} KiB");
 }

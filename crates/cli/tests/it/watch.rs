@@ -204,10 +204,10 @@ fn bytes_that_are_not_the_signed_ones_are_refused_until_they_are() {
     let stage = Stage::new();
     let mut watch = Watch::of(&stage, &["--json"]);
     watch.object();
+    // The weights are those of the first release, and not asked for.
     let flipped = Fault::ByteFlipped {
-        // The weights are those of the release before, and not fetched again.
         path: "README.md".into(),
-        at: 3,
+        at: 4,
     };
     stage.hub.inject(flipped);
     stage.release(2);
