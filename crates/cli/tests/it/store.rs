@@ -219,7 +219,7 @@ fn what_cannot_be_read_is_repaired_by_the_printed_command() {
     let fixture = Fixture::new();
     let policy = kept(&fixture.fetch_signed(&[]));
     let object = weights(&fixture.workshop, &policy);
-    fs::set_permissions(&object, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&object, fs::Permissions::from_mode(0o000)).unwrap();
     // Root, too, is denied what a mode denies.
     let root = fs::metadata("/proc/self").unwrap().uid() == 0;
     let deny = match root {
