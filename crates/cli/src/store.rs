@@ -53,7 +53,10 @@ pub(crate) fn open_store(named: Option<&Path>, json: bool) -> Result<Store, Fail
 fn require_there(path: &Path) -> Result<(), Failure> {
     match path.exists() {
         true => Ok(()),
-        false => Err(Failure::about(path, format!("{path:?} is not there"))),
+        false => {
+            let failure = Failure::about(path, format!("{path:?} is not there"));
+            Err(failure.hint("name another one, or make it: `tensorgate store init`"))
+        }
     }
 }
 
@@ -102,11 +105,19 @@ pub(crate) fn reset_state(args: &ResetState, json: bool) -> Result<Report, Failu
     let memory = Memory::that_is_there(&args.place, json)?;
     let repo_type = args.repo_type.into();
     let only = args.repo.as_ref().map(|repo| (repo_type, repo));
+    // What cannot be read was something.
+    let known = only.is_none_or(|(repo_type, repo)| {
+        !matches!(memory.state().last_accepted(repo_type, repo), Ok(None))
+    });
     let list_removed = memory.state().reset(only)?;
     let what = match only {
         Some((repo_type, repo)) => format!("the {repo_type} {repo}"),
         None => "all repositories".to_owned(),
     };
+    if !known {
+        let said = format!("nothing was accepted of {what}, so nothing was forgotten");
+        return Ok(done(memory.path(), vec![said], json!({})));
+    }
     let said = format!("forgot which releases of {what} were accepted");
     let mut report = done(memory.path(), vec![said], json!({}));
     let notice = "any release that is signed and in force is accepted next, an old one too";

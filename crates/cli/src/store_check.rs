@@ -72,6 +72,7 @@ fn finding(damage: &Damage) -> Finding {
             finding.with_hint("the store did not put it there: move it away")
         }
         Rejection::JsonMalformed => finding.with_hint("`tensorgate store gc` removes it"),
+        Rejection::FileNotRegular => finding.with_hint("fetching its policy again makes it anew"),
         _ => finding.with_hint(REFUSED),
     }
 }

@@ -7,7 +7,7 @@ use crate::args_operator::Gc;
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::store::{done, open_store, usage};
-use crate::text::{count, thousands};
+use crate::text::{self, count, thousands};
 
 pub(crate) fn run(args: &Gc, json: bool) -> Result<Report, Failure> {
     let store = open_store(args.store.as_deref(), json)?;
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Gc, json: bool) -> Result<Report, Failure> {
     })?;
     let (used, quota) = (store.used()?, store.quota()?);
     let mut prose = vec![summary(&swept, args.dry_run)];
-    prose.extend(found.iter().map(line));
+    prose.extend(found.iter().map(|found| line(found, args.dry_run)));
     prose.push(usage(used, quota));
     let of = |removed: bool| {
         let found = found.iter();
@@ -63,13 +63,15 @@ fn summary(swept: &Swept, dry_run: bool) -> String {
     )
 }
 
-fn line(found: &Found) -> String {
+fn line(found: &Found, dry_run: bool) -> String {
     let fate = match found.fate {
         Fate::InUse => "in use   ",
         Fate::Unreadable => "unreadable",
+        _ if dry_run => "to remove",
         _ => "removed  ",
     };
-    let path = found.path.display();
+    // Whoever made a directory in the store gave it its name, line breaks and all.
+    let path = text::line(&found.path.to_string_lossy());
     match &found.release {
         Some(release) => format!(
             "  {fate}  {}@{}, release {}: {path}",

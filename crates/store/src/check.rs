@@ -214,7 +214,9 @@ impl Store {
         let mut spoilt = files.iter().any(|(_, blake3)| damaged.contains(blake3));
         each_flaw(&self.objects, folder, &files, &mut |flaw| {
             spoilt = true;
-            checked.add(flaw.rejection, path.join(flaw.path), flaw.detail);
+            // The directory itself has no path in itself.
+            let place = path.join(flaw.path).components().collect();
+            checked.add(flaw.rejection, place, flaw.detail);
         })?;
         if spoilt {
             self.spoilt(checked, name, manifest)?;

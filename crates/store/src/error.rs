@@ -121,7 +121,7 @@ impl StoreError {
             ),
             Self::Io { .. } => match self.errno()? {
                 Errno::ROFS => Some(
-                    "it is on a read-only file system; what was accepted can be remembered elsewhere: `--state DIR`, or the node's parameter `state`",
+                    "it is on a read-only file system, where nothing is fetched or removed; what was accepted can be remembered elsewhere: `--state DIR`, or the node's parameter `state`",
                 ),
                 Errno::ACCESS | Errno::PERM => Some(match self {
                     Self::Io {

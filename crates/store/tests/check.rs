@@ -279,7 +279,7 @@ fn what_may_not_be_read_is_found_and_made_again() {
     }
     let set = set();
     let place = set.store.path().join(set.object("model.safetensors"));
-    fs::set_permissions(place, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place, fs::Permissions::from_mode(0o000)).unwrap();
     let status = as_anybody(test, set.dir.path()).status().unwrap();
     assert!(status.success());
 }

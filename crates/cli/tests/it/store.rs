@@ -188,6 +188,31 @@ fn the_printed_command_is_for_this_store_however_it_is_called() {
     }
 }
 
+#[test]
+fn no_name_in_a_store_breaks_a_line_of_what_is_said() {
+    let fixture = Fixture::new();
+    store(&fixture, &["init"]).expect(0);
+    let place = "store/quarantine/x\nremoved: all\u{1b}[2J/acme/walk";
+    let place = fixture.workshop.path(place).join("0".repeat(40));
+    fs::create_dir_all(place).unwrap();
+    let run = store(&fixture, &["gc", "--dry-run"]);
+    run.expect(0)
+        .says("would remove: 1 download")
+        .says("\n  to remove  quarantine/x\\nremoved: all\\u{1b}[2J/acme/walk/000");
+}
+
+#[test]
+fn what_was_never_accepted_is_not_forgotten() {
+    let fixture = Fixture::new();
+    kept(&fixture.fetch_signed(&[]));
+    store(&fixture, &["reset-state", "--repo", "acme/wlak"])
+        .expect(0)
+        .says("nothing was accepted of the model acme/wlak");
+    store(&fixture, &["reset-state", "--repo", "acme/walk"])
+        .expect(0)
+        .says("forgot which releases of the model acme/walk were accepted");
+}
+
 /// A file that the owner may not read is like one on bad blocks: fetching again makes it anew.
 #[test]
 fn what_cannot_be_read_is_repaired_by_the_printed_command() {
@@ -272,7 +297,7 @@ fn a_link_to_a_store_says_what_to_name() {
 }
 
 #[test]
-fn a_mistyped_name_makes_nothing() {
+fn a_mistyped_name_makes_nothing_and_says_how_one_is_made() {
     let fixture = Fixture::new();
     for command in ["check", "gc"] {
         let run = store(&fixture, &[command, "--store", "stroe"]);
@@ -305,7 +330,7 @@ fn what_is_not_wanted_goes_and_is_said() {
     }
     let dry = store(&fixture, &["gc", "--dry-run"]);
     let line = format!(
-        "  removed    acme/walk@{}, release 5: policies/{}",
+        "  to remove  acme/walk@{}, release 5: policies/{}",
         fixture.files,
         first.file_name().unwrap().to_str().unwrap()
     );

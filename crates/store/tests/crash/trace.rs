@@ -12,9 +12,6 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-#[cfg(not(target_arch = "x86_64"))]
-compile_error!("the registers of a system call are those of x86-64 here");
-
 /// What a system call changes. Files and directories are named by their inodes, which stay.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Change {
