@@ -4,18 +4,15 @@
 #![cfg(test)] // so that clippy takes the helpers for tests, too
 
 mod common;
-#[path = "common/mirror.rs"]
-mod mirror;
 #[path = "common/signing.rs"]
 mod signing;
 
 use std::fs;
 
 use common::{LEFT_OUT, Notes, WEIGHTS, assert_identical, config, names};
-use mirror::Mirrored;
 use tensorgate_hub::*;
 use tensorgate_store::Store;
-use tensorgate_testhub::{Flaw, Wire};
+use tensorgate_testhub::{Flaw, Mirrored, Wire};
 use tensorgate_verify::{Proof, Rejection, Rules};
 
 /// A repository on olah, and a store.
@@ -40,7 +37,7 @@ impl Site {
     }
 
     fn target(&self) -> Target {
-        let (id, commit) = (self.id, &self.repository.commit);
+        let (id, commit) = (self.id, self.repository.commit());
         format!("{id}@{commit}").parse().unwrap()
     }
 
@@ -64,8 +61,8 @@ async fn a_commit_arrives_bit_for_bit_by_its_id_and_by_a_branch() {
     let fetched = fetch(&other, Some(&hub), Request::new(&main), &site.said).await;
     let fetched = fetched.unwrap();
     assert_identical(&fetched.path);
-    assert_eq!(fetched.revision.as_str(), site.repository.commit);
-    let told = format!("{main} is commit {}", site.repository.commit);
+    assert_eq!(fetched.revision.as_str(), site.repository.commit());
+    let told = format!("{main} is commit {}", site.repository.commit());
     assert!(site.said.all().contains(&told), "{}", site.said.all());
     // The branch, the listing and its slash, five files.
     assert_eq!(hub.requests(), 8);
@@ -98,7 +95,7 @@ async fn what_is_signed_is_fetched_and_verifies() {
     for path in ["config.json", WEIGHTS] {
         fs::write(folder.join(path), common::file(path)).unwrap();
     }
-    let manifest = signing::manifest(&folder, site.id, &site.repository.commit);
+    let manifest = signing::manifest(&folder, site.id, site.repository.commit());
     let hub = Hub::new(&config(site.repository.endpoint(), None)).unwrap();
     let target = site.target();
     let request = Request::signed(&target, &manifest);
@@ -155,7 +152,8 @@ async fn a_cut_is_made_good_though_ranges_are_not_known() {
     );
     let part = format!(
         "quarantine/model/{}/{}.part",
-        site.id, site.repository.commit
+        site.id,
+        site.repository.commit()
     );
     let part = fs::read_dir(site.store.path().join(part)).unwrap();
     assert_eq!(part.count(), 0);
@@ -185,7 +183,7 @@ async fn what_it_does_not_have_is_an_error_and_no_verdict() {
     let error = error.unwrap_err();
     assert_eq!(error.rejection(), None, "{error}");
     // A later commit has it again, and the earlier one stays what it was.
-    site.repository.commit(&[
+    site.repository.commit_files(&[
         ("config.json", b"{\"type\": \"act\"}".to_vec()),
         (WEIGHTS, b"other".to_vec()),
     ]);

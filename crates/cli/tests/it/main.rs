@@ -12,12 +12,8 @@ mod fixture;
 mod help;
 mod import;
 mod inspect;
-#[path = "../../../oms/tests/it/interpreter.rs"]
-mod interpreter;
 mod keygen;
 mod memory;
-#[path = "../../../hub/tests/common/mirror.rs"]
-mod mirror;
 mod olah;
 mod oms;
 mod operator;
