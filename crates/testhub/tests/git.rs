@@ -3,9 +3,7 @@
 
 mod common;
 
-use tensorgate_testhub::{
-    Error, ObjectId, Repository, git, lfs_pointer,
-};
+use tensorgate_testhub::{Error, ObjectId, Repository, git, lfs_pointer};
 
 #[test]
 fn git_agrees_on_blob_tree_and_commit_ids() {
