@@ -6,6 +6,7 @@ mod audit;
 mod channel;
 mod diff;
 mod dry_run;
+mod environment;
 mod fetch;
 mod fetch_signed;
 mod fixture;
