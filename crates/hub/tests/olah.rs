@@ -12,7 +12,7 @@ use std::fs;
 use common::{LEFT_OUT, Notes, WEIGHTS, assert_identical, config, names};
 use tensorgate_hub::*;
 use tensorgate_store::Store;
-use tensorgate_testhub::{Flaw, Mirrored, Wire};
+use tensorgate_testhub::{Flaw, Mirrored, Wire, huggingface_hub};
 use tensorgate_verify::{Proof, Rejection, Rules};
 
 /// A repository on olah, and a store.
@@ -106,6 +106,54 @@ async fn what_is_signed_is_fetched_and_verifies() {
     let policy = manifest.open(&directory, Proof::Whole, &rules).unwrap();
     assert!(policy.tensor("gain").is_some());
     assert_eq!(fetched.left_out.len(), common::files().len() - 2);
+}
+
+#[tokio::test]
+async fn a_data_set_arrives_bit_for_bit() {
+    let files = [
+        ("README.md", b"# data\n".to_vec()),
+        ("data/chunk-000/file-000.parquet", vec![5; 70_000]),
+        ("meta/info.json", b"{\"fps\": 30}".to_vec()),
+    ];
+    let repository = Mirrored::dataset("robots/data", &files);
+    let site = Site {
+        id: "robots/data",
+        repository,
+        ..Site::with("robots/beside")
+    };
+    let target = format!("datasets/robots/data@{}", site.repository.commit());
+    let target = target.parse().unwrap();
+    let endpoint = site.repository.endpoint();
+    let fetched = site.fetch(endpoint, &target).await.unwrap();
+    let place = site.store.path().join("quarantine/dataset");
+    assert!(fetched.path.starts_with(place));
+    for (path, bytes) in files {
+        assert_eq!(fs::read(fetched.path.join(path)).unwrap(), bytes, "{path}");
+    }
+    assert!(fetched.left_out.is_empty(), "{:?}", fetched.left_out);
+}
+
+/// The client that people have caches what olah serves; that is imported, and nobody is asked.
+#[tokio::test]
+async fn what_the_python_client_cached_from_it_is_imported_offline() {
+    let site = Site::with("robots/cached");
+    let home = site.dir.path().join("home");
+    let statement = format!(
+        "from huggingface_hub import snapshot_download\nsnapshot_download('{}', revision='{}')",
+        site.id,
+        site.repository.commit()
+    );
+    let mut python = huggingface_hub(site.repository.endpoint(), &home);
+    let output = python.args(["-c", &statement]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let cache = Cache::open(home.join("hub")).unwrap();
+    let target = site.target();
+    let imported = import(&site.store, &cache, Request::new(&target), &site.said).unwrap();
+    assert_identical(&imported.path);
+    drop(imported);
+    let fetched = fetch(&site.store, None, Request::new(&target), &Silent).await;
+    assert!(fetched.unwrap().from_store);
 }
 
 #[tokio::test]
