@@ -6,8 +6,6 @@
 mod common;
 #[path = "common/made.rs"]
 mod made;
-#[path = "../../testhub/tests/python/mod.rs"]
-mod python;
 #[path = "common/signing.rs"]
 mod signing;
 
@@ -16,16 +14,15 @@ use std::path::{Path, PathBuf};
 
 use common::{ID, LEFT_OUT, Set, WEIGHTS, assert_identical, names};
 use made::Made;
-use python::python;
 use tensorgate_hub::*;
-use tensorgate_testhub::Fault;
+use tensorgate_testhub::{Fault, huggingface_hub};
 use tensorgate_verify::{Proof, Rejection, Rules};
 
 /// Runs Python statements with `huggingface_hub` in scope; where its cache is.
 fn cached_by_python(set: &Set, home: &str, env: &[(&str, &str)], statements: &str) -> PathBuf {
     let home = set.dir.path().join(home);
     let script = format!("from huggingface_hub import *\n{statements}");
-    let mut command = python(set.hub.endpoint(), &home);
+    let mut command = huggingface_hub(set.hub.endpoint(), &home);
     let run = command.args(["-c", &script]).envs(env.iter().copied());
     let output = run.output().unwrap();
     assert!(

@@ -55,13 +55,32 @@ async fn bytes_that_nobody_listed_are_size_mismatch() {
     }
 }
 
+/// Its length says that the body is whole.
+#[tokio::test]
+async fn fewer_bytes_than_listed_are_size_mismatch() {
+    for (path, bytes) in [(WEIGHTS, 0), (WEIGHTS, 1000), ("config.json", 1)] {
+        let path = path.to_owned();
+        let (set, error) = end_of(Fault::BodyShort {
+            path: path.clone(),
+            bytes,
+        })
+        .await;
+        assert_eq!(error.rejection(), Some(Rejection::SizeMismatch), "{error}");
+        set.assert_absent(&path);
+    }
+}
+
 #[tokio::test]
 async fn a_broken_connection_is_no_verdict() {
-    let fault = Fault::ConnectionCut {
+    let set = Set::new();
+    set.hub.inject(Fault::ConnectionCut {
         path: WEIGHTS.into(),
         after: 1000,
-    };
-    let (set, error) = end_of(fault).await;
+    });
+    // With a second attempt it would go on from there.
+    let mut config = set.config(None);
+    config.limits.retries = 0;
+    let error = set.fetch_with(&config).await.unwrap_err();
     assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.rejection(), None);
     assert!(!set.place_of(WEIGHTS).exists());

@@ -4,18 +4,15 @@
 #![cfg(test)] // so that clippy takes the helpers for tests, too
 
 mod common;
-#[path = "common/mirror.rs"]
-mod mirror;
 #[path = "common/signing.rs"]
 mod signing;
 
 use std::fs;
 
 use common::{LEFT_OUT, Notes, WEIGHTS, assert_identical, config, names};
-use mirror::Mirrored;
 use tensorgate_hub::*;
 use tensorgate_store::Store;
-use tensorgate_testhub::{Flaw, Wire};
+use tensorgate_testhub::{Flaw, Mirrored, Wire, huggingface_hub};
 use tensorgate_verify::{Proof, Rejection, Rules};
 
 /// A repository on olah, and a store.
@@ -40,7 +37,7 @@ impl Site {
     }
 
     fn target(&self) -> Target {
-        let (id, commit) = (self.id, &self.repository.commit);
+        let (id, commit) = (self.id, self.repository.commit());
         format!("{id}@{commit}").parse().unwrap()
     }
 
@@ -64,8 +61,8 @@ async fn a_commit_arrives_bit_for_bit_by_its_id_and_by_a_branch() {
     let fetched = fetch(&other, Some(&hub), Request::new(&main), &site.said).await;
     let fetched = fetched.unwrap();
     assert_identical(&fetched.path);
-    assert_eq!(fetched.revision.as_str(), site.repository.commit);
-    let told = format!("resolved main to {}, pinned", site.repository.commit);
+    assert_eq!(fetched.revision.as_str(), site.repository.commit());
+    let told = format!("resolved main to {}, pinned", site.repository.commit());
     assert!(site.said.all().contains(&told), "{}", site.said.all());
     // The branch, the listing and its slash, five files.
     assert_eq!(hub.requests(), 8);
@@ -98,7 +95,7 @@ async fn what_is_signed_is_fetched_and_verifies() {
     for path in ["config.json", WEIGHTS] {
         fs::write(folder.join(path), common::file(path)).unwrap();
     }
-    let manifest = signing::manifest(&folder, site.id, &site.repository.commit);
+    let manifest = signing::manifest(&folder, site.id, site.repository.commit());
     let hub = Hub::new(&config(site.repository.endpoint(), None)).unwrap();
     let target = site.target();
     let request = Request::signed(&target, &manifest);
@@ -109,6 +106,54 @@ async fn what_is_signed_is_fetched_and_verifies() {
     let policy = manifest.open(&directory, Proof::Whole, &rules).unwrap();
     assert!(policy.tensor("gain").is_some());
     assert_eq!(fetched.left_out.len(), common::files().len() - 2);
+}
+
+#[tokio::test]
+async fn a_data_set_arrives_bit_for_bit() {
+    let files = [
+        ("README.md", b"# data\n".to_vec()),
+        ("data/chunk-000/file-000.parquet", vec![5; 70_000]),
+        ("meta/info.json", b"{\"fps\": 30}".to_vec()),
+    ];
+    let repository = Mirrored::dataset("robots/data", &files);
+    let site = Site {
+        id: "robots/data",
+        repository,
+        ..Site::with("robots/beside")
+    };
+    let target = format!("datasets/robots/data@{}", site.repository.commit());
+    let target = target.parse().unwrap();
+    let endpoint = site.repository.endpoint();
+    let fetched = site.fetch(endpoint, &target).await.unwrap();
+    let place = site.store.path().join("quarantine/dataset");
+    assert!(fetched.path.starts_with(place));
+    for (path, bytes) in files {
+        assert_eq!(fs::read(fetched.path.join(path)).unwrap(), bytes, "{path}");
+    }
+    assert!(fetched.left_out.is_empty(), "{:?}", fetched.left_out);
+}
+
+/// The client that people have caches what olah serves; that is imported, and nobody is asked.
+#[tokio::test]
+async fn what_the_python_client_cached_from_it_is_imported_offline() {
+    let site = Site::with("robots/cached");
+    let home = site.dir.path().join("home");
+    let statement = format!(
+        "from huggingface_hub import snapshot_download\nsnapshot_download('{}', revision='{}')",
+        site.id,
+        site.repository.commit()
+    );
+    let mut python = huggingface_hub(site.repository.endpoint(), &home);
+    let output = python.args(["-c", &statement]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let cache = Cache::open(home.join("hub")).unwrap();
+    let target = site.target();
+    let imported = import(&site.store, &cache, Request::new(&target), &site.said).unwrap();
+    assert_identical(&imported.path);
+    drop(imported);
+    let fetched = fetch(&site.store, None, Request::new(&target), &Silent).await;
+    assert!(fetched.unwrap().from_store);
 }
 
 #[tokio::test]
@@ -155,7 +200,8 @@ async fn a_cut_is_made_good_though_ranges_are_not_known() {
     );
     let part = format!(
         "quarantine/model/{}/{}.part",
-        site.id, site.repository.commit
+        site.id,
+        site.repository.commit()
     );
     let part = fs::read_dir(site.store.path().join(part)).unwrap();
     assert_eq!(part.count(), 0);
@@ -185,7 +231,7 @@ async fn what_it_does_not_have_is_an_error_and_no_verdict() {
     let error = error.unwrap_err();
     assert_eq!(error.rejection(), None, "{error}");
     // A later commit has it again, and the earlier one stays what it was.
-    site.repository.commit(&[
+    site.repository.commit_files(&[
         ("config.json", b"{\"type\": \"act\"}".to_vec()),
         (WEIGHTS, b"other".to_vec()),
     ]);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{ID, Set, WEIGHTS, assert_identical, files};
 use tensorgate_hub::*;
-use tensorgate_testhub::{Fault, Place, Port, Repository};
+use tensorgate_testhub::{Fault, Noise, Place, Port, Repository};
 use tensorgate_verify::{FilePath, Rejection, Sha256};
 
 const PLAIN: &str = "tokenizer/vocab.txt";
@@ -462,27 +462,15 @@ async fn parts_that_nobody_wants_any_more_are_removed() {
     );
 }
 
-/// Numbers without a pattern: xorshift64 (Marsaglia, 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
+/// How much comes before each of `cuts` cuts at different places of a file, in order.
+fn cuts(noise: &mut Noise, cuts: usize, size: u64) -> Vec<u64> {
+    let mut places = std::collections::BTreeSet::new();
+    while places.len() < cuts {
+        places.insert(1 + noise.below(size - 1));
     }
-
-    /// How much comes before each of `cuts` cuts at different places of a file, in order.
-    fn cuts(&mut self, cuts: usize, size: u64) -> Vec<u64> {
-        let mut places = std::collections::BTreeSet::new();
-        while places.len() < cuts {
-            places.insert(1 + self.below(size - 1));
-        }
-        let mut last = 0;
-        let between = |place| place - std::mem::replace(&mut last, place);
-        places.into_iter().map(between).collect()
-    }
+    let mut last = 0;
+    let between = |place| place - std::mem::replace(&mut last, place);
+    places.into_iter().map(between).collect()
 }
 
 #[tokio::test]
@@ -490,9 +478,9 @@ async fn wherever_it_is_cut_the_bytes_are_the_same() {
     for seed in 1..=4 {
         println!("seed {seed}");
         let set = Set::new();
-        let mut random = Random(seed);
+        let mut noise = Noise::new(seed);
         for path in [WEIGHTS, PLAIN] {
-            for after in random.cuts(5, size_of(path)) {
+            for after in cuts(&mut noise, 5, size_of(path)) {
                 set.hub.inject_once(cut(path, after));
             }
         }
@@ -508,7 +496,7 @@ async fn wherever_it_is_cut_the_bytes_are_the_same() {
 /// 200 MB without a pattern.
 fn write_weights(path: &Path) -> Sha256 {
     let mut bytes = vec![0; 200_000_000];
-    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    Noise::new(7).fill(&mut bytes);
     fs::write(path, &bytes).unwrap();
     Sha256::of(&bytes)
 }
@@ -526,7 +514,7 @@ async fn two_hundred_megabytes_survive_fifty_cuts_in_one_fetch() {
             .commit_dir(policy.path())
             .unwrap(),
     );
-    let cuts = Random(seed).cuts(50, 200_000_000);
+    let cuts = cuts(&mut Noise::new(seed), 50, 200_000_000);
     for after in &cuts {
         set.hub.inject_once(cut(WEIGHTS, *after));
     }

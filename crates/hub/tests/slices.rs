@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{ID, Set, WEIGHTS};
 use tensorgate_hub::*;
-use tensorgate_testhub::{Fault, Place, Port, Repository};
+use tensorgate_testhub::{Fault, Noise, Place, Port, Repository};
 use tensorgate_verify::{Rejection, Sha256};
 
 const SIZE: u64 = 40_000_001;
@@ -254,12 +254,9 @@ async fn wherever_it_is_cut_the_bytes_are_the_same() {
     for seed in [1_u64, 2] {
         println!("seed {seed}");
         let (set, expected) = set();
-        let mut state = seed;
+        let mut noise = Noise::new(seed);
         for _ in 0..8 {
-            // Constants of MMIX (Knuth).
-            state = state.wrapping_mul(6_364_136_223_846_793_005);
-            state = state.wrapping_add(1_442_695_040_888_963_407);
-            let (path, after) = (WEIGHTS.into(), (state >> 32) % 9_000_000);
+            let (path, after) = (WEIGHTS.into(), noise.below(9_000_000));
             set.hub.inject_once(Fault::ConnectionCut { path, after });
         }
         let (hub, target) = (hub(&set, |limits| limits.retries = 8), set.target());

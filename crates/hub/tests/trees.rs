@@ -7,27 +7,17 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use common::Set;
 use common::rows::{EMPTY, directory, file, listing_of, page, refusal_of};
 use tensorgate_hub::FetchError;
-use tensorgate_testhub::Fault;
+use tensorgate_testhub::{Fault, git};
 use tensorgate_verify::Rejection;
 
 /// The rows of a commit that git made, as the Hub's API shows them.
 fn rows_of_git(dir: &Path, files: &[(&str, &str, bool)]) -> Vec<String> {
-    let git = |args: &[&str]| {
-        let output = Command::new("git")
-            .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
-            .args(args)
-            .current_dir(dir)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    git(&["init", "-q"]);
+    let git = |arguments: &[&str]| git(dir, arguments, b"");
+    git(&["init", "-q", "--object-format=sha1"]);
     for (path, text, program) in files {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -12,15 +12,13 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::Instant;
 
 use crate::commit::{Blob, Content, Stamp};
-use crate::fault::{Fault, Faults};
+use crate::connection::Flushes;
+use crate::fault::{Cleared, Fault, Faults};
 use crate::refusal::Refusal;
 
 /// One read from disk, and the most that a body holds in memory besides the
 /// connection's own buffer.
 const CHUNK: usize = 256 * 1024;
-
-/// Time for what was sent to leave the connection's buffer before it is cut.
-const BEFORE_CUT: Duration = Duration::from_millis(200);
 
 /// Pieces in which a body that is held back comes, each second.
 const BEATS: u64 = 50;
@@ -106,22 +104,27 @@ pub(crate) struct Tampering {
     surplus: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Stop {
-    Cut,
+    Cut(Flushes),
+    Hold(Cleared),
     Stall,
 }
 
 impl Tampering {
-    /// The faults in force for the body of the file `path`.
-    pub(crate) fn of(faults: &Faults, path: &str) -> Self {
+    /// The faults in force for the body of the file `path` on this connection.
+    pub(crate) fn of(faults: &Faults, path: &str, flushes: Flushes) -> Self {
+        let cleared = faults.cleared();
         let flipped = faults.find(|fault| match fault {
             Fault::ByteFlipped { path: named, at } if named == path => Some(*at),
             _ => None,
         });
         let stop = faults.find(|fault| match fault {
             Fault::ConnectionCut { path: named, after } if named == path => {
-                Some((*after, Stop::Cut))
+                Some((*after, Stop::Cut(flushes.clone())))
+            }
+            Fault::BodyHeld { path: named, after } if named == path => {
+                Some((*after, Stop::Hold(cleared.clone())))
             }
             Fault::BodyStalled { path: named, after } if named == path => {
                 Some((*after, Stop::Stall))
@@ -201,9 +204,12 @@ impl Transfer {
             return Ok(None);
         }
         let mut limit = self.length;
-        match self.tampering.stop {
-            Some((after, stop)) if after <= self.sent => return Err(halt(stop).await),
-            Some((after, _)) => limit = limit.min(after),
+        match self.tampering.stop.take() {
+            Some((after, stop)) if after <= self.sent => stop.halt().await?,
+            Some((after, stop)) => {
+                limit = limit.min(after);
+                self.tampering.stop = Some((after, stop));
+            }
             None => {}
         }
         if let Some(rate) = self.tampering.rate {
@@ -229,13 +235,19 @@ fn most(left: u64) -> usize {
     usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)
 }
 
-/// An error in a body makes the server close the connection.
-async fn halt(stop: Stop) -> io::Error {
-    match stop {
-        Stop::Stall => std::future::pending().await,
-        Stop::Cut => {
-            tokio::time::sleep(BEFORE_CUT).await;
-            io::Error::other("the connection was cut on request")
+impl Stop {
+    /// An error in a body makes the server close the connection.
+    async fn halt(self) -> io::Result<()> {
+        match self {
+            Self::Stall => std::future::pending().await,
+            Self::Hold(mut cleared) => {
+                cleared.next().await;
+                Ok(())
+            }
+            Self::Cut(mut flushes) => {
+                flushes.next().await;
+                Err(io::Error::other("the connection was cut on request"))
+            }
         }
     }
 }

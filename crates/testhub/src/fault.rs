@@ -1,6 +1,8 @@
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::error::Error;
 
 /// One way in which the hub departs from what it should answer.
@@ -21,6 +23,14 @@ pub enum Fault {
     /// The TCP connection closes when no more than `after` bytes of the body
     /// were sent, fewer than `Content-Length` says.
     ConnectionCut {
+        /// The file.
+        path: String,
+        /// Bytes of this answer's body, not an offset in the file.
+        after: u64,
+    },
+    /// The body stops after `after` bytes and goes on once the faults are
+    /// [cleared](crate::TestHub::clear_faults).
+    BodyHeld {
         /// The file.
         path: String,
         /// Bytes of this answer's body, not an offset in the file.
@@ -151,9 +161,9 @@ impl Fault {
     pub(crate) fn spot(&self) -> Option<(&str, u64)> {
         match self {
             Self::ByteFlipped { path, at } => Some((path, *at)),
-            Self::ConnectionCut { path, after } | Self::BodyStalled { path, after } => {
-                Some((path, after.saturating_sub(1)))
-            }
+            Self::BodyHeld { path, after }
+            | Self::BodyStalled { path, after }
+            | Self::ConnectionCut { path, after } => Some((path, after.saturating_sub(1))),
             Self::BodyShort { path, .. }
             | Self::ContentRange { path, .. }
             | Self::ListedOid { path, .. }
@@ -213,7 +223,21 @@ pub enum Place {
 
 /// The faults in force, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<(Fault, Lasts)>>);
+pub(crate) struct Faults {
+    in_force: Mutex<Vec<(Fault, Lasts)>>,
+    cleared: watch::Sender<()>,
+}
+
+/// When the faults are cleared the next time.
+#[derive(Clone, Debug)]
+pub(crate) struct Cleared(watch::Receiver<()>);
+
+impl Cleared {
+    pub(crate) async fn next(&mut self) {
+        // A hub that has ended has no faults.
+        self.0.changed().await.ok();
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lasts {
@@ -228,6 +252,12 @@ impl Faults {
 
     pub(crate) fn clear(&self) {
         self.lock().clear();
+        self.cleared.send_modify(|()| {});
+    }
+
+    /// From now on; asked for before a fault is found, it is that fault's end.
+    pub(crate) fn cleared(&self) -> Cleared {
+        Cleared(self.cleared.subscribe())
     }
 
     /// What `pick` makes of the oldest fault that it wants; a single fault is spent by that.
@@ -249,6 +279,6 @@ impl Faults {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Fault, Lasts)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response};
 use axum::response::Response;
 use axum::routing::get;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::body::{Answer, Tampering};
 use crate::commit::{Blob, Commit, Lfs};
+use crate::connection::Flushes;
 use crate::fault::Fault;
 use crate::refusal::{Refusal, X_REPO_COMMIT};
 use crate::repository::{Kind, RepoId, Repository};
@@ -45,19 +46,21 @@ async fn model_file(
     State(hub): State<Arc<Hub>>,
     Path(target): Path<Target>,
     method: Method,
+    ConnectInfo(flushes): ConnectInfo<Flushes>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    file(&hub, &target, &method, &headers).await
+    file(&hub, &target, &method, &headers, flushes).await
 }
 
 async fn dataset_file(
     State(hub): State<Arc<Hub>>,
     Path(mut target): Path<Target>,
     method: Method,
+    ConnectInfo(flushes): ConnectInfo<Flushes>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     target.kind = Kind::Datasets;
-    file(&hub, &target, &method, &headers).await
+    file(&hub, &target, &method, &headers, flushes).await
 }
 
 /// A plain file itself, or the way to an LFS file.
@@ -66,6 +69,7 @@ async fn file(
     target: &Target,
     method: &Method,
     headers: &HeaderMap,
+    flushes: Flushes,
 ) -> Result<Response, Refusal> {
     let id = target.repo_id();
     let repository = hub.repository(&id)?;
@@ -87,7 +91,7 @@ async fn file(
         Some(lfs) => redirect(hub.cdn_url(&id, commit, &target.path), blob.size, lfs, said)?,
         None => {
             let etag = (header::ETAG, format!("\"{}\"", blob.oid));
-            let answer = body(hub, blob, &target.path, method, headers).await?;
+            let answer = body(hub, blob, &target.path, method, headers, flushes).await?;
             answer.with([etag, (X_REPO_COMMIT, said)])?
         }
     };
@@ -134,6 +138,7 @@ async fn cdn_file(
     Path(target): Path<Target>,
     Query(signed): Query<Signed>,
     method: Method,
+    ConnectInfo(flushes): ConnectInfo<Flushes>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     if signed.signature.as_deref() != Some(CDN_SIGNATURE) {
@@ -145,7 +150,7 @@ async fn cdn_file(
         .lfs
         .as_ref()
         .map_or_else(String::new, |lfs| lfs.sha256.clone());
-    let answer = body(&hub, blob, &target.path, &method, &headers).await?;
+    let answer = body(&hub, blob, &target.path, &method, &headers, flushes).await?;
     let mut response = answer.with([(header::ETAG, format!("\"{digest}\""))])?;
     name_xet_hash(&hub, &target.path, &mut response);
     Ok(response)
@@ -170,10 +175,11 @@ async fn body(
     path: &str,
     method: &Method,
     headers: &HeaderMap,
+    flushes: Flushes,
 ) -> Result<Answer, Refusal> {
     // A HEAD has no bytes to tamper with and must not use up a fault.
     let tampering = if method == Method::GET {
-        Tampering::of(&hub.faults, path)
+        Tampering::of(&hub.faults, path, flushes)
     } else {
         Tampering::default()
     };

@@ -10,10 +10,10 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt as _;
 use serde::Deserialize;
 use tokio::runtime::{self, Runtime};
 
+use crate::connection::{Connections, Flushes};
 use crate::error::Error;
 use crate::fault::{Fault, Faults, Lasts, Place};
 use crate::log::{Log, Port, Request};
@@ -312,10 +312,8 @@ fn bind(host: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Error> {
 fn listen(runtime: &Runtime, socket: TcpListener, pages: Router) -> Result<(), Error> {
     let _entered = runtime.enter();
     let socket = tokio::net::TcpListener::from_std(socket).map_err(Error::Runtime)?;
-    // Else a small answer waits for the client's delayed acknowledgement. Where it cannot be set,
-    // the hub is slower.
-    let socket = socket.tap_io(|stream| drop(stream.set_nodelay(true)));
-    runtime.spawn(axum::serve(socket, pages).into_future());
+    let pages = pages.into_make_service_with_connect_info::<Flushes>();
+    runtime.spawn(axum::serve(Connections(socket), pages).into_future());
     Ok(())
 }
 

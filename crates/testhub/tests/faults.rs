@@ -81,6 +81,33 @@ fn a_stall_keeps_the_connection_open() {
     assert_eq!(silence.kind(), ErrorKind::WouldBlock);
 }
 
+#[test]
+fn a_body_that_is_held_goes_on_once_the_faults_are_cleared() {
+    for (path, address, target) in [
+        (PLAIN, hub_address as fn(&TestHub) -> String, resolve(PLAIN)),
+        (LFS, cdn_address, cdn_target(LFS)),
+    ] {
+        let (hub, _) = common::hub();
+        let after = 270_000;
+        hub.inject(Fault::BodyHeld {
+            path: path.into(),
+            after: after as u64,
+        });
+        let (_, mut socket) = open(&address(&hub), "GET", &target, None);
+        let mut body = vec![0; after];
+        socket.read_exact(&mut body).unwrap();
+        let moment = Duration::from_millis(100);
+        socket.set_read_timeout(Some(moment)).unwrap();
+        let kind = socket.read(&mut [0]).unwrap_err().kind();
+        assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&kind));
+        socket.set_read_timeout(None).unwrap();
+        hub.clear_faults();
+        let mut rest = vec![0; file(path).len() - after];
+        socket.read_exact(&mut rest).unwrap();
+        assert_eq!([body, rest].concat(), file(path), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_hub_has_closed_its_ports_and_connections() {
     let (hub, _) = common::hub();

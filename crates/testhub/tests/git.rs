@@ -3,11 +3,7 @@
 
 mod common;
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use tensorgate_testhub::{COMMIT_AUTHOR, COMMIT_TIME, Error, ObjectId, Repository, lfs_pointer};
+use tensorgate_testhub::{Error, ObjectId, Repository, git, lfs_pointer};
 
 #[test]
 fn git_agrees_on_blob_tree_and_commit_ids() {
@@ -134,33 +130,4 @@ fn pointer(bytes: &[u8]) -> Vec<u8> {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     lfs_pointer(&sha256, bytes.len() as u64).into_bytes()
-}
-
-/// Runs git in `dir`, untouched by the configuration of whoever runs the tests.
-fn git(dir: &Path, arguments: &[&str], input: &[u8]) -> String {
-    let (name, rest) = COMMIT_AUTHOR.split_once(" <").unwrap();
-    let (email, date) = (rest.trim_end_matches('>'), format!("{COMMIT_TIME} +0000"));
-    let mut command = Command::new("git");
-    command
-        .args(arguments)
-        .current_dir(dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("GIT_")) {
-        command.env_remove(key);
-    }
-    command
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1");
-    command.env("GIT_CEILING_DIRECTORIES", dir.parent().unwrap());
-    for who in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{who}_NAME"), name);
-        command.env(format!("GIT_{who}_EMAIL"), email);
-        command.env(format!("GIT_{who}_DATE"), &date);
-    }
-    let mut child = command.spawn().expect("git is installed");
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "git {arguments:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -3,16 +3,13 @@
 #![cfg(test)] // so that clippy takes the helpers for tests, too
 
 mod common;
-mod python;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use common::ID;
-use python::python;
 use serde_json::{Value, json};
-use tensorgate_testhub::{Fault, Port, Repository, TestHub, lfs_pointer};
+use tensorgate_testhub::{Fault, Port, Repository, TestHub, git, huggingface_hub, lfs_pointer};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python_client.py");
 const TOKEN: &str = "hf_python_client";
@@ -52,7 +49,7 @@ fn errors_have_the_names_that_python_users_know() {
         ),
     ] {
         let script = format!("from huggingface_hub import *\n{call}");
-        let output = python(hub.endpoint(), home.path())
+        let output = huggingface_hub(hub.endpoint(), home.path())
             .args(["-c", &script])
             .output()
             .unwrap();
@@ -115,13 +112,7 @@ print(json.dumps({{row.path: row.tree_id for row in rows if hasattr(row, 'tree_i
 /// What git makes of the same files, by path.
 fn trees_of_git() -> BTreeMap<String, String> {
     let dir = tempfile::tempdir().unwrap();
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        let output = command.current_dir(dir.path()).args(arguments).output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{output:?}");
-        text(&output.stdout)
-    };
+    let git = |arguments: &[&str]| git(dir.path(), arguments, b"");
     git(&["init", "--quiet", "--object-format=sha1"]);
     for (path, bytes) in common::files() {
         let place = dir.path().join(path);
@@ -135,20 +126,9 @@ fn trees_of_git() -> BTreeMap<String, String> {
         };
         std::fs::write(place, bytes).unwrap();
     }
-    git(&[
-        "-c",
-        "core.attributesFile=/dev/null",
-        "-c",
-        "filter.lfs.clean=cat",
-        "-c",
-        "filter.lfs.process=",
-        "-c",
-        "filter.lfs.required=false",
-        "add",
-        "--all",
-    ]);
+    git(&["add", "--all"]);
     let tree = git(&["write-tree"]);
-    let listed = git(&["ls-tree", "-r", "-d", "-z", tree.trim()]);
+    let listed = git(&["ls-tree", "-r", "-d", "-z", &tree]);
     let entries = listed.split_terminator('\0').map(|entry| {
         let (head, path) = entry.split_once('\t').unwrap();
         (path.to_owned(), head.rsplit(' ').next().unwrap().to_owned())
@@ -165,7 +145,7 @@ fn git_lfs_sha256(bytes: &[u8]) -> String {
 /// What these statements print, with `huggingface_hub` in scope.
 fn run(hub: &TestHub, home: &Path, env: &[(&str, &str)], statements: &str) -> String {
     let script = format!("from huggingface_hub import *\n{statements}");
-    let mut command = python(hub.endpoint(), home);
+    let mut command = huggingface_hub(hub.endpoint(), home);
     command.args(["-c", &script]).envs(env.iter().copied());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -220,7 +200,7 @@ fn assert_token_stayed_at_home(hub: &TestHub) {
 }
 
 fn download(hub: &TestHub, home: &Path, arguments: &[&str]) -> Value {
-    let output = python(hub.endpoint(), home)
+    let output = huggingface_hub(hub.endpoint(), home)
         .arg(SCRIPT)
         .args(arguments)
         .output()

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
-use tensorgate_testhub::{Fault, Place, Repository};
+use tensorgate_testhub::{Fault, Place, Port, Repository};
 
 use crate::stage::{CHANNEL, Stage};
 use crate::support::EXPIRES;
@@ -64,6 +64,34 @@ fn what_is_accepted_and_whole_costs_three_requests() {
     stage.asked();
     stage.follow(&[]).expect(0).says(", up to date\n");
     assert_eq!(stage.asked().len(), 3);
+}
+
+/// Of three files: what the branch is, the list, the manifest, the listing, and each file.
+#[test]
+fn a_cold_start_costs_no_more_than_twice_the_files_and_three_requests() {
+    for with_list in [false, true] {
+        let stage = Stage::new();
+        if with_list {
+            stage.revoke(&["--revision", &"0".repeat(40)]);
+            stage.publish();
+        }
+        stage.asked();
+        stage.follow(&[]).expect(0).says("verified: ");
+        let asked = stage.hub.requests_at(Port::Hub).len();
+        assert!(asked <= 2 * 3 + 3, "{asked}");
+        assert_eq!(asked, 3 + 1 + 3, "{:?}", stage.asked());
+        let options = [
+            "--manifest",
+            "walk/policy.dsse.json",
+            "--trust",
+            "trust.toml",
+        ];
+        // The manifest is a file, and what it names is in the store.
+        stage.asked();
+        let run = stage.fetch("acme/walk", &options);
+        run.expect(0).says(", up to date");
+        assert_eq!(stage.asked(), [""; 0]);
+    }
 }
 
 #[test]

@@ -6,18 +6,15 @@ mod audit;
 mod channel;
 mod diff;
 mod dry_run;
+mod environment;
 mod fetch;
 mod fetch_signed;
 mod fixture;
 mod help;
 mod import;
 mod inspect;
-#[path = "../../../oms/tests/it/interpreter.rs"]
-mod interpreter;
 mod keygen;
 mod memory;
-#[path = "../../../hub/tests/common/mirror.rs"]
-mod mirror;
 mod olah;
 mod oms;
 mod operator;

@@ -1,6 +1,7 @@
 //! The command against a mirror that people run, in place of the Hub of the tests.
 
-use crate::mirror::Mirrored;
+use tensorgate_testhub::Mirrored;
+
 use crate::support::{EXPIRES, Run, Workshop};
 
 #[test]
@@ -14,7 +15,7 @@ fn a_signed_policy_comes_from_a_mirror_and_then_from_the_store() {
         paths.map(|path| (path, workshop.read(&format!("walk/{path}"))))
     };
     let mut mirrored = Mirrored::model("acme/walk", &files());
-    let commit = mirrored.commit.clone();
+    let commit = mirrored.commit().to_owned();
     workshop.sign(&["--revision", &commit]).expect(0);
     // olah has no word for a file that is not there, so both files of a channel are.
     let id = "0".repeat(40);
@@ -34,7 +35,7 @@ fn a_signed_policy_comes_from_a_mirror_and_then_from_the_store() {
         "stumbles",
     ];
     workshop.run(revoke.iter().chain(&why)).expect(0);
-    mirrored.commit(&[
+    mirrored.commit_files(&[
         ("policy.dsse.json", workshop.read("walk/policy.dsse.json")),
         (
             "revocations.dsse.json",
@@ -71,7 +72,7 @@ fn what_a_mirror_changed_is_digest_mismatch() {
     let mut bent = weights.clone();
     *bent.last_mut().unwrap() ^= 1;
     std::fs::write(mirrored.object(&weights), bent).unwrap();
-    let target = format!("acme/bent@{}", mirrored.commit);
+    let target = format!("acme/bent@{}", mirrored.commit());
     workshop
         .run(["fetch", &target, "--endpoint", mirrored.endpoint()])
         .rejected("digest-mismatch", "model.safetensors");

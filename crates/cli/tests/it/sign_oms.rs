@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use serde_json::Value;
+use tensorgate_testhub::python;
 
-use crate::interpreter::interpreter;
 use crate::oms::{OMS, ec_key, unsigned, workshop};
 use crate::support::{Run, Workshop};
 
@@ -17,7 +17,7 @@ fn sign(workshop: &Workshop, options: &[&str]) -> Run {
 
 /// The reference implementation's own command, on the bundle in the directory.
 fn reference(workshop: &Workshop, options: &[&str]) -> Run {
-    let mut command = Command::new(interpreter());
+    let mut command = Command::new(python("model_signing"));
     command
         .args(["-m", "model_signing", "verify", "key", "walk"])
         .args(["--signature", "walk/model.sig", "--public_key", "ec.pub"])

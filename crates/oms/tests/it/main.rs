@@ -8,7 +8,6 @@
 mod bundle;
 mod certificate;
 mod directory;
-mod interpreter;
 mod properties;
 mod reference;
 mod statement;

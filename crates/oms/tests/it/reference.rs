@@ -8,17 +8,17 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use tensorgate_oms::{Anchor, EcSigningKey, sign};
+use tensorgate_testhub::python;
 use tensorgate_verify::{Limits, Rejection, Result, Rules, Survey};
 
 use crate::certificate::{Ask, ROOT, rsa, soon};
-use crate::interpreter::interpreter;
 use crate::support::*;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/reference.py");
 
 /// Runs the jobs in one process; of each, why it failed, if it did.
 fn reference(jobs: &[Value]) -> Vec<Option<String>> {
-    static INTERPRETER: LazyLock<PathBuf> = LazyLock::new(interpreter);
+    static INTERPRETER: LazyLock<PathBuf> = LazyLock::new(|| python("model_signing"));
     let mut command = Command::new(&*INTERPRETER);
     let command = command.arg(SCRIPT).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use tensorgate_store::{Gc, Quarantine, Record, Recorded, Store, StoreError};
-use tensorgate_verify::{Blake3, History as _, Policy, RepoType, Sha256, Verified};
+use tensorgate_store::{Gc, PartName, Quarantine, Record, Recorded, Store, StoreError};
+use tensorgate_verify::{Blake3, File, History as _, Policy, RepoType, Sha256, Verified};
 
 use crate::common::{REVISION, policy_of, repo, revocations};
 
@@ -21,7 +21,7 @@ pub(crate) struct Operation {
     pub(crate) prepare: fn(&Path) -> Act,
 }
 
-pub(crate) const OPERATIONS: [Operation; 14] = [
+pub(crate) const OPERATIONS: [Operation; 18] = [
     Operation {
         name: "open a store where there is none",
         before: |_| {},
@@ -117,6 +117,71 @@ pub(crate) const OPERATIONS: [Operation; 14] = [
         prepare: |root| {
             let (store, walk) = (open(root), walk(root, 2));
             Box::new(move || finish(&store, &walk))
+        },
+    },
+    Operation {
+        name: "go on with a part and finish",
+        before: |root| {
+            let (store, walk) = (open(root), walk(root, 2));
+            let quarantine = download(&store, &walk, 1).unwrap();
+            // Of each other file, half came.
+            for file in walk.files().iter().skip(1) {
+                let bytes = file.bytes();
+                let mut part = quarantine.resume(&part(file), u64::MAX).unwrap();
+                part.write(&bytes[..bytes.len() / 2]).unwrap();
+            }
+        },
+        prepare: |root| {
+            let (store, walk) = (open(root), walk(root, 2));
+            Box::new(move || go_on(&quarantine(&store)?, walk.files()))
+        },
+    },
+    Operation {
+        name: "open a finished download again",
+        before: |root| finish(&open(root), &walk(root, 2)).unwrap(),
+        prepare: |root| {
+            let store = open(root);
+            Box::new(move || quarantine(&store)?.reopen())
+        },
+    },
+    Operation {
+        name: "finish an open download with other files",
+        before: |root| {
+            let store = open(root);
+            finish(&store, &walk(root, 2)).unwrap();
+            let quarantine = quarantine(&store).unwrap();
+            quarantine.reopen().unwrap();
+            fs::create_dir(quarantine.path().join("deep")).unwrap();
+            fs::write(quarantine.path().join("deep/stranger.py"), "").unwrap();
+        },
+        prepare: |root| {
+            let (store, walk) = (open(root), walk(root, 2));
+            Box::new(move || {
+                let (quarantine, wanted) = (quarantine(&store)?, &walk.files()[1..]);
+                let paths: Vec<_> = wanted.iter().map(File::path).collect();
+                quarantine.remove_others(&paths)?;
+                go_on(&quarantine, wanted)
+            })
+        },
+    },
+    Operation {
+        name: "remove a file and parts that nobody wants, and finish",
+        before: |root| {
+            let (store, walk) = (open(root), walk(root, 2));
+            let quarantine = download(&store, &walk, 1).unwrap();
+            for file in walk.files() {
+                let mut part = quarantine.resume(&part(file), u64::MAX).unwrap();
+                part.write(&file.bytes()[..1]).unwrap();
+            }
+        },
+        prepare: |root| {
+            let (store, walk) = (open(root), walk(root, 2));
+            Box::new(move || {
+                let (quarantine, wanted) = (quarantine(&store)?, &walk.files()[1..]);
+                quarantine.remove(walk.files()[0].path())?;
+                quarantine.remove_other_parts(&[part(&wanted[0])])?;
+                go_on(&quarantine, wanted)
+            })
         },
     },
     Operation {
@@ -229,17 +294,34 @@ fn finish(store: &Store, policy: &Verified<Policy>) -> Result<(), StoreError> {
     quarantine.finish(&Record::new(recorded(policy), Vec::new()))
 }
 
+/// Goes on with what came of each of these files, and finishes.
+fn go_on(quarantine: &Quarantine, files: &[File]) -> Result<(), StoreError> {
+    for file in files {
+        let bytes = file.bytes();
+        let mut incoming = quarantine.resume(&part(file), bytes.len() as u64)?;
+        let mut there = Vec::new();
+        incoming.read(|bytes| there.extend_from_slice(bytes))?;
+        // What is there is what was written, from its beginning on.
+        incoming.write(bytes.strip_prefix(&*there).unwrap())?;
+        quarantine.place(incoming, file.path())?;
+    }
+    let files = files.iter().map(record_of).collect();
+    quarantine.finish(&Record::new(files, Vec::new()))
+}
+
+fn part(file: &File) -> PartName {
+    let (bytes, path) = (file.bytes(), file.path());
+    PartName::of(path, bytes.len() as u64, Sha256::of(bytes))
+}
+
 fn recorded(policy: &Verified<Policy>) -> Vec<Recorded> {
-    let recorded = |file: &tensorgate_verify::File| {
-        let (bytes, size) = (file.bytes(), file.bytes().len() as u64);
-        Recorded::new(
-            file.path().clone(),
-            size,
-            Sha256::of(bytes),
-            Blake3::of(bytes),
-        )
-    };
-    policy.files().iter().map(recorded).collect()
+    policy.files().iter().map(record_of).collect()
+}
+
+fn record_of(file: &File) -> Recorded {
+    let (bytes, size) = (file.bytes(), file.bytes().len() as u64);
+    let (sha256, blake3) = (Sha256::of(bytes), Blake3::of(bytes));
+    Recorded::new(file.path().clone(), size, sha256, blake3)
 }
 
 /// What a store means, part by part. Each part of one that was broken off must be the old one or the

@@ -1,7 +1,7 @@
 //! One repository for all tests of the hub.
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
-use tensorgate_testhub::{Repository, TestHub};
+use tensorgate_testhub::{Noise, Repository, TestHub};
 
 /// A model with two commits; the branch `v1` is at the first.
 pub(crate) const ID: &str = "robots/walk";
@@ -52,14 +52,9 @@ pub(crate) fn file(path: &str) -> Vec<u8> {
         .1
 }
 
-/// Bytes without a pattern: xorshift64 (Marsaglia, 2003).
+/// Bytes without a pattern.
 pub(crate) fn noise(n: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    (0..n).map(|_| next()).collect()
+    let mut bytes = vec![0; n];
+    Noise::new(1).fill(&mut bytes);
+    bytes
 }

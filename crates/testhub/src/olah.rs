@@ -1,5 +1,11 @@
 //! olah, a mirror that people run: a real server, offline, over git repositories with LFS on this
-//! disk. The tests of the command share this file.
+//! disk.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends"
+)]
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,38 +15,44 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use tensorgate_testhub::lfs_pointer;
-use tensorgate_verify::Sha256;
+use sha2::{Digest as _, Sha256};
+
+use crate::commit::LFS_EXTENSIONS;
+use crate::git::lfs_pointer;
+use crate::program::git;
 
 /// A running olah. It ends with the last test that has it.
-pub(crate) struct Mirror {
-    olah: Child,
+#[derive(Debug)]
+struct Olah {
+    process: Child,
     folder: tempfile::TempDir,
-    pub(crate) endpoint: String,
+    endpoint: String,
 }
 
-/// A repository that olah serves.
-pub(crate) struct Mirrored {
-    mirror: Arc<Mirror>,
+/// A repository that olah serves: `bash ros/setup.sh ensure_olah` brings it, as `make test` does.
+/// One olah serves all of a process.
+#[derive(Debug)]
+pub struct Mirrored {
+    olah: Arc<Olah>,
     folder: PathBuf,
-    pub(crate) commit: String,
+    commit: String,
 }
 
-static RUNNING: Mutex<Weak<Mirror>> = Mutex::new(Weak::new());
+static RUNNING: Mutex<Weak<Olah>> = Mutex::new(Weak::new());
 
-impl Mirror {
+impl Olah {
     /// The one that runs, or a new one.
-    pub(crate) fn running() -> Arc<Self> {
+    fn running() -> Arc<Self> {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mirror) = running.upgrade() {
-            return mirror;
+        if let Some(olah) = running.upgrade() {
+            return olah;
         }
         // Somebody else may take the port meanwhile; then there are others.
         let started = Self::start().or_else(|_| Self::start());
-        let mirror = started.unwrap_or_else(|said| panic!("olah does not start:\n{said}"));
-        let mirror = Arc::new(mirror);
-        *running = Arc::downgrade(&mirror);
-        mirror
+        let olah = started.unwrap_or_else(|said| panic!("olah does not start:\n{said}"));
+        let olah = Arc::new(olah);
+        *running = Arc::downgrade(&olah);
+        olah
     }
 
     /// What it says, if it does not start.
@@ -59,7 +71,7 @@ impl Mirror {
         fs::write(folder.path().join("olah.toml"), config).unwrap();
         drop(free);
         let said = fs::File::create(folder.path().join("said")).unwrap();
-        let mut olah = Command::new(program())
+        let process = Command::new(program())
             .args(["-c", "olah.toml"])
             .current_dir(folder.path())
             .env("HOME", folder.path())
@@ -69,31 +81,30 @@ impl Mirror {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
+        let endpoint = format!("http://{address}");
+        let mut olah = Self {
+            process,
+            folder,
+            endpoint,
+        };
         // A minute, for machines that do much besides.
         for _ in 0..600 {
             thread::sleep(Duration::from_millis(100));
-            if olah.try_wait().unwrap().is_some() {
+            if olah.process.try_wait().unwrap().is_some() {
                 break;
             }
             if TcpStream::connect(address).is_ok() {
-                let endpoint = format!("http://{address}");
-                return Ok(Self {
-                    olah,
-                    folder,
-                    endpoint,
-                });
+                return Ok(olah);
             }
         }
-        drop(olah.kill());
-        drop(olah.wait());
-        Err(fs::read_to_string(folder.path().join("said")).unwrap())
+        Err(fs::read_to_string(olah.folder.path().join("said")).unwrap())
     }
 }
 
-impl Drop for Mirror {
+impl Drop for Olah {
     fn drop(&mut self) {
-        drop(self.olah.kill());
-        drop(self.olah.wait());
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 
@@ -108,23 +119,41 @@ fn program() -> PathBuf {
 }
 
 impl Mirrored {
-    /// A model with these files; what ends in `.safetensors`, `.bin` or `.mp4` is LFS.
-    pub(crate) fn model(id: &str, files: &[(&str, Vec<u8>)]) -> Self {
-        let mirror = Mirror::running();
-        let folder = mirror.folder.path().join("models").join(id);
+    /// A model with these files; what has one of [`LFS_EXTENSIONS`] is LFS.
+    ///
+    /// # Panics
+    /// When olah or git does not do what it should.
+    pub fn model(id: &str, files: &[(&str, Vec<u8>)]) -> Self {
+        Self::of("models", id, files)
+    }
+
+    /// A data set with these files.
+    ///
+    /// # Panics
+    /// As [`model`](Self::model).
+    pub fn dataset(id: &str, files: &[(&str, Vec<u8>)]) -> Self {
+        Self::of("datasets", id, files)
+    }
+
+    fn of(kind: &str, id: &str, files: &[(&str, Vec<u8>)]) -> Self {
+        let olah = Olah::running();
+        let folder = olah.folder.path().join(kind).join(id);
         fs::create_dir_all(&folder).unwrap();
-        git(&folder, &["init", "--quiet", "--initial-branch=main"]);
+        git(&folder, &["init", "--quiet", "--initial-branch=main"], b"");
         let mut mirrored = Self {
-            mirror,
+            olah,
             folder,
             commit: String::new(),
         };
-        mirrored.commit(files);
+        mirrored.commit_files(files);
         mirrored
     }
 
     /// One commit more, which `main` is then.
-    pub(crate) fn commit(&mut self, files: &[(&str, Vec<u8>)]) {
+    ///
+    /// # Panics
+    /// As [`model`](Self::model).
+    pub fn commit_files(&mut self, files: &[(&str, Vec<u8>)]) {
         for (path, bytes) in files {
             let place = self.folder.join(path);
             fs::create_dir_all(place.parent().unwrap()).unwrap();
@@ -135,45 +164,40 @@ impl Mirrored {
             let object = self.object(bytes);
             fs::create_dir_all(object.parent().unwrap()).unwrap();
             fs::write(object, bytes).unwrap();
-            let pointer = lfs_pointer(&Sha256::of(bytes).to_string(), bytes.len() as u64);
+            let pointer = lfs_pointer(&sha256_of(bytes), bytes.len() as u64);
             fs::write(place, pointer).unwrap();
         }
-        let plain = ["-c", "core.attributesFile=/dev/null", "add", "--all"];
-        git(&self.folder, &plain);
-        git(&self.folder, &["commit", "--quiet", "--message", "files"]);
-        self.commit = git(&self.folder, &["rev-parse", "HEAD"]);
+        git(&self.folder, &["add", "--all"], b"");
+        let commit = ["commit", "--quiet", "--message", "files"];
+        git(&self.folder, &commit, b"");
+        self.commit = git(&self.folder, &["rev-parse", "HEAD"], b"");
+    }
+
+    /// The id of the newest commit.
+    pub fn commit(&self) -> &str {
+        &self.commit
     }
 
     /// Where LFS keeps these bytes.
-    pub(crate) fn object(&self, bytes: &[u8]) -> PathBuf {
-        let sha256 = Sha256::of(bytes).to_string();
-        let below = format!(".git/lfs/objects/{}/{}", &sha256[..2], &sha256[2..4]);
+    pub fn object(&self, bytes: &[u8]) -> PathBuf {
+        let sha256 = sha256_of(bytes);
+        let (first, second) = (sha256.get(..2).unwrap(), sha256.get(2..4).unwrap());
+        let below = format!(".git/lfs/objects/{first}/{second}");
         self.folder.join(below).join(sha256)
     }
 
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.mirror.endpoint
+    /// `http://127.0.0.1:PORT` of the olah that serves it.
+    pub fn endpoint(&self) -> &str {
+        &self.olah.endpoint
     }
 }
 
 fn is_lfs(path: &str) -> bool {
-    let ends = [".safetensors", ".bin", ".mp4"];
-    ends.iter().any(|end| path.ends_with(end))
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+    extension.is_some_and(|extension| LFS_EXTENSIONS.contains(&extension))
 }
 
-/// What git says, without anybody's settings.
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
-    command
-        .current_dir(folder)
-        .args(arguments)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_SYSTEM", "/dev/null");
-    for who in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{who}_NAME"), "a");
-        command.env(format!("GIT_{who}_EMAIL"), "a@b");
-    }
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+fn sha256_of(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
