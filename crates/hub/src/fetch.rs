@@ -87,7 +87,7 @@ impl Fetched {
 /// used.
 ///
 /// What is there is read again before it counts; if that is all, nothing is sent. A file that is
-/// damaged is fetched again.
+/// damaged is fetched again; one that was signed, and that the store has of another release, is not.
 ///
 /// # Errors
 /// [`FetchError::Rejected`] for what was had and refused, and everything else for what could not

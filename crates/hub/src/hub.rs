@@ -169,7 +169,7 @@ impl Repository<'_> {
     ) -> Result<Vec<u8>, FetchError> {
         let mut retries = self.hub.retries(progress);
         loop {
-            self.hub.pause.over().await;
+            self.hub.pause.over(progress).await;
             match self.read(revision, path, limit).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => retries.wait_after(self.hub.hide(error)).await?,

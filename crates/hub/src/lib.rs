@@ -10,6 +10,7 @@
 //! - A body is cut off at its listed size. Nothing gets its name before it is complete and right.
 //! - What came before a cut is kept, and believed for nothing: a later attempt reads it again, asks
 //!   for the rest, and judges the whole.
+//! - With a manifest, what another release has brought is taken from the store, and read there.
 //! - The token goes to the endpoint's origin, unless a redirect led elsewhere before. A listing does
 //!   not leave it.
 //!
@@ -67,7 +68,9 @@
 //!   leads into the robot's network. Names are judged by the addresses they stand for, the endpoint's
 //!   own included once it was found on the internet, and only those are connected to. Behind a proxy, which looks names up itself, addresses that are written
 //!   out are judged, and the rest is the proxy's to refuse.
-//! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked.
+//! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked: what
+//!   one request is told to wait, all wait.
+//! - An error of a CDN is a CDN's, whatever it says it means.
 //!
 //! # Transport
 //! Bodies come from `/resolve/` by plain HTTP/1.1, which the Hub serves for what it stores as xet,

@@ -5,28 +5,51 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::progress::Progress;
 use crate::retry::jittered;
 
 /// Until when the Hub is left alone.
 #[derive(Debug, Default)]
-pub(crate) struct Pause(Mutex<Option<Instant>>);
+pub(crate) struct Pause(Mutex<Option<Until>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    end: Instant,
+    /// Whether somebody who waits has said so.
+    is_told: bool,
+}
 
 impl Pause {
     /// Nobody asks for so long from now on.
     pub(crate) fn begin(&self, wait: Duration) {
-        let until = Instant::now().checked_add(wait);
-        let end = self.0.lock();
-        let mut end = end.unwrap_or_else(PoisonError::into_inner);
-        *end = until.max(*end);
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = until.map(|until| until.end);
+        if let Some(end) = Instant::now().checked_add(wait)
+            && before.is_none_or(|before| before < end)
+        {
+            let is_told = false;
+            *until = Some(Until { end, is_told });
+        }
     }
 
     /// Waits until it is over, and up to a quarter longer. One that begins meanwhile is not waited
     /// for: whoever pauses all the time is asked all the same.
-    pub(crate) async fn over(&self) {
-        let end = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = end.and_then(|end| end.checked_duration_since(Instant::now()));
-        if let Some(left) = left {
-            tokio::time::sleep(left.saturating_add(jittered(left / 4))).await;
+    pub(crate) async fn over(&self, progress: &dyn Progress) {
+        let Some((left, is_news)) = self.left() else {
+            return;
+        };
+        if is_news {
+            let seconds = left.as_secs_f32();
+            progress.notice(&format!("the Hub wants not to be asked for {seconds:.1} s"));
         }
+        tokio::time::sleep(left.saturating_add(jittered(left / 4))).await;
+    }
+
+    /// What is left of it, and whether that was not asked before.
+    fn left(&self) -> Option<(Duration, bool)> {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = until.as_mut()?;
+        let left = until.end.checked_duration_since(Instant::now())?;
+        Some((left, !std::mem::replace(&mut until.is_told, true)))
     }
 }

@@ -138,7 +138,7 @@ impl<'a> Transfer<'a> {
     async fn receive(&mut self, part: Part) -> Result<Part, FetchError> {
         let (path, have) = (self.wanted.path(), part.len());
         let span = Span::after(have);
-        self.from.hub.pause.over().await;
+        self.from.hub.pause.over(self.progress).await;
         (self.pieced, self.splitting) = (have > 0, false);
         let asked = self.from.body(self.revision, path, span, self.deadline);
         let body = match asked.await {

@@ -56,7 +56,7 @@ impl Hub {
     ) -> Result<Answer, FetchError> {
         let mut retries = self.retries(progress);
         loop {
-            self.pause.over().await;
+            self.pause.over(progress).await;
             match self.ask(url, commit, limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => retries.wait_after(self.hide(error)).await?,

@@ -429,10 +429,10 @@ fn a_listing_that_cannot_be_read_is_not_passed_over() {
     assert_unusable(&listing_of([0xff]), COMMIT, &place, "");
     assert_unusable(&listing_of("[".repeat(1000)), COMMIT, &place, "recursion");
     assert_unusable(
-        &listing_of(vec![b' '; (16 << 20) + 1]),
+        &listing_of(vec![b' '; (8 << 20) + 1]),
         COMMIT,
         &place,
-        "more than 16777216",
+        "more than 8388608",
     );
     let many: serde_json::Map<_, _> = (0..10_001)
         .map(|n| {

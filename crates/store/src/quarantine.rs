@@ -282,20 +282,6 @@ impl Quarantine {
 }
 
 impl Store {
-    /// The size of an object in bytes, or `None` where there is none. Its bytes were right when
-    /// they were written; whoever counts on them reads them.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn object_size(&self, blake3: &Blake3) -> Result<Option<u64>> {
-        let name = blake3.to_string();
-        let Some(file) = or_none(self.objects.open(&name))? else {
-            return Ok(None);
-        };
-        let failed = |error| StoreError::io("examine", &self.objects.path_of(&name), error);
-        Ok(Some(file.metadata().map_err(failed)?.len()))
-    }
-
     /// Shows each directory of downloads of one repository.
     pub(crate) fn each_repository(
         &self,
