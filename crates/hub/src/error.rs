@@ -9,10 +9,10 @@ use tensorgate_store::StoreError;
 use tensorgate_verify::{FilePath, Rejection};
 
 use crate::config::ConfigError;
-use crate::refused::Refused;
-use crate::retry::jittered;
+use crate::config::token::Token;
+use crate::http::refused::Refused;
+use crate::http::retry::jittered;
 use crate::target::Target;
-use crate::token::Token;
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]

@@ -8,22 +8,22 @@ use serde::Deserialize;
 use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
 use tokio::sync::Semaphore;
 
-use crate::addresses::Addresses;
-use crate::client::client;
+use crate::config::endpoint::Endpoint;
+use crate::config::token::Token;
 use crate::config::{Config, ConfigError};
-use crate::deadline::Deadline;
-use crate::endpoint::Endpoint;
 use crate::error::{FetchError, without_query};
+use crate::http::addresses::Addresses;
+use crate::http::client::client;
+use crate::http::deadline::Deadline;
+use crate::http::pause::Pause;
+use crate::http::redirect::Reach;
+use crate::http::refused::short;
+use crate::http::retry::Retries;
+use crate::http::transport::Body;
 use crate::limits::FetchLimits;
-use crate::pause::Pause;
 use crate::progress::Progress;
-use crate::range::Span;
-use crate::redirect::Reach;
-use crate::refused::short;
-use crate::retry::Retries;
 use crate::target::Target;
-use crate::token::Token;
-use crate::transport::Body;
+use crate::transfer::range::Span;
 
 /// A Hub that is not trusted.
 ///
@@ -169,7 +169,7 @@ impl Repository<'_> {
     ) -> Result<Vec<u8>, FetchError> {
         let mut retries = self.hub.retries(progress);
         loop {
-            self.hub.pause.over().await;
+            self.hub.pause.over(progress).await;
             match self.read(revision, path, limit).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => retries.wait_after(self.hub.hide(error)).await?,

@@ -10,6 +10,7 @@
 //! - A body is cut off at its listed size. Nothing gets its name before it is complete and right.
 //! - What came before a cut is kept, and believed for nothing: a later attempt reads it again, asks
 //!   for the rest, and judges the whole.
+//! - With a manifest, what another release has brought is taken from the store, and read there.
 //! - The token goes to the endpoint's origin, unless a redirect led elsewhere before. A listing does
 //!   not leave it.
 //!
@@ -67,7 +68,9 @@
 //!   leads into the robot's network. Names are judged by the addresses they stand for, the endpoint's
 //!   own included once it was found on the internet, and only those are connected to. Behind a proxy, which looks names up itself, addresses that are written
 //!   out are judged, and the rest is the proxy's to refuse.
-//! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked.
+//! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked: what
+//!   one request is told to wait, all wait.
+//! - An error of a CDN is a CDN's, whatever it says it means.
 //!
 //! # Transport
 //! Bodies come from `/resolve/` by plain HTTP/1.1, which the Hub serves for what it stores as xet,
@@ -93,60 +96,35 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod addresses;
 mod cache;
-mod cause;
-mod channel;
-mod choice;
-mod client;
 mod config;
-mod deadline;
-mod endpoint;
 mod error;
 mod fetch;
-mod gate;
-mod hash;
+mod http;
 mod hub;
 mod limits;
 mod listing;
-mod pages;
-mod part;
-mod pause;
-mod plan;
 mod progress;
-mod proxies;
-mod range;
-mod rate;
-mod redirect;
-mod refused;
-mod retry;
-mod roots;
-mod slices;
+mod release;
 mod target;
-mod token;
 mod transfer;
-mod transport;
-mod tree;
-mod vicinity;
-mod wanted;
-mod watch;
 
 pub use cache::{Cache, import};
-pub use channel::Channel;
+pub use config::endpoint::Endpoint;
+pub use config::proxies::Proxies;
+pub use config::roots::Roots;
+pub use config::token::Token;
 pub use config::{Config, ConfigError};
-pub use endpoint::Endpoint;
 pub use error::FetchError;
+pub use fetch::hash::GitId;
+pub use fetch::plan::{Have, Plan, Planned, plan};
 pub use fetch::{Fetched, Request, fetch, pin};
-pub use gate::{AdmitError, Admitted, Expected, Gate};
-pub use hash::GitId;
+pub use http::refused::{Reason, Refused};
 pub use hub::{Hub, Repository};
 pub use limits::FetchLimits;
 pub use listing::{Content, ListedFile, Listing};
-pub use plan::{Have, Plan, Planned, plan};
 pub use progress::{Progress, Silent};
-pub use proxies::Proxies;
-pub use refused::{Reason, Refused};
-pub use roots::Roots;
+pub use release::channel::Channel;
+pub use release::gate::{AdmitError, Admitted, Expected, Gate};
+pub use release::watch::{Pace, Round, Watch};
 pub use target::{At, Target};
-pub use token::Token;
-pub use watch::{Pace, Round, Watch};

@@ -354,38 +354,47 @@ fn hub_of(count: usize, head: fn(usize) -> Option<&'static str>) -> (String, Arc
     (endpoint, asked)
 }
 
-/// How many files are asked for within a second after the first that was.
-async fn asked_within_a_second(endpoint: &str, asked: &Asked) -> usize {
+/// How many files are asked for within two seconds after the first that was, and how often it is said
+/// that the others wait.
+async fn asked_within_two_seconds(endpoint: &str, asked: &Asked) -> (usize, usize) {
     let dir = tempfile::tempdir().unwrap();
     let store = tensorgate_store::Store::open(dir.path().join("store")).unwrap();
     let hub = Hub::new(&config(endpoint, None)).unwrap();
     let target = format!("{ID}@{}", "a".repeat(40)).parse().unwrap();
-    let fetched = fetch(&store, Some(&hub), Request::new(&target), &Notes::default()).await;
+    let said = Notes::default();
+    let fetched = fetch(&store, Some(&hub), Request::new(&target), &said).await;
     assert_eq!(fetched.unwrap().files.len(), 12);
     let asked = asked.lock().unwrap();
     let soon = asked
         .iter()
-        .filter(|(when, _)| *when - asked[0].0 < Duration::from_secs(1));
-    soon.count()
+        .filter(|(when, _)| *when - asked[0].0 < Duration::from_secs(2));
+    (
+        soon.count(),
+        said.all().matches("wants not to be asked").count(),
+    )
 }
 
 #[tokio::test]
 async fn what_one_file_is_told_to_wait_all_wait() {
     let (endpoint, asked) = hub_of(12, |number| {
-        let head = "429 x\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let head = "429 x\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         (number == 0).then_some(head)
     });
-    // Four were on their way together; nobody else asks before the second is over.
-    assert!(asked_within_a_second(&endpoint, &asked).await <= 4);
+    // Four were on their way together; nobody else asks before the two seconds are over.
+    let (soon, told) = asked_within_two_seconds(&endpoint, &asked).await;
+    assert!(soon <= 4, "{soon}");
+    assert_eq!(told, 1);
 }
 
 #[tokio::test]
 async fn a_limit_that_is_spent_is_waited_for_before_it_is_refused() {
     let (endpoint, asked) = hub_of(12, |number| {
-        let head = "200 x\r\nRateLimit: \"resolvers\";r=0;t=1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+        let head = "200 x\r\nRateLimit: \"resolvers\";r=0;t=2\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
         (number == 0).then_some(head)
     });
-    assert!(asked_within_a_second(&endpoint, &asked).await <= 4);
+    let (soon, told) = asked_within_two_seconds(&endpoint, &asked).await;
+    assert!(soon <= 4, "{soon}");
+    assert_eq!(told, 1);
 }
 
 #[tokio::test]
@@ -394,5 +403,5 @@ async fn a_limit_that_is_spent_for_long_is_left_to_the_hub_to_refuse() {
         let head = "200 x\r\nRateLimit: \"resolvers\";r=0;t=3600\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
         (number == 0).then_some(head)
     });
-    asked_within_a_second(&endpoint, &asked).await;
+    assert_eq!(asked_within_two_seconds(&endpoint, &asked).await.1, 0);
 }

@@ -13,7 +13,7 @@ use crate::error::{Result, StoreError};
 use crate::folder::Folder;
 use crate::layout::{each_flaw, exposed};
 use crate::policies::{hash, read_manifest};
-use crate::quarantine::{RECORD_BYTES, Record};
+use crate::record::{RECORD_BYTES, Record};
 use crate::revocations::any_size;
 
 /// What a look at the whole store found.

@@ -42,6 +42,7 @@ mod part;
 mod policies;
 mod quarantine;
 mod quota;
+mod record;
 mod revocations;
 mod state;
 mod tree;
@@ -58,7 +59,8 @@ pub use error::{Result, StoreError, is_unreadable};
 pub use gc::{Fate, Found, Gc, Swept, What};
 pub use part::{PartName, Stamp};
 pub use policies::{PolicyDir, Stored, hold};
-pub use quarantine::{Incoming, Quarantine, Record, Recorded};
+pub use quarantine::{Incoming, Quarantine};
+pub use record::{Record, Recorded};
 pub use state::State;
 pub use tensorgate_verify::Accepted;
 

@@ -13,7 +13,8 @@ use tensorgate_verify::{FilePath, Sha256};
 use crate::draft::Draft;
 use crate::error::{Result, StoreError};
 use crate::folder::{Folder, RESOLVE};
-use crate::quarantine::{Incoming, Quarantine, each_chunk, or_none};
+use crate::quarantine::{Incoming, Quarantine, or_none};
+use crate::record::each_chunk;
 
 /// The name of a part. It follows from what the file is expected to be, so that another
 /// expectation finds no bytes of this one.

@@ -17,8 +17,9 @@ use crate::error::{Result, StoreError, is_unreadable};
 use crate::folder::Folder;
 use crate::layout::{each_flaw, exposed};
 use crate::lock::Lock;
-use crate::quarantine::each_chunk;
+use crate::quarantine::file_or_none;
 use crate::quota;
+use crate::record::each_chunk;
 
 /// A complete policy under the Hub's file names, and the manifest that was verified.
 ///
@@ -130,6 +131,20 @@ impl Store {
             })),
             Err(_) => Ok(None),
         }
+    }
+
+    /// The size of an object in bytes, or `None` where there is none. Its bytes were right when
+    /// they were written; whoever counts on them reads them.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn object_size(&self, blake3: &Blake3) -> Result<Option<u64>> {
+        let name = blake3.to_string();
+        let Some(file) = file_or_none(self.objects.open(&name))? else {
+            return Ok(None);
+        };
+        let failed = |error| StoreError::io("examine", &self.objects.path_of(&name), error);
+        Ok(Some(file.metadata().map_err(failed)?.len()))
     }
 
     /// Takes the writers' lock and ends what a crash broke off: its drafts go, its names stay for good.

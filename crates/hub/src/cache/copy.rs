@@ -8,14 +8,14 @@ use tensorgate_store::{Quarantine, Record, Recorded, Store};
 use tensorgate_verify::{FilePath, Manifest, Rejection, Revision};
 
 use crate::cache::{Cache, snapshot_of};
-use crate::choice::Choice;
 use crate::error::FetchError;
+use crate::fetch::choice::Choice;
+use crate::fetch::hash::Hasher;
+use crate::fetch::wanted::Wanted;
 use crate::fetch::{Fetched, Found, Request};
-use crate::hash::Hasher;
 use crate::limits::FetchLimits;
 use crate::listing::{Content, ListedFile, Listing};
 use crate::progress::Progress;
-use crate::wanted::Wanted;
 
 /// Copies a policy from a cache into the store's quarantine, without any network.
 ///

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tensorgate_verify::{Revision, Sha256, SignedManifest};
 
-use crate::channel::Channel;
 use crate::error::FetchError;
-use crate::gate::{AdmitError, Admitted, Gate};
+use crate::release::channel::Channel;
+use crate::release::gate::{AdmitError, Admitted, Gate};
 
 /// A channel, and what was made of it so far.
 ///
@@ -208,7 +208,7 @@ fn spread(pause: Duration, asked: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refused::{Reason, Refused};
+    use crate::http::refused::{Reason, Refused};
 
     const MINUTE: Duration = Duration::from_secs(60);
 

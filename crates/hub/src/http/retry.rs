@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::deadline::Deadline;
 use crate::error::FetchError;
+use crate::http::deadline::Deadline;
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
 

@@ -1,6 +1,10 @@
 //! One file: received, hashed and written at the same time, and put in place only if it is right.
 //! After a cut, it goes on from what is on the disk.
 
+pub(crate) mod part;
+pub(crate) mod range;
+pub(crate) mod slices;
+
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,15 +15,15 @@ use tensorgate_verify::{Rejection, Revision};
 use tokio::sync::SemaphorePermit;
 use tokio::sync::mpsc::{Sender, channel};
 
-use crate::deadline::Deadline;
 use crate::error::FetchError;
+use crate::fetch::wanted::Wanted;
+use crate::http::deadline::Deadline;
+use crate::http::transport::Body;
 use crate::hub::Repository;
-use crate::part::Part;
 use crate::progress::Progress;
-use crate::range::Span;
-use crate::slices::{Pace, Slices};
-use crate::transport::Body;
-use crate::wanted::Wanted;
+use crate::transfer::part::Part;
+use crate::transfer::range::Span;
+use crate::transfer::slices::{Pace, Slices};
 
 /// Chunks on their way from the network to the disk. hyper's are of at most 408 KiB, so that four
 /// files at a time hold no more than 13 MiB.
@@ -138,7 +142,7 @@ impl<'a> Transfer<'a> {
     async fn receive(&mut self, part: Part) -> Result<Part, FetchError> {
         let (path, have) = (self.wanted.path(), part.len());
         let span = Span::after(have);
-        self.from.hub.pause.over().await;
+        self.from.hub.pause.over(self.progress).await;
         (self.pieced, self.splitting) = (have > 0, false);
         let asked = self.from.body(self.revision, path, span, self.deadline);
         let body = match asked.await {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::vicinity::Vicinity;
+use crate::http::vicinity::Vicinity;
 
 /// Where the endpoint was found, and how near a redirect may lead therefore.
 ///

@@ -5,10 +5,10 @@ use tensorgate_verify::{FilePath, Kind, Limits, MANIFEST_FILE, Manifest, Rejecti
 
 use crate::error::FetchError;
 use crate::fetch::Request;
+use crate::fetch::wanted::Wanted;
 use crate::limits::FetchLimits;
 use crate::listing::{Content, Listing};
 use crate::progress::Progress;
-use crate::wanted::Wanted;
 
 /// What is fetched, and what is not; both in path order.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use reqwest::{StatusCode, Version};
 use tensorgate_verify::Rejection;
 
 use crate::error::FetchError;
-use crate::transport::Body;
-use crate::wanted::Wanted;
+use crate::fetch::wanted::Wanted;
+use crate::http::transport::Body;
 
 /// `bytes FIRST-LAST/SIZE` (RFC 9110, section 14.4).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -5,8 +5,8 @@ use reqwest::{Response, Url};
 use tensorgate_verify::{Rejection, Revision};
 
 use crate::error::{FetchError, without_query};
+use crate::http::refused::short;
 use crate::hub::Hub;
-use crate::refused::short;
 
 /// How far a redirect may lead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -5,9 +5,9 @@ use tensorgate_verify::{
 };
 
 use crate::error::FetchError;
-use crate::gate::{AdmitError, Admitted, Expected, Gate, Proven};
+use crate::http::refused::Reason;
 use crate::hub::Repository;
-use crate::refused::Reason;
+use crate::release::gate::{AdmitError, Admitted, Expected, Gate, Proven};
 use crate::target::{At, Target};
 
 /// A place on a Hub that names the newest release: `policy.dsse.json` there, and beside it perhaps
@@ -165,7 +165,7 @@ fn is_absent(error: &FetchError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refused::Refused;
+    use crate::http::refused::Refused;
 
     #[test]
     fn a_file_is_absent_where_the_hub_says_so_in_any_of_its_words() {

@@ -5,8 +5,8 @@ use tensorgate_store::{Incoming, Quarantine, Recorded, Stamp};
 use tokio::sync::mpsc::Receiver;
 
 use crate::error::FetchError;
-use crate::hash::Hasher;
-use crate::wanted::Wanted;
+use crate::fetch::hash::Hasher;
+use crate::fetch::wanted::Wanted;
 
 /// The bytes of a file from its beginning on, as far as they came.
 pub(crate) struct Part {

@@ -1,6 +1,9 @@
 //! What a commit holds, as the Hub lists it: parsed, bounded, and tied to the commit where git
 //! allows it.
 
+pub(crate) mod pages;
+pub(crate) mod tree;
+
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
@@ -9,14 +12,14 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use tensorgate_verify::{FilePath, Rejection, Revision, Sha256};
 
-use crate::deadline::Deadline;
 use crate::error::{FetchError, without_query};
-use crate::hash::GitId;
+use crate::fetch::hash::GitId;
+use crate::http::deadline::Deadline;
+use crate::http::refused::short;
+use crate::http::transport::Answer;
 use crate::hub::{Repository, too_large};
+use crate::listing::tree::Trees;
 use crate::progress::Progress;
-use crate::refused::short;
-use crate::transport::Answer;
-use crate::tree::Trees;
 
 /// The files of one commit. The Hub's word, but for the shape.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use tensorgate_store::{PartName, Quarantine, Recorded, Store};
 use tensorgate_verify::{FileEntry, FilePath, Kind, Rejection};
 
 use crate::error::FetchError;
-use crate::hash::Digests;
+use crate::fetch::hash::Digests;
 use crate::listing::{Content, ListedFile};
 use crate::transfer::blocking;
 

@@ -3,14 +3,14 @@
 use tensorgate_store::{Downloads, PartName, Store};
 use tensorgate_verify::{Blake3, FileEntry, FilePath, Revision};
 
-use crate::choice::Choice;
 use crate::error::FetchError;
+use crate::fetch::choice::Choice;
+use crate::fetch::wanted::{Wanted, signed_part};
 use crate::fetch::{Request, pin};
 use crate::hub::Hub;
 use crate::listing::ListedFile;
 use crate::progress::Progress;
 use crate::target::Target;
-use crate::wanted::{Wanted, signed_part};
 
 /// What a fetch would bring.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::config::ConfigError;
-use crate::endpoint::Endpoint;
+use crate::config::endpoint::Endpoint;
 
 /// A secret that shows itself to nobody but the Hub.
 #[derive(Clone)]

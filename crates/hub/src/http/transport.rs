@@ -11,16 +11,16 @@ use reqwest::{Response, StatusCode, Url};
 use tensorgate_verify::Revision;
 use tokio::time::Instant;
 
-use crate::deadline::Deadline;
+use crate::config::token::Token;
 use crate::error::{FetchError, without_query};
+use crate::http::deadline::Deadline;
+use crate::http::rate;
+use crate::http::redirect::Reach;
+use crate::http::refused::{Refused, short};
 use crate::hub::{Hub, too_large};
 use crate::limits::FetchLimits;
 use crate::progress::Progress;
-use crate::range::Span;
-use crate::rate;
-use crate::redirect::Reach;
-use crate::refused::{Refused, short};
-use crate::token::Token;
+use crate::transfer::range::Span;
 
 /// A body that is being received.
 pub(crate) struct Body {
@@ -56,7 +56,7 @@ impl Hub {
     ) -> Result<Answer, FetchError> {
         let mut retries = self.retries(progress);
         loop {
-            self.pause.over().await;
+            self.pause.over(progress).await;
             match self.ask(url, commit, limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => retries.wait_after(self.hide(error)).await?,

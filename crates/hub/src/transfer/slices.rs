@@ -10,14 +10,14 @@ use reqwest::Url;
 use reqwest::header::ACCEPT_RANGES;
 use tokio::time::Instant;
 
-use crate::deadline::Deadline;
 use crate::error::FetchError;
+use crate::fetch::wanted::Wanted;
+use crate::http::deadline::Deadline;
+use crate::http::redirect::Reach;
+use crate::http::transport::Body;
 use crate::hub::Hub;
 use crate::limits::FetchLimits;
-use crate::range::Span;
-use crate::redirect::Reach;
-use crate::transport::Body;
-use crate::wanted::Wanted;
+use crate::transfer::range::Span;
 
 /// What is asked for, of whom, and until when.
 #[derive(Clone, Copy)]

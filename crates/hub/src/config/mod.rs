@@ -1,13 +1,18 @@
 //! Where the Hub is, who we are there, and how much of it we take.
 
+pub(crate) mod endpoint;
+pub(crate) mod proxies;
+pub(crate) mod roots;
+pub(crate) mod token;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::endpoint::Endpoint;
+use crate::config::endpoint::Endpoint;
+use crate::config::proxies::Proxies;
+use crate::config::roots::Roots;
+use crate::config::token::{Token, implicit_token};
 use crate::limits::FetchLimits;
-use crate::proxies::Proxies;
-use crate::roots::Roots;
-use crate::token::{Token, implicit_token};
 
 /// How to reach a Hub. Everything is said here; nothing is read behind the caller's back, but for
 /// the system's root certificates.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+use crate::config::token::Token;
 use crate::error::{FetchError, without_query};
-use crate::rate;
-use crate::token::Token;
+use crate::http::rate;
 
 /// An answer with an error status, in the Hub's own terms.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -25,10 +25,10 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use tensorgate_verify::{FilePath, Rejection, RepoType, Revision};
 
+use crate::config::token::huggingface_home;
 use crate::error::FetchError;
 use crate::progress::Progress;
 use crate::target::{At, Target};
-use crate::token::huggingface_home;
 
 pub use copy::import;
 

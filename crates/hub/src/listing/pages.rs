@@ -3,9 +3,9 @@
 use reqwest::Url;
 
 use crate::error::{FetchError, without_query};
+use crate::http::redirect::URL_BYTES;
+use crate::http::transport::Answer;
 use crate::hub::Hub;
-use crate::redirect::URL_BYTES;
-use crate::transport::Answer;
 
 impl Hub {
     /// The page after this one. It must be of the same listing: same origin, same path.

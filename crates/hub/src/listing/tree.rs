@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tensorgate_verify::{FilePath, Rejection};
 
 use crate::error::FetchError;
-use crate::hash::GitId;
+use crate::fetch::hash::GitId;
 
 /// Bytes that are hashed in search of the modes of files, which a listing does not have: 64 MiB,
 /// some tenths of a second.

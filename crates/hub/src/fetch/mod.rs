@@ -1,5 +1,10 @@
 //! The whole way: from what is asked for to a complete directory in quarantine.
 
+pub(crate) mod choice;
+pub(crate) mod hash;
+pub(crate) mod plan;
+pub(crate) mod wanted;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +13,14 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tensorgate_store::{Quarantine, Record, Recorded, Store};
 use tensorgate_verify::{Directory, FilePath, Manifest, Rejection, Revision, Verified};
 
-use crate::choice::Choice;
-use crate::deadline::Deadline;
 use crate::error::FetchError;
+use crate::fetch::choice::Choice;
+use crate::fetch::wanted::Wanted;
+use crate::http::deadline::Deadline;
 use crate::hub::{Hub, Repository};
 use crate::progress::Progress;
 use crate::target::{At, Target};
 use crate::transfer::blocking;
-use crate::wanted::Wanted;
 
 /// What to fetch.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +92,7 @@ impl Fetched {
 /// used.
 ///
 /// What is there is read again before it counts; if that is all, nothing is sent. A file that is
-/// damaged is fetched again.
+/// damaged is fetched again; one that was signed, and that the store has of another release, is not.
 ///
 /// # Errors
 /// [`FetchError::Rejected`] for what was had and refused, and everything else for what could not

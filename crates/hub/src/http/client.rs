@@ -5,9 +5,9 @@ use std::sync::Arc;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 
-use crate::addresses::{Addresses, Lookup};
-use crate::cause::deepest;
 use crate::config::{Config, ConfigError};
+use crate::http::addresses::{Addresses, Lookup};
+use crate::http::cause::deepest;
 
 const USER_AGENT: &str = concat!("tensorgate/", env!("CARGO_PKG_VERSION"));
 

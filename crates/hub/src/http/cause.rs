@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
-use crate::addresses::Nearer;
 use crate::error::FetchError;
-use crate::refused::{Refused, short};
+use crate::http::addresses::Nearer;
+use crate::http::refused::{Refused, short};
 
 impl FetchError {
     /// An error of the client, in which only the connection has a time. `url` may be shown.
