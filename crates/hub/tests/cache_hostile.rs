@@ -342,7 +342,7 @@ fn a_listing_that_was_changed_is_noticed() {
         ("blob_id", Value::Null),
     ] {
         let made = set("config.json", key, value);
-        assert_unusable(&made, COMMIT, &format!("trees/{COMMIT}.json"), "");
+        assert_unusable(&made, COMMIT, &format!("trees/{COMMIT}.json"), "@@");
     }
     let huge = set(WEIGHTS, "size", u64::MAX.into());
     assert_refused(&huge, Rejection::DigestMismatch, WEIGHTS);
@@ -426,7 +426,7 @@ fn a_listing_that_cannot_be_read_is_not_passed_over() {
     ] {
         assert_unusable(&listing_of(text), COMMIT, &place, what);
     }
-    assert_unusable(&listing_of([0xff]), COMMIT, &place, "");
+    assert_unusable(&listing_of([0xff]), COMMIT, &place, "@@");
     assert_unusable(&listing_of("[".repeat(1000)), COMMIT, &place, "recursion");
     assert_unusable(
         &listing_of(vec![b' '; (16 << 20) + 1]),
@@ -488,7 +488,7 @@ fn a_name_stands_for_a_whole_commit_id_or_for_nothing() {
     fs::remove_file(made.repo("refs/main")).unwrap();
     fs::write(made.dir.path().join("id"), COMMIT).unwrap();
     symlink("../../../id", made.repo("refs/main")).unwrap();
-    assert_unusable(&made, "main", "refs/main", "");
+    assert_unusable(&made, "main", "refs/main", "@@");
     fs::remove_file(made.repo("refs/main")).unwrap();
     assert!(
         Command::new("mkfifo")
@@ -570,11 +570,11 @@ fn a_snapshot_or_directory_that_is_a_link_is_not_entered() {
         let elsewhere = made.dir.path().join("elsewhere");
         fs::rename(&snapshot, &elsewhere).unwrap();
         symlink("../../../elsewhere", &snapshot).unwrap();
-        assert_unusable(&made, COMMIT, &format!("snapshots/{COMMIT}"), "");
+        assert_unusable(&made, COMMIT, &format!("snapshots/{COMMIT}"), "@@");
         fs::remove_file(&snapshot).unwrap();
         fs::rename(&elsewhere, made.repo("snapshots/other")).unwrap();
         symlink("other", &snapshot).unwrap();
-        assert_unusable(&made, COMMIT, &format!("snapshots/{COMMIT}"), "");
+        assert_unusable(&made, COMMIT, &format!("snapshots/{COMMIT}"), "@@");
     }
     let made = Made::new();
     fs::rename(made.entry("tokenizer"), made.dir.path().join("t")).unwrap();
@@ -625,7 +625,10 @@ fn a_blob_that_is_rewritten_meanwhile_is_right_or_refused() {
     let mut bad = good.clone();
     bad[500_000] ^= 1;
     let (mut right, mut refused) = (0, 0);
-    for round in 0..40 {
+    for round in 0..1000 {
+        if round >= 40 && right > 0 && refused > 0 {
+            return;
+        }
         let made = Made::listed();
         let blob = made.blob(WEIGHTS);
         let done = std::sync::atomic::AtomicBool::new(false);
@@ -634,7 +637,7 @@ fn a_blob_that_is_rewritten_meanwhile_is_right_or_refused() {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     fs::write(&blob, &bad).unwrap();
                     fs::write(&blob, &good).unwrap();
-                    std::thread::sleep(std::time::Duration::from_micros(round * 100));
+                    std::thread::sleep(std::time::Duration::from_micros(round % 40 * 100));
                 }
             });
             let imported = made.import();
@@ -653,5 +656,5 @@ fn a_blob_that_is_rewritten_meanwhile_is_right_or_refused() {
             }
         });
     }
-    assert_eq!(right + refused, 40);
+    unreachable!("{right} were right, {refused} were refused");
 }
