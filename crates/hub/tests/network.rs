@@ -405,7 +405,10 @@ async fn nobody_listening_is_an_error_that_says_so() {
     let (_dir, store) = new_store();
     let error = line.fetch(&config, &store).await.unwrap_err();
     assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
-    assert!(error.to_string().contains("onnection refused"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&nobody.to_string()), "{text}");
+    assert!(text.contains("onnection refused"), "{text}");
+    assert!(error.hint().unwrap().contains("endpoint"));
     line.assert_right(&store, false);
     // Where the Hub answers and the CDN does not, what is plain is there already.
     line.cdn.lead_to(nobody);
