@@ -16,7 +16,7 @@ use common::{ID, WEIGHTS, assert_identical};
 use made::{COMMIT, Made, etag, tree};
 use serde_json::{Value, json};
 use tensorgate_hub::*;
-use tensorgate_verify::Rejection;
+use tensorgate_verify::{FilePath, Rejection};
 
 /// It is refused for this, and there is no trace of the file.
 #[track_caller]
@@ -333,16 +333,17 @@ fn a_listing_that_was_changed_is_noticed() {
         }
     });
     assert_refused(&made, Rejection::DigestMismatch, WEIGHTS);
-    for (key, value) in [
-        ("size", json!(-1)),
-        ("size", json!("1")),
-        ("size", json!(1.5)),
-        ("blob_id", json!("../../x")),
-        ("blob_id", json!("A".repeat(40))),
-        ("blob_id", Value::Null),
+    let no_id = "not 40 lower-case hexadecimal digits";
+    for (key, value, what) in [
+        ("size", json!(-1), "`-1`, expected u64"),
+        ("size", json!("1"), "\"1\", expected u64"),
+        ("size", json!(1.5), "`1.5`, expected u64"),
+        ("blob_id", json!("../../x"), no_id),
+        ("blob_id", json!("A".repeat(40)), no_id),
+        ("blob_id", Value::Null, "null, expected a string"),
     ] {
         let made = set("config.json", key, value);
-        assert_unusable(&made, COMMIT, &format!("trees/{COMMIT}.json"), "");
+        assert_unusable(&made, COMMIT, &format!("trees/{COMMIT}.json"), what);
     }
     let huge = set(WEIGHTS, "size", u64::MAX.into());
     assert_refused(&huge, Rejection::DigestMismatch, WEIGHTS);
@@ -426,7 +427,7 @@ fn a_listing_that_cannot_be_read_is_not_passed_over() {
     ] {
         assert_unusable(&listing_of(text), COMMIT, &place, what);
     }
-    assert_unusable(&listing_of([0xff]), COMMIT, &place, "");
+    assert_unusable(&listing_of([0xff]), COMMIT, &place, "expected value");
     assert_unusable(&listing_of("[".repeat(1000)), COMMIT, &place, "recursion");
     assert_unusable(
         &listing_of(vec![b' '; (8 << 20) + 1]),
@@ -488,7 +489,7 @@ fn a_name_stands_for_a_whole_commit_id_or_for_nothing() {
     fs::remove_file(made.repo("refs/main")).unwrap();
     fs::write(made.dir.path().join("id"), COMMIT).unwrap();
     symlink("../../../id", made.repo("refs/main")).unwrap();
-    assert_unusable(&made, "main", "refs/main", "");
+    assert_unusable(&made, "main", "refs/main", "symbolic links");
     fs::remove_file(made.repo("refs/main")).unwrap();
     assert!(
         Command::new("mkfifo")
@@ -570,11 +571,21 @@ fn a_snapshot_or_directory_that_is_a_link_is_not_entered() {
         let elsewhere = made.dir.path().join("elsewhere");
         fs::rename(&snapshot, &elsewhere).unwrap();
         symlink("../../../elsewhere", &snapshot).unwrap();
-        assert_unusable(&made, COMMIT, &format!("snapshots/{COMMIT}"), "");
+        assert_unusable(
+            &made,
+            COMMIT,
+            &format!("snapshots/{COMMIT}"),
+            "symbolic links",
+        );
         fs::remove_file(&snapshot).unwrap();
         fs::rename(&elsewhere, made.repo("snapshots/other")).unwrap();
         symlink("other", &snapshot).unwrap();
-        assert_unusable(&made, COMMIT, &format!("snapshots/{COMMIT}"), "");
+        assert_unusable(
+            &made,
+            COMMIT,
+            &format!("snapshots/{COMMIT}"),
+            "symbolic links",
+        );
     }
     let made = Made::new();
     fs::rename(made.entry("tokenizer"), made.dir.path().join("t")).unwrap();
@@ -618,40 +629,75 @@ fn who_writes_to_the_cache_changes_nothing_that_was_imported() {
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
 
+/// Rewrites the blob of the weights when the copy has come this far.
+struct Meddler<'a> {
+    when: &'static str,
+    blob: &'a Path,
+    bytes: &'a [u8],
+}
+
+impl Meddler<'_> {
+    fn meddle(&self, now: &str, path: &FilePath) {
+        if now == self.when && path.as_str() == WEIGHTS {
+            fs::write(self.blob, self.bytes).unwrap();
+        }
+    }
+}
+
+impl Progress for Meddler<'_> {
+    fn file_started(&self, path: &FilePath, _: u64) {
+        self.meddle("before it is opened", path);
+    }
+
+    fn file_advanced(&self, path: &FilePath, _: u64) {
+        self.meddle("when its bytes were read", path);
+    }
+
+    fn file_finished(&self, path: &FilePath) {
+        self.meddle("when it has its place", path);
+    }
+}
+
 /// Whatever moment the copy falls into, it is the right file or none.
 #[test]
 fn a_blob_that_is_rewritten_meanwhile_is_right_or_refused() {
     let good = common::file(WEIGHTS);
     let mut bad = good.clone();
     bad[500_000] ^= 1;
-    let (mut right, mut refused) = (0, 0);
-    for round in 0..40 {
+    let (short, long) = (&good[1..], &[&good[..], b"x"].concat()[..]);
+    let (digest, size) = (Rejection::DigestMismatch, Rejection::SizeMismatch);
+    let (opened, read, placed) = (
+        "before it is opened",
+        "when its bytes were read",
+        "when it has its place",
+    );
+    for (when, bytes, refusal) in [
+        (opened, &*bad, Some(digest)),
+        (opened, short, Some(size)),
+        (opened, long, Some(size)),
+        (read, &bad, None),
+        (read, short, None),
+        (read, long, Some(size)),
+        (placed, &bad, None),
+        (placed, short, None),
+        (placed, long, None),
+    ] {
         let made = Made::listed();
-        let blob = made.blob(WEIGHTS);
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    fs::write(&blob, &bad).unwrap();
-                    fs::write(&blob, &good).unwrap();
-                    std::thread::sleep(std::time::Duration::from_micros(round * 100));
-                }
-            });
-            let imported = made.import();
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
-            match imported {
-                Ok(imported) => {
-                    assert_identical(&imported.path);
-                    right += 1;
-                }
-                Err(error) => {
-                    let expected = [Rejection::DigestMismatch, Rejection::SizeMismatch];
-                    assert!(expected.contains(&error.rejection().unwrap()), "{error}");
-                    assert_absent(&made, WEIGHTS);
-                    refused += 1;
-                }
+        let blob = &*made.blob(WEIGHTS);
+        let meddler = Meddler { when, blob, bytes };
+        let target = format!("{ID}@{COMMIT}").parse().unwrap();
+        let cache = Cache::open(made.root()).unwrap();
+        match import(&made.store, &cache, Request::new(&target), &meddler) {
+            Ok(imported) => {
+                assert_eq!(refusal, None, "{when}");
+                assert_identical(&imported.path);
             }
-        });
+            Err(error) => {
+                assert_eq!(error.rejection(), refusal, "{when}: {error:?}");
+                assert_absent(&made, WEIGHTS);
+            }
+        }
+        // It was rewritten, and not only to be.
+        assert_eq!(fs::read(blob).unwrap(), bytes, "{when}");
     }
-    assert_eq!(right + refused, 40);
 }

@@ -217,6 +217,7 @@ async fn what_is_in_xet_storage_comes_by_plain_http() {
     );
     set.hub.inject(header(Place::Resolve, "Link", auth));
     assert_identical(&set.fetch_as(Some(TOKEN)).await.unwrap().path);
+    assert_eq!(set.hub.requests().len(), 9);
     for request in set.hub.requests() {
         assert_eq!(request.method, "GET");
         let known = ["/tree/", "/resolve/", "Signature="];

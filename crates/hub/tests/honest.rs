@@ -80,19 +80,6 @@ async fn no_more_is_asked_than_there_is_to_know() {
 }
 
 #[tokio::test]
-async fn what_is_stored_as_xet_comes_by_http() {
-    let set = Set::new();
-    for path in [WEIGHTS, "config.json"] {
-        set.hub.inject(Fault::XetHash { path: path.into() });
-    }
-    let fetched = set.fetch_as(Some("hf_secret")).await.unwrap();
-    assert_identical(&fetched.path);
-    let requests = set.hub.requests();
-    assert_eq!(requests.len(), 9);
-    assert!(!requests.iter().any(|r| r.target.contains("xet")));
-}
-
-#[tokio::test]
 async fn a_hit_asks_nothing_and_reads_everything() {
     let set = Set::new();
     drop(set.fetch().await.unwrap());

@@ -4,9 +4,7 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{ID, Set, WEIGHTS, config};
+use common::{ID, Set, WEIGHTS};
 use tensorgate_hub::*;
 use tensorgate_testhub::{Fault, Place, Port, TestHub};
 use tensorgate_verify::Rejection;
@@ -98,24 +96,6 @@ async fn a_broken_connection_is_no_verdict() {
             .count()
             < 5
     );
-}
-
-#[tokio::test]
-async fn a_body_that_stands_still_is_given_up() {
-    let set = Set::new();
-    set.hub.inject(Fault::BodyStalled {
-        path: WEIGHTS.into(),
-        after: 1000,
-    });
-    let mut config = set.config(None);
-    (config.limits.retries, config.limits.stall) = (0, Duration::from_millis(300));
-    let (hub, target) = (Hub::new(&config).unwrap(), set.target());
-    let request = Request::new(&target);
-    let error = fetch(&set.store, Some(&hub), request, &Silent)
-        .await
-        .unwrap_err();
-    assert!(matches!(error, FetchError::TimedOut { .. }), "{error:?}");
-    assert!(!set.place_of(WEIGHTS).exists());
 }
 
 #[tokio::test]
@@ -323,32 +303,6 @@ async fn a_listing_ends() {
 }
 
 #[tokio::test]
-async fn no_hub_is_a_clear_error() {
-    let set = Set::new();
-    let endpoint = set.hub.endpoint().to_owned();
-    let Set {
-        store,
-        commit,
-        hub,
-        dir,
-        ..
-    } = set;
-    drop(hub);
-    let hub = Hub::new(&config(&endpoint, None)).unwrap();
-    let target = format!("{ID}@{commit}").parse().unwrap();
-    let error = fetch(&store, Some(&hub), Request::new(&target), &Silent)
-        .await
-        .unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.contains(&endpoint) && text.contains("refused"),
-        "{text}"
-    );
-    assert!(error.hint().unwrap().contains("endpoint"));
-    drop(dir);
-}
-
-#[tokio::test]
 async fn the_hub_says_no_in_words_that_help() {
     let gated = Set::serving(|repository| repository.gated("hf_granted"));
     for (token, expected) in [
@@ -392,23 +346,6 @@ async fn the_hub_says_no_in_words_that_help() {
         assert!(error.hint().is_some() && refused.request_id.is_some());
         assert_eq!(error.rejection(), None);
         assert!(!format!("{error} {error:?}").contains("hf_secret"));
-    }
-}
-
-#[tokio::test]
-async fn a_long_wait_is_left_to_the_caller() {
-    for place in [Place::Tree, Place::Resolve] {
-        let fault = Fault::TooManyRequests {
-            place,
-            retry_after: 240,
-        };
-        let (set, error) = end_of(fault).await;
-        let FetchError::Refused(refused) = &error else {
-            panic!("{error:?}")
-        };
-        assert_eq!(refused.reason, Reason::RateLimited);
-        assert!(error.to_string().contains("come back in 240 s"), "{error}");
-        assert!(!set.said.all().contains("trying again"));
     }
 }
 

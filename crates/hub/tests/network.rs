@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::Range;
 use std::time::Duration;
 
-use common::raw::{serve, whole};
+use common::raw::{LISTING, serve, whole};
 use common::{ID, Set, WEIGHTS, config};
 use tensorgate_hub::*;
 use tensorgate_store::Store;
@@ -280,8 +280,8 @@ async fn what_stalls_anywhere_is_given_up() {
         line.cdn.spoil(Flaw::Stalled { after });
         timed_out(line.outcome(&config).await);
     }
-    // The second connection goes on.
-    config.limits.retries = 1;
+    // The second connection goes on, and has more time for it.
+    let config = line.config(1);
     line.cdn.spoil_once(Flaw::Stalled { after: cdn - 1 });
     line.outcome(&config).await.unwrap();
 }
@@ -309,15 +309,26 @@ async fn a_trickle_is_given_up_or_not_as_it_is_too_slow_or_not() {
     line.outcome(&line.config(0)).await.unwrap();
 }
 
+/// A server may wait for the end of the client's side before it answers.
 #[tokio::test]
 async fn whoever_ends_the_clients_side_early_changes_nothing() {
-    let line = Line::small();
-    for wire in [&line.hub, &line.cdn] {
-        wire.spoil(Flaw::RequestEnds);
-        if let Err(error) = line.outcome(&line.config(3)).await {
-            assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
+    let server = serve(|request, stream| {
+        std::io::copy(stream, &mut std::io::sink())?;
+        match request.contains("/tree/") {
+            true => whole(stream, LISTING),
+            false => whole(stream, "{}"),
         }
-    }
+    });
+    let wire = Wire::new().unwrap();
+    wire.lead_to(server.strip_prefix("http://").unwrap().parse().unwrap());
+    wire.spoil(Flaw::RequestEnds);
+    let mut config = config(wire.url(), None);
+    config.limits.retries = 0;
+    let (hub, (_dir, store)) = (Hub::new(&config).unwrap(), new_store());
+    let target = format!("{ID}@{}", "a".repeat(40)).parse().unwrap();
+    let fetched = fetch(&store, Some(&hub), Request::new(&target), &Silent).await;
+    let readme = fetched.unwrap().path.join("README.md");
+    assert_eq!(fs::read(readme).unwrap(), b"{}");
 }
 
 #[tokio::test]
@@ -394,7 +405,10 @@ async fn nobody_listening_is_an_error_that_says_so() {
     let (_dir, store) = new_store();
     let error = line.fetch(&config, &store).await.unwrap_err();
     assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
-    assert!(error.to_string().contains("onnection refused"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&nobody.to_string()), "{text}");
+    assert!(text.contains("onnection refused"), "{text}");
+    assert!(error.hint().unwrap().contains("endpoint"));
     line.assert_right(&store, false);
     // Where the Hub answers and the CDN does not, what is plain is there already.
     line.cdn.lead_to(nobody);

@@ -4,31 +4,11 @@
 
 mod common;
 
-use std::net::Ipv6Addr;
-
 use common::faults::{end_with, redirect};
 use common::raw::{TOKEN, assert_malformed, end_of_file};
 use common::{ID, Set, WEIGHTS, assert_identical};
 use tensorgate_hub::*;
 use tensorgate_testhub::{Fault, Place, Port, TestHub};
-
-#[tokio::test]
-async fn an_endpoint_of_ipv6_is_one() {
-    let builder = TestHub::builder().host(Ipv6Addr::LOCALHOST);
-    let set = Set::built(builder, |repository| repository);
-    assert!(set.hub.endpoint().starts_with("http://[::1]:"));
-    assert_identical(&set.fetch_as(Some(TOKEN)).await.unwrap().path);
-    let tokens = |port| {
-        set.hub
-            .requests_at(port)
-            .iter()
-            .filter(|r| r.token().is_some())
-            .count()
-    };
-    assert_eq!(tokens(Port::Hub), set.hub.requests_at(Port::Hub).len());
-    assert!(!set.hub.requests_at(Port::Cdn).is_empty());
-    assert_eq!(tokens(Port::Cdn), 0);
-}
 
 /// Whoever sends us back to the endpoint does not do so in our name.
 #[tokio::test]
@@ -121,10 +101,12 @@ async fn a_redirect_says_one_place_in_so_many_bytes() {
     let long = format!("/{}", "x".repeat(8000));
     for (location, what) in [
         ("Location: /a\r\nLocation: /b", "redirected to two places"),
+        ("X-Location: /a", "redirected to nowhere"),
         ("Location: /\u{fc}", "redirected to nowhere"),
         ("Location: /\t", "redirected too often"),
         ("Location: http://[", "redirected to nowhere"),
         ("Location: javascript:alert(1)", "neither http nor https"),
+        ("Location: file:///etc/passwd", "neither http nor https"),
         ("Location: data:,x", "neither http nor https"),
         ("Location:", "redirected too often"),
         ("Location: //me:hunter2@127.0.0.1/", "a name or password"),

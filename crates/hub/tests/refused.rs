@@ -283,6 +283,10 @@ async fn a_wait_beyond_the_limit_ends_the_fetch_for_both_kinds_of_requests() {
             error.to_string().contains("come back in 61 s, at 20"),
             "{error}"
         );
+        assert!(
+            matches!(&error, FetchError::Refused(no) if no.reason == Reason::RateLimited),
+            "{error:?}"
+        );
         assert_eq!(error.rejection(), None);
         assert!(!set.said.all().contains("trying again"));
     }

@@ -42,29 +42,6 @@ async fn only_the_whole_as_it_is_will_do() {
 }
 
 #[tokio::test]
-async fn a_redirect_leads_to_no_stranger_place() {
-    for (head, what) in [
-        ("302 Found\r\nContent-Length: 0\r\n\r\n", "to nowhere"),
-        (
-            "302 Found\r\nLocation: http://me:pw@127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
-            "name or password",
-        ),
-        (
-            "302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
-            "neither http nor https",
-        ),
-        (
-            "302 Found\r\nLocation: ?again\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            "redirected too often",
-        ),
-    ] {
-        let error = end_of_file(head, |_| {}).await;
-        assert_malformed(&error, what);
-        assert!(!error.to_string().contains("pw"), "{error}");
-    }
-}
-
-#[tokio::test]
 async fn a_token_that_is_said_back_is_not_shown() {
     let error = end_of(&serve(|_, stream| {
         write!(

@@ -205,7 +205,8 @@ async fn where_every_answer_is_cut_early_it_comes_by_one_connection() {
     set.hub.inject(Fault::ConnectionCut { path, after });
     let fetched = fetch_split(&set).await.unwrap();
     assert_whole(&fetched, expected);
-    assert_eq!(slices(&set).len(), 3);
+    // As many as are asked for at a time, beside the connection that began, and no more.
+    assert!((1..=3).contains(&slices(&set).len()), "{:?}", slices(&set));
     let steps = (SIZE - rests(&set)[1]).div_ceil(after) as usize;
     assert_eq!(rests(&set).len(), 1 + steps);
 }
