@@ -151,6 +151,12 @@ impl Quarantine {
     /// When it cannot be written.
     pub fn finish(&self, record: &Record) -> Result<()> {
         self.drafts.clear()?;
+        // Whoever placed the files may have been killed before their directories were flushed.
+        for folder in record.folders() {
+            if let Some(folder) = or_none(self.files.find(folder))? {
+                folder.flush()?;
+            }
+        }
         let bytes = serde_json::to_vec(record)
             .map_err(|error| StoreError::io("write", self.path(), error))?;
         self.parent.write(&self.record_name, &bytes, &self.drafts)

@@ -1,5 +1,6 @@
 //! What a finished download was, and what a file is.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
@@ -47,6 +48,18 @@ impl Record {
             left_out,
             perhaps_more: false,
         }
+    }
+}
+
+impl Record {
+    /// The directories in which its files lie and their parents, by path; `.` is the first.
+    pub(crate) fn folders(&self) -> BTreeSet<&str> {
+        let mut folders = BTreeSet::from(["."]);
+        for Recorded { path, .. } in &self.files {
+            let path = path.as_str();
+            folders.extend(path.match_indices('/').filter_map(|(at, _)| path.get(..at)));
+        }
+        folders
     }
 }
 

@@ -232,15 +232,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_not_passed_over() {
-        for vars in [
-            [("HF_ENDPOINT", "huggingface.co")],
-            [("HF_ENDPOINT", "ftp://huggingface.co")],
-            [("HF_ENDPOINT", "https://huggingface.co/?x=1")],
-            [("HF_TOKEN", "two words")],
-            [("HF_TOKEN", " ")],
-            [("HF_TOKEN_PATH", "/nowhere/token")],
+        for (name, value, what) in [
+            ("HF_ENDPOINT", "huggingface.co", "not the address of a Hub"),
+            ("HF_ENDPOINT", "ftp://hub", "neither https:// nor http://"),
+            ("HF_ENDPOINT", "https://hub/?x=1", "scheme, host, port"),
+            ("HF_TOKEN", "two words", "from HF_TOKEN is not one"),
+            ("HF_TOKEN", " ", "it is empty"),
+            ("HF_TOKEN_PATH", "/nowhere/token", "cannot be read"),
         ] {
-            assert!(config(&vars).is_err(), "{vars:?}");
+            let error = config(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
         }
         let error = config(&[("HF_ENDPOINT", "https://me:hunter2@hub")]).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));

@@ -311,6 +311,8 @@ impl AdmitError {
                 format!("{:?} {} {}", refused.reason, refused.status, refused.url)
             }
             Self::Fetch(FetchError::TimedOut { url, what, .. }) => format!("{url} {what}"),
+            // A bad line breaks in many ways.
+            Self::Fetch(FetchError::Unreachable { url, .. }) => format!("{url} unreachable"),
             Self::Store(StoreError::NoSpace { path, .. })
             | Self::Fetch(FetchError::Store(StoreError::NoSpace { path, .. })) => {
                 format!("no space {}", path.display())

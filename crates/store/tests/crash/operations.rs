@@ -298,6 +298,10 @@ fn finish(store: &Store, policy: &Verified<Policy>) -> Result<(), StoreError> {
 fn go_on(quarantine: &Quarantine, files: &[File]) -> Result<(), StoreError> {
     for file in files {
         let bytes = file.bytes();
+        // As the fetcher does: what is there whole is not placed again.
+        if quarantine.size_of(file.path())? == Some(bytes.len() as u64) {
+            continue;
+        }
         let mut incoming = quarantine.resume(&part(file), bytes.len() as u64)?;
         let mut there = Vec::new();
         incoming.read(|bytes| there.extend_from_slice(bytes))?;
