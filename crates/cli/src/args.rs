@@ -73,8 +73,9 @@ pub(crate) struct Keygen {
 ///
 /// What is interrupted (Ctrl-C) ends with status 2; the same command goes on from what is there.
 ///
-/// HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE mean what they mean to huggingface_hub. A token
-/// that is found there goes to no other --endpoint; that takes --token-file.
+/// HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME and HF_HUB_OFFLINE mean what they mean to
+/// huggingface_hub; HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR hold for every
+/// request. A token that is found there goes to no other --endpoint; that takes --token-file.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   tensorgate fetch acme/walk@main --dry-run
@@ -100,7 +101,8 @@ pub(crate) struct Fetch {
     /// Show what would be fetched and what is there, and fetch nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Ask the branch of --manifest for something newer about this often (30s, 5m, 1h), until stopped.
+    /// Ask the branch of --manifest for something newer about this often (30s, 5m, 1h), until stopped:
+    /// a tenth sooner or later, and more rarely while that fails.
     /// What does not pass is told, and changes nothing. The path of each release that passes goes to
     /// standard output; being stopped (Ctrl-C, SIGTERM) is status 0
     #[arg(long, value_name = "INTERVAL", value_parser = interval, requires = "manifest", conflicts_with_all = ["dry_run", "offline"])]

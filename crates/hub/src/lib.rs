@@ -66,8 +66,9 @@
 //! - A redirect is one `Location` without name and password, of 8,000 bytes at most, from https to
 //!   https, and no nearer to this machine than the endpoint is: from an endpoint on the internet none
 //!   leads into the robot's network. Names are judged by the addresses they stand for, the endpoint's
-//!   own included once it was found on the internet, and only those are connected to. Behind a proxy, which looks names up itself, addresses that are written
-//!   out are judged, and the rest is the proxy's to refuse.
+//!   own included once it was found on the internet, and only those are connected to. Behind a proxy,
+//!   which looks names up itself, addresses that are written out are judged, and the rest is the
+//!   proxy's to refuse.
 //! - `Retry-After` and `RateLimit` are obeyed, up to a limit, and a little longer than asked: what
 //!   one request is told to wait, all wait.
 //! - An error of a CDN is a CDN's, whatever it says it means.
@@ -92,7 +93,13 @@
 //!   in place of the system's, as for OpenSSL and Python. A site that has both a mirror of its own
 //!   and the public CDN names a file with both.
 //!
-//! Nothing else here reads the environment, and nothing is written outside the store.
+//! Without [`Config::from_env`], the roots are the system's, for which these two variables count as
+//! well; [`Cache::default_location`] reads where `huggingface_hub` has its cache. Nothing is written
+//! outside the store.
+//!
+//! # Memory
+//! Fetching takes less than 64 MiB, whatever the sizes. Proving does not: a [`Gate`] holds the whole
+//! policy in sealed memory while it is proven and kept.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
