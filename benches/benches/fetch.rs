@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use sha2::Digest as _;
 use tensorgate_hub::{Config, Hub, Request, Silent, fetch};
 use tensorgate_store::Store;
-use tensorgate_testhub::{Port, Repository, TestHub};
+use tensorgate_testhub::{Fault, Port, Repository, TestHub};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -71,14 +71,15 @@ fn compare() -> Result<()> {
     say("| fetched | by | seconds | MB/s | peak memory | requests to the Hub, to the CDN |")?;
     say("|---|---|---|---|---|---|")?;
     one_file(served.path(), bytes)?;
-    table(
-        &format!("1 file of {} MB", bytes / 1_000_000),
-        served.path(),
-        bytes,
-    )?;
+    let what = format!("1 file of {} MB", bytes / 1_000_000);
+    table(&what, served.path(), bytes, None)?;
     let served = tempfile::tempdir()?;
     many_files(served.path())?;
-    table("1,000 files of 20 kB", served.path(), 20_000_000)
+    table("1,000 files of 20 kB", served.path(), 20_000_000, None)?;
+    let served = tempfile::tempdir()?;
+    one_file(served.path(), 100_000_000)?;
+    let what = "1 file of 100 MB, 10 MB/s a connection";
+    table(what, served.path(), 100_000_000, Some(10_000_000))
 }
 
 fn one_file(folder: &Path, bytes: u64) -> Result<()> {
@@ -102,9 +103,16 @@ fn many_files(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Rows for one set of files, every peer in turn.
-fn table(what: &str, served: &Path, bytes: u64) -> Result<()> {
+/// Rows for one set of files, every peer in turn; `slow` is what each connection gives in a second.
+fn table(what: &str, served: &Path, bytes: u64, slow: Option<u64>) -> Result<()> {
     let hub = TestHub::start()?;
+    if let Some(bytes_per_second) = slow {
+        let path = "model.safetensors".to_owned();
+        hub.inject(Fault::Throttled {
+            path,
+            bytes_per_second,
+        });
+    }
     let repository = Repository::new(REPO)?.commit_dir(served)?;
     let commit = repository.commits().last().ok_or("no commit")?.clone();
     hub.serve(repository);

@@ -9,28 +9,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use common::{REVISION, repo};
-use tensorgate_store::{PartName, Quarantine, Record, Store};
-use tensorgate_verify::{FilePath, RepoType};
+use common::{REVISION, path, quarantine, store};
+use tensorgate_store::{PartName, Quarantine, Record};
 
 const SIZE: u64 = 1 << 20;
-
-fn store() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path().join("store")).unwrap();
-    (dir, store)
-}
-
-fn quarantine(store: &Store) -> Quarantine {
-    let revision = REVISION.parse().unwrap();
-    store
-        .quarantine(RepoType::Model, &repo("acme/walk"), &revision)
-        .unwrap()
-}
-
-fn path(text: &str) -> FilePath {
-    text.parse().unwrap()
-}
 
 fn name() -> PartName {
     PartName::of(&path("model.safetensors"), SIZE, "sha256:00")

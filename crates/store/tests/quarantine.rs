@@ -9,26 +9,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::Duration;
 
-use common::{REVISION, repo};
+use common::{REVISION, path, quarantine, repo, store};
 use tensorgate_store::{Quarantine, Record, Recorded, Store, StoreError};
-use tensorgate_verify::{Blake3, FilePath, RepoType, Sha256};
-
-fn store() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path().join("store")).unwrap();
-    (dir, store)
-}
-
-fn quarantine(store: &Store) -> Quarantine {
-    let revision = REVISION.parse().unwrap();
-    store
-        .quarantine(RepoType::Model, &repo("acme/walk"), &revision)
-        .unwrap()
-}
-
-fn path(text: &str) -> FilePath {
-    text.parse().unwrap()
-}
+use tensorgate_verify::{Blake3, RepoType, Sha256};
 
 fn put(quarantine: &Quarantine, name: &str, bytes: &[u8]) -> Recorded {
     let mut incoming = quarantine.incoming().unwrap();

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tensorgate_store::{Quarantine, Store};
 use tensorgate_verify::*;
 
 pub(crate) const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -130,4 +131,23 @@ const INSIDE: &str = "TENSORGATE_TEST_INSIDE";
 
 pub(crate) fn repo(id: &str) -> RepoId {
     id.parse().unwrap()
+}
+
+/// A store to throw away.
+pub(crate) fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("store")).unwrap();
+    (dir, store)
+}
+
+/// Its downloads of one commit.
+pub(crate) fn quarantine(store: &Store) -> Quarantine {
+    let revision = REVISION.parse().unwrap();
+    store
+        .quarantine(RepoType::Model, &repo("acme/walk"), &revision)
+        .unwrap()
+}
+
+pub(crate) fn path(text: &str) -> FilePath {
+    text.parse().unwrap()
 }
