@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tensorgate_hub::*;
 use tensorgate_store::Store;
 use tensorgate_testhub::{ObjectId, lfs_pointer};
-use tensorgate_verify::{Manifest, Sha256, Verified};
+use tensorgate_verify::{Manifest, Rejection, Sha256, Verified};
 
 use crate::common::{ID, Notes, WEIGHTS};
 
@@ -140,4 +140,33 @@ pub(crate) fn tree(
     };
     let files: serde_json::Map<_, _> = crate::common::files().into_iter().map(row).collect();
     serde_json::json!({ "format_version": 1, "files": files })
+}
+
+/// It is refused for this, and there is no trace of the file.
+#[track_caller]
+pub(crate) fn assert_refused(made: &Made, expected: Rejection, subject: &str) {
+    let error = made.import().unwrap_err();
+    assert_eq!(error.rejection(), Some(expected), "{error:?}");
+    let said = format!("rejected: {expected}: {subject:?}: ");
+    assert!(error.to_string().starts_with(&said), "{error}");
+    assert_absent(made, subject);
+}
+
+/// The file is not in quarantine, nor half of it, nor a record that says all is well.
+pub(crate) fn assert_absent(made: &Made, path: &str) {
+    let below = made.store.path().join("quarantine/model").join(ID);
+    assert!(!below.join(COMMIT).join(path).exists());
+    let drafts = fs::read_dir(below.join(format!("{COMMIT}.part"))).unwrap();
+    assert_eq!(drafts.count(), 0);
+    assert!(!below.join(format!("{COMMIT}.json")).exists());
+}
+
+/// It cannot be imported from, for this reason.
+#[track_caller]
+pub(crate) fn assert_unusable(made: &Made, revision: &str, place: &str, what: &str) {
+    let error = made.import_at(revision).unwrap_err();
+    assert!(matches!(error, FetchError::Cache { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains(place) && text.contains(what), "{text}");
+    assert_eq!(error.rejection(), None);
 }
