@@ -91,7 +91,7 @@ async fn a_listed_file_that_is_not_there_is_an_error_and_nothing_of_it_is_kept()
             Some("EntryNotFound"),
             Reason::FileNotFound,
         ),
-        (Place::Cdn, WEIGHTS, None, Reason::NotFound),
+        (Place::Cdn, WEIGHTS, None, Reason::NotFromThere),
     ] {
         set.hub.inject(Fault::Status { place, status: 404 });
         if let Some(code) = code {
