@@ -2,10 +2,11 @@
 //! the directory.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags};
 
 use crate::error::{Result, StoreError};
 use crate::folder::{Folder, RESOLVE};
@@ -18,7 +19,12 @@ pub(crate) struct Draft {
     pub(crate) file: File,
     /// Whether another attempt goes on from what is there: a [part](crate::part).
     pub(crate) stays: bool,
+    /// Bytes that the system has not been asked to bring to the disk.
+    pub(crate) waiting: u64,
 }
+
+/// 8 MiB: what is written before the disk is set to work, so that it does not begin at the end.
+const BATCH: u64 = 8 << 20;
 
 /// Names of drafts differ within a process; between processes, a lock keeps them apart.
 static DRAFTS: AtomicU64 = AtomicU64::new(0);
@@ -45,13 +51,30 @@ impl Draft {
             name,
             file: File::from(handle),
             stays,
+            waiting: 0,
         })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file
             .write_all(bytes)
-            .map_err(|error| self.failed("write", error))
+            .map_err(|error| self.failed("write", error))?;
+        self.waiting += u64::try_from(bytes.len()).unwrap_or(0);
+        if self.waiting >= BATCH {
+            self.begin_to_flush();
+        }
+        Ok(())
+    }
+
+    /// Linux begins to write what is dirty, and waits for nothing (mm/fadvise.c). It is advice:
+    /// `publish` flushes whatever it was not heeded for.
+    fn begin_to_flush(&mut self) {
+        let (end, len) = (self.file.stream_position(), NonZeroU64::new(self.waiting));
+        let begin = end.map(|end| end.saturating_sub(self.waiting));
+        if let Ok(begin) = begin {
+            let _heeded = rustix::fs::fadvise(&self.file, begin, len, Advice::DontNeed);
+        }
+        self.waiting = 0;
     }
 
     /// Nobody, the owner included, may write to the file from now on.

@@ -158,6 +158,7 @@ impl Draft {
                 name: name.to_owned(),
                 file: handle.into(),
                 stays: true,
+                waiting: 0,
             })),
             // Nothing, a link, a directory, a device, or a file that is not to be written to.
             Err(
