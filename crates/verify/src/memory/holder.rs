@@ -239,7 +239,7 @@ impl Shared {
 
     /// For how long a writer is held back before this process must have answered.
     fn patience(&self) -> Duration {
-        self.break_time.saturating_mul(3) / 4
+        self.break_time.mul_f64(0.75)
     }
 
     fn live(&self) -> Vec<Arc<Leased>> {
