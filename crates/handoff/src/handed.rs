@@ -9,8 +9,7 @@ use rustix::fs::{FileType, SeekFrom, fstat, seek};
 use rustix::net::sockopt::Timeout;
 use rustix::net::{SocketAddrUnix, connect};
 use tensorgate_verify::{
-    Error, FileEntry, FilePath, Hold, Limits, Manifest, Policy, Proof, Rejection, Rules, Sha256,
-    Verified,
+    Error, FileEntry, FilePath, Hold, Limits, Manifest, Rejection, Sha256, Verified,
 };
 
 use crate::line::{self, wait_until};
@@ -102,9 +101,8 @@ fn expect(socket: &OwnedFd, wanted: Packet, deadline: Instant) -> Result<OwnedFd
 fn hold_envelope(envelope: &OwnedFd, limits: &Limits) -> Result<Hold, HandoffError> {
     let stat = fstat(envelope).map_err(|error| HandoffError::io("fstat", error))?;
     match u64::try_from(stat.st_size) {
-        Ok(len) if len <= limits.manifest_bytes => {
-            hold(envelope, len).map_err(|_| HandoffError::Malformed("an envelope that is not sealed"))
-        }
+        Ok(len) if len <= limits.manifest_bytes => hold(envelope, len)
+            .map_err(|_| HandoffError::Malformed("an envelope that is not sealed")),
         _ => Err(HandoffError::Malformed("an envelope that is too large")),
     }
 }
@@ -131,19 +129,23 @@ impl Handed {
     }
 
     /// Every file of `manifest`, in memory that nobody can change: safetensors are the gate's own
-    /// pages, the small ones copies. Nothing is known of what the bytes *are*.
+    /// pages, the small ones copies. Nothing is known of what the bytes *are*: [`open_holds`] proves
+    /// them, [`open_holds_on_demand`] proves each tensor when it is asked for, and
+    /// [`dangerously_trust_sender`] takes the gate's word.
+    ///
+    /// [`open_holds`]: Verified::open_holds
+    /// [`open_holds_on_demand`]: Verified::open_holds_on_demand
+    /// [`dangerously_trust_sender`]: Verified::dangerously_trust_sender
     ///
     /// # Errors
     /// `file-unexpected`, `file-missing` (of another manifest), `size-mismatch`,
     /// `file-not-regular` (not a sealed memfd, or with holes).
-    pub fn into_holds(
-        self,
-        manifest: &Verified<Manifest>,
-    ) -> Result<Vec<(FilePath, Hold)>, Error> {
+    pub fn into_holds(self, manifest: &Verified<Manifest>) -> Result<Vec<(FilePath, Hold)>, Error> {
         self.refuse_other(manifest)?;
         let small = manifest.files.iter().filter(|file| !file.kind.is_tensors());
         let total = small.fold(0, |sum: u64, file| sum.saturating_add(file.size));
-        let small = hold(&self.small, total).map_err(|error| refuse(&self.small, total, "files", error))?;
+        let small =
+            hold(&self.small, total).map_err(|error| refuse(&self.small, total, "files", error))?;
         let (mut rest, mut weights) = (&small[..], self.weights.iter());
         let mut holds = Vec::new();
         for entry in &manifest.files {
@@ -161,21 +163,6 @@ impl Handed {
                 "more files than the manifest has",
             )),
         }
-    }
-
-    /// Proves every byte, as if it had come over any other line.
-    ///
-    /// # Errors
-    /// As [`into_holds`](Self::into_holds), `digest-mismatch`, and what the content is refused for.
-    pub fn prove(self, manifest: Verified<Manifest>, rules: &Rules) -> Result<Verified<Policy>, Error> {
-        let holds = self.into_holds(&manifest)?;
-        let mut files = Vec::new();
-        for (path, hold) in holds {
-            let unlisted = || Error::rejected(Rejection::FileUnexpected, &path, "not in the manifest");
-            let claim = manifest.claim(&path, rules).ok_or_else(unlisted)?;
-            files.push(claim.check_hold(hold, Proof::Tensors)?);
-        }
-        manifest.into_policy(files, rules)
     }
 
     fn refuse_other(&self, manifest: &Verified<Manifest>) -> Result<(), Error> {
@@ -200,7 +187,11 @@ fn hold_weights(memfd: Option<&OwnedFd>, entry: &FileEntry) -> Result<Hold, Erro
 fn split<'a>(rest: &mut &'a [u8], entry: &FileEntry) -> Result<&'a [u8], Error> {
     let len = usize::try_from(entry.size).unwrap_or(usize::MAX);
     let (file, after) = rest.split_at_checked(len).ok_or_else(|| {
-        Error::rejected(Rejection::SizeMismatch, &entry.path, "the small files are too short")
+        Error::rejected(
+            Rejection::SizeMismatch,
+            &entry.path,
+            "the small files are too short",
+        )
     })?;
     *rest = after;
     Ok(file)

@@ -39,7 +39,10 @@ impl Offer {
             weights: indices.clone().zip(&weights).count() as u32,
         };
         let envelope = memfd_of(policy.evidence().envelope())?;
-        let small = policy.files().iter().filter(|file| !file.kind().is_tensors());
+        let small = policy
+            .files()
+            .iter()
+            .filter(|file| !file.kind().is_tensors());
         let small: Vec<u8> = small.flat_map(|file| file.bytes()).copied().collect();
         let mut packets = vec![
             (Packet::Hello(hello), Some(envelope)),

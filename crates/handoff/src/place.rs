@@ -135,9 +135,7 @@ impl Place {
             return exists("another user's socket has that name");
         }
         match connect(new_socket()?, &self.address()?) {
-            Err(Errno::CONNREFUSED) => {
-                Ok(unlinkat(&self.directory, &self.name, AtFlags::empty())?)
-            }
+            Err(Errno::CONNREFUSED) => Ok(unlinkat(&self.directory, &self.name, AtFlags::empty())?),
             _ => exists("another process listens there"),
         }
     }

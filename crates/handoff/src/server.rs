@@ -126,7 +126,10 @@ impl Shared {
     }
 
     fn offered(&self) -> Result<Arc<Offer>, Refusal> {
-        self.offer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.offer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn run(&self, listening: &OwnedFd) {
