@@ -1,11 +1,12 @@
 //! The controller's end.
 
 use std::fmt::Display;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, SeekFrom, fstat, seek};
+use rustix::fs::{FileType, SeekFrom, Stat, fstat, seek};
 use rustix::net::sockopt::Timeout;
 use rustix::net::{SocketAddrUnix, connect};
 use tensorgate_verify::{
@@ -65,7 +66,7 @@ pub fn receive(
 }
 
 fn connect_to(path: &Path, deadline: Instant) -> Result<OwnedFd, HandoffError> {
-    let place = |source: std::io::Error| HandoffError::Place {
+    let place = |source: io::Error| HandoffError::Place {
         path: path.to_owned(),
         source,
     };
@@ -100,11 +101,13 @@ fn expect(socket: &OwnedFd, wanted: Packet, deadline: Instant) -> Result<OwnedFd
 
 fn hold_envelope(envelope: &OwnedFd, limits: &Limits) -> Result<Hold, HandoffError> {
     let stat = fstat(envelope).map_err(|error| HandoffError::io("fstat", error))?;
-    match u64::try_from(stat.st_size) {
-        Ok(len) if len <= limits.manifest_bytes => hold(envelope, len)
-            .map_err(|_| HandoffError::Malformed("an envelope that is not sealed")),
-        _ => Err(HandoffError::Malformed("an envelope that is too large")),
-    }
+    let len = u64::try_from(stat.st_size).ok();
+    let len = len.filter(|len| *len <= limits.manifest_bytes);
+    let len = len.ok_or(HandoffError::Malformed("an envelope that is too large"))?;
+    hold(envelope, len).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => HandoffError::Malformed("an envelope that is not sealed"),
+        _ => HandoffError::io("the envelope", error),
+    })
 }
 
 impl Handed {
@@ -199,21 +202,25 @@ fn split<'a>(rest: &mut &'a [u8], entry: &FileEntry) -> Result<&'a [u8], Error> 
 
 /// Maps a memfd that nobody can change any more, and of which every page is there: reading a hole
 /// takes memory, and ends the process with SIGBUS where there is none (mm/shmem.c).
-fn hold(memfd: impl AsFd, len: u64) -> std::io::Result<Hold> {
+fn hold(memfd: impl AsFd, len: u64) -> io::Result<Hold> {
     let hold = Hold::of_memfd(&memfd, len)?;
     let whole = len == 0 || seek(&memfd, SeekFrom::Hole(0))? == len;
-    let holes = || std::io::Error::new(std::io::ErrorKind::InvalidData, "a memfd with holes");
+    let holes = || io::Error::new(ErrorKind::InvalidData, "a memfd with holes");
     whole.then_some(hold).ok_or_else(holes)
 }
 
-fn refuse(memfd: &OwnedFd, size: u64, subject: impl Display, error: std::io::Error) -> Error {
-    let other_size = fstat(memfd).is_ok_and(|stat| {
-        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-            && u64::try_from(stat.st_size) != Ok(size)
-    });
-    let rejection = match other_size {
-        true => Rejection::SizeMismatch,
-        false => Rejection::FileNotRegular,
+/// Why a descriptor is not the file `subject` of `size` bytes.
+fn refuse(memfd: &OwnedFd, size: u64, subject: impl Display, error: io::Error) -> Error {
+    if error.kind() != ErrorKind::InvalidData {
+        let subject = subject.to_string().into();
+        let source = error;
+        return Error::Io { subject, source };
+    }
+    let has_size = |stat: Stat| u64::try_from(stat.st_size) == Ok(size);
+    let is_regular = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let rejection = match fstat(memfd).ok().filter(is_regular).map(has_size) {
+        Some(false) => Rejection::SizeMismatch,
+        _ => Rejection::FileNotRegular,
     };
     Error::rejected(rejection, subject, error)
 }

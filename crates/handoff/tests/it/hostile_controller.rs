@@ -3,17 +3,19 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use rustix::net::{
     AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send,
     socket_with,
 };
 use tensorgate_handoff::*;
+use tensorgate_verify::Limits;
 
 use crate::process::Role;
 use crate::support::*;
 
-pub(crate) fn new_socket() -> OwnedFd {
+fn new_socket() -> OwnedFd {
     socket_with(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -163,38 +165,40 @@ fn ten_thousand_connections_leave_nothing_behind() {
 }
 
 #[test]
-fn without_descriptors_a_gate_is_deaf_for_a_while() {
-    let (said, _role) = Role::start("poor_gate", Path::new("/"), None);
-    assert_eq!(said.text("deaf"), "true");
-    assert!(said.text("event").contains("nobody can connect for now"));
-    assert_eq!(said.text("proven"), "true");
+fn without_descriptors_a_gate_answers_one_after_the_other_or_is_deaf_for_a_while() {
+    let (said, mut gate) = Role::start("poor_gate", Path::new("/"), None);
+    let path = Path::new(said.text("path")).to_owned();
+    assert!(prove(receive_at(&path).unwrap()).is_ok());
+    // Until it waits in `accept` again, which has a descriptor set aside (net/socket.c).
+    thread::sleep(Duration::from_millis(200));
+    assert!(gate.go_on().number("taken") > 0);
+    assert!(prove(receive_at(&path).unwrap()).is_ok());
+    gate.go_on();
+    // The one set aside; from then on there is none.
+    assert!(prove(receive_at(&path).unwrap()).is_ok());
+    let short = Duration::from_millis(500);
+    let received = receive(&path, &Peers::default(), &Limits::default(), short);
+    assert!(
+        matches!(received, Err(HandoffError::Silent)),
+        "{received:?}"
+    );
+    let said = gate.go_on();
+    let event = said.text("event");
+    assert!(event.starts_with("nobody can connect for now"), "{said:?}");
+    assert!(prove(receive_at(&path).unwrap()).is_ok());
 }
 
 #[test]
 fn without_descriptors_a_controller_gets_an_error_and_recovers() {
     let gate = Gate::of(&policy(), Peers::default());
     let (said, _role) = Role::start("poor_controller", &gate.path(), None);
-    eprintln!("{said:?}");
+    // However many descriptors are missing, it is an error, and each time what came was closed.
+    for room in ["room0", "room1", "room2"] {
+        assert!(said.text(room).starts_with("not received: "), "{said:?}");
+    }
     assert!(
-        said.text("room0").starts_with("not received: socket"),
+        said.text("room1").ends_with("descriptors that did not fit"),
         "{said:?}"
     );
-    for room in 1..4 {
-        let outcome = said.text(&format!("room{room}"));
-        assert!(
-            outcome.starts_with("not received: not a hand-off: descriptors"),
-            "{said:?}"
-        );
-    }
     assert_eq!(said.text("room7"), "proven", "{said:?}");
-}
-
-#[test]
-fn more_files_than_are_handed_over_are_not_sealed() {
-    // The bound is what the documentation promises: everything fits into a socket's buffer.
-    let gate = Gate::of(&policy(), Peers::default());
-    let deaf = connect_to(&gate.path());
-    gate.event(1);
-    assert_eq!(MAX_WEIGHTS, 128);
-    drop(deaf);
 }

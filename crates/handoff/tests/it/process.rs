@@ -3,15 +3,14 @@
 //! Each reads its orders from the environment and says what it found in lines `name=value`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tensorgate_handoff::*;
-use tensorgate_verify::Limits;
 
 use crate::pages::Measured;
 use crate::support::*;
@@ -24,6 +23,7 @@ const MARK: &str = "said: ";
 pub(crate) struct Role {
     child: Child,
     input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Role {
@@ -40,9 +40,25 @@ impl Role {
             command.uid(uid);
         }
         let mut child = command.spawn().unwrap();
-        let (output, input) = (child.stdout.take().unwrap(), child.stdin.take());
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let input = child.stdin.take();
+        let mut role = Self {
+            child,
+            input,
+            output,
+        };
+        (role.listen(), role)
+    }
+
+    /// Lets it go on until it waits again.
+    pub(crate) fn go_on(&mut self) -> Said {
+        self.input.as_ref().unwrap().write_all(b"\n").unwrap();
+        self.listen()
+    }
+
+    fn listen(&mut self) -> Said {
         let mut said = Said::default();
-        for line in BufReader::new(output).lines() {
+        for line in self.output.by_ref().lines() {
             let line = line.unwrap();
             let Some((_, line)) = line.split_once(MARK) else {
                 continue;
@@ -53,7 +69,7 @@ impl Role {
             let (name, value) = line.split_once('=').unwrap();
             said.0.insert(name.to_owned(), value.to_owned());
         }
-        (said, Self { child, input })
+        said
     }
 
     pub(crate) fn kill(mut self) {
@@ -93,7 +109,15 @@ fn say(name: &str, value: impl std::fmt::Display) {
 fn wait() {
     println!("{MARK}ready");
     std::io::stdout().flush().unwrap();
-    let _end = std::io::stdin().read_to_end(&mut Vec::new());
+    let _end = std::io::stdin().read_line(&mut String::new());
+}
+
+fn limit_descriptors(most: u64) {
+    let limit = Rlimit {
+        current: Some(most),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, limit).unwrap();
 }
 
 fn socket() -> PathBuf {
@@ -142,11 +166,7 @@ fn deaf_controller() {
 fn poor_controller() {
     let used = descriptors() as u64;
     for room in 0..8 {
-        let limit = Rlimit {
-            current: Some(used - 1 + room),
-            maximum: None,
-        };
-        setrlimit(Resource::Nofile, limit).unwrap();
+        limit_descriptors(used - 1 + room);
         let outcome = match receive_at(&socket()) {
             Ok(handed) => match prove(handed) {
                 Ok(_) => "proven".to_owned(),
@@ -164,23 +184,15 @@ fn poor_controller() {
 #[ignore = "a process that other tests start"]
 fn poor_gate() {
     let gate = Gate::of(&policy(), Peers::default());
-    let limit = Rlimit {
-        current: Some(200),
-        maximum: None,
-    };
-    setrlimit(Resource::Nofile, limit).unwrap();
-    // For the one connection of this process itself.
-    let spare = crate::hostile_controller::new_socket();
-    let mut taken = Vec::new();
-    while let Ok(file) = std::fs::File::open("/dev/null") {
-        taken.push(file);
-    }
-    drop(spare);
-    let short = Duration::from_millis(500);
-    let received = receive(&gate.path(), &Peers::default(), &Limits::default(), short);
-    say("deaf", matches!(received, Err(HandoffError::Silent)));
-    say("event", gate.event(1));
-    drop(taken);
-    say("proven", prove(gate.receive().unwrap()).is_ok());
+    say("path", gate.path().display());
+    wait();
+    let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    say("taken", taken.len());
+    wait();
+    let before = getrlimit(Resource::Nofile);
+    limit_descriptors(3);
+    wait();
+    say("event", gate.event(4));
+    setrlimit(Resource::Nofile, before).unwrap();
     wait();
 }
