@@ -10,6 +10,7 @@ mod announce;
 mod borrowed;
 mod gate;
 mod load;
+mod news;
 mod params;
 mod rosout;
 mod status;
