@@ -337,12 +337,19 @@ fn starve() {
     let rules = Rules::default();
     let policy = authenticated(&fixture).open_on_demand(&directory, &rules);
     let policy = policy.unwrap();
+    let held = authenticated(&fixture).open(&directory, Proof::Tensors, &rules);
+    let held = held.unwrap();
+    let reopened = || authenticated(&fixture).reopen(&held, &rules);
+    assert!(reopened().is_some());
     let limit = |bytes| {
         let maximum = getrlimit(Resource::Fsize).maximum;
         let current = bytes;
         setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
     };
-    let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let both_moved = || {
+        let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+        [next(), next()]
+    };
 
     limit(Some(1000));
     // Does not wait, and is noticed all the same (fcntl(2)).
@@ -350,12 +357,14 @@ fn starve() {
     let mut writer = OpenOptions::new();
     writer.write(true).custom_flags(nonblock);
     assert!(writer.open(fixture.path(WEIGHTS)).is_err());
-    assert!(!next(), "nowhere to move to");
+    assert_eq!(both_moved(), [false; 2], "nowhere to move to");
     for result in [policy.tensor("big").map(drop), policy.prove_all()] {
         assert!(matches!(result, Err(Error::Io { .. })), "{result:?}");
     }
+    assert!(reopened().is_none());
     limit(None);
-    assert!(next(), "moved as soon as it could be");
+    assert_eq!(both_moved(), [true; 2], "as soon as there is a place");
+    assert!(reopened().is_some());
     assert!(policy.tensor("big").unwrap().is_some());
     assert!(policy.finish().is_ok());
 }
