@@ -75,7 +75,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(50));
                 7
             });
-            std::ptr::from_ref(value) as usize
+            std::ptr::from_ref(value).addr()
         };
         let places: Vec<usize> = thread::scope(|scope| {
             let threads: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
