@@ -218,6 +218,24 @@ fn a_signature_excuses_nothing_that_the_open_refuses() {
 }
 
 #[test]
+fn element_types_are_judged_before_anything_is_given() {
+    let fixture = Fixture::new();
+    let mut rules = Rules::default();
+    rules.content.dtypes = Some(vec![safetensors::Dtype::BF16]);
+    let refused = |result: Result<()>| match result {
+        Err(Error::Rejected(all)) => all.iter().any(|found| {
+            let is_dtype = found.rejection == Rejection::TensorDtypeForbidden;
+            is_dtype && &*found.subject == "model.safetensors#actor.bias"
+        }),
+        other => panic!("{other:?}"),
+    };
+    let part = authenticated(&fixture).open_holds_on_demand(holds(&fixture), &rules);
+    assert!(refused(part.map(drop)));
+    let none = authenticated(&fixture).dangerously_trust_sender(holds(&fixture), &rules);
+    assert!(refused(none.map(drop)));
+}
+
+#[test]
 fn numbers_are_judged_by_the_rules_when_they_are_asked_for() {
     let mut fixture = Fixture::new();
     let at = place(&fixture, "actor.weight");
