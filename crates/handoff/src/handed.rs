@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, SeekFrom, Stat, fstat, seek};
+use rustix::fs::{FileType, Stat, fstat, ftruncate};
 use rustix::net::sockopt::Timeout;
 use rustix::net::{SocketAddrUnix, connect};
 use tensorgate_verify::{
@@ -204,9 +204,19 @@ fn split<'a>(rest: &mut &'a [u8], entry: &FileEntry) -> Result<&'a [u8], Error> 
 /// takes memory, and ends the process with SIGBUS where there is none (mm/shmem.c).
 fn hold(memfd: impl AsFd, len: u64) -> io::Result<Hold> {
     let hold = Hold::of_memfd(&memfd, len)?;
-    let whole = len == 0 || seek(&memfd, SeekFrom::Hole(0))? == len;
-    let holes = || io::Error::new(ErrorKind::InvalidData, "a memfd with holes");
-    whole.then_some(hold).ok_or_else(holes)
+    match has_all_pages(memfd, len) {
+        Ok(true) => Ok(hold),
+        _ => Err(io::Error::new(ErrorKind::InvalidData, "a memfd with holes")),
+    }
+}
+
+/// Counts pages instead of walking over them (`SEEK_HOLE` takes 36 ms for 1 GB). Those beyond the
+/// end would count, too: a truncation to the size that it has gives them up (shmem_setattr), and
+/// under `F_SEAL_GROW` nobody adds others (shmem_fallocate).
+fn has_all_pages(memfd: impl AsFd, len: u64) -> io::Result<bool> {
+    ftruncate(&memfd, len)?;
+    let blocks = u64::try_from(fstat(&memfd)?.st_blocks).unwrap_or(0);
+    Ok(blocks.saturating_mul(512) >= len)
 }
 
 /// Why a descriptor is not the file `subject` of `size` bytes.

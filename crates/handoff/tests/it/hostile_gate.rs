@@ -10,7 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::cmsg_space;
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, open};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate,
+    open,
+};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
@@ -269,13 +272,41 @@ fn a_memfd_of_huge_pages_is_refused() {
 #[test]
 fn a_memfd_with_holes_is_refused() {
     // Reading a hole takes memory, and ends in SIGBUS where there is none.
-    let rejection = weights_in(|bytes| {
+    let holed = |bytes: &[u8], prepare: fn(&OwnedFd, u64)| {
         let hole = memfd(b"", SealFlags::empty());
         ftruncate(&hole, bytes.len() as u64).unwrap();
+        prepare(&hole, bytes.len() as u64);
         fcntl_add_seals(&hole, ALL_SEALS).unwrap();
         hole
+    };
+    let empty = weights_in(|bytes| holed(bytes, |_, _| {}));
+    assert_eq!(empty, Rejection::FileNotRegular);
+    // As many pages as a whole file has, but beyond its end.
+    let hidden = weights_in(|bytes| {
+        holed(bytes, |hole, len| {
+            let beyond = len.next_multiple_of(4096);
+            fallocate(hole, FallocateFlags::KEEP_SIZE, beyond, 1 << 20).unwrap();
+            assert!(rustix::fs::fstat(hole).unwrap().st_blocks as u64 * 512 >= len);
+        })
     });
-    assert_eq!(rejection, Rejection::FileNotRegular);
+    assert_eq!(hidden, Rejection::FileNotRegular);
+    // All but the last page.
+    let short = weights_in(|bytes| {
+        holed(bytes, |hole, len| {
+            let last = (len - 1) / 4096 * 4096;
+            fallocate(hole, FallocateFlags::KEEP_SIZE, 0, last).unwrap();
+        })
+    });
+    assert_eq!(short, Rejection::FileNotRegular);
+}
+
+#[test]
+fn nobody_adds_pages_beyond_the_end_of_a_sealed_memfd() {
+    let sealed = memfd(&[1; 5000], ALL_SEALS);
+    for at in [0, 4096, 8192, 1 << 20] {
+        let added = fallocate(&sealed, FallocateFlags::KEEP_SIZE, at, 1 << 20);
+        assert_eq!(added, Err(Errno::PERM), "{at}");
+    }
 }
 
 #[test]
