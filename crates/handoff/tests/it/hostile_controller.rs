@@ -115,6 +115,19 @@ fn who_is_not_named_is_refused_by_the_kernels_word() {
 }
 
 #[test]
+fn a_controller_outside_the_gates_container_is_known_by_its_user() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("NOT TRIED, wants root: process numbers of its own");
+        return;
+    }
+    let (said, mut gate) = Role::start_contained("contained_gate", Path::new("/"));
+    assert!(said.number("pid") < 10, "{said:?}");
+    // To the gate, this process has the number 0.
+    assert!(prove(receive_at(Path::new(said.text("path"))).unwrap()).is_ok());
+    assert_eq!(gate.go_on().text("event"), "handed over to user 0");
+}
+
+#[test]
 fn a_controller_that_never_reads_holds_nobody_up() {
     let gate = Gate::of(&policy(), Peers::default());
     let deaf: Vec<OwnedFd> = (0..200).map(|_| connect_to(&gate.path())).collect();

@@ -30,15 +30,27 @@ impl Role {
     /// What is to be said of such a process, and the process, which waits for leave to end.
     pub(crate) fn start(role: &str, socket: &Path, uid: Option<u32>) -> (Said, Self) {
         let mut command = Command::new(std::env::current_exe().unwrap());
+        if let Some(uid) = uid {
+            command.uid(uid);
+        }
+        Self::start_as(command, role, socket)
+    }
+
+    /// The same, with process numbers of its own, as in a container.
+    pub(crate) fn start_contained(role: &str, socket: &Path) -> (Said, Self) {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child"]);
+        command.arg(std::env::current_exe().unwrap());
+        Self::start_as(command, role, socket)
+    }
+
+    fn start_as(mut command: Command, role: &str, socket: &Path) -> (Said, Self) {
         command
             .args(["--exact", &format!("process::{role}")])
             .args(["--ignored", "--nocapture", "--test-threads=1"])
             .env(SOCKET, socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        if let Some(uid) = uid {
-            command.uid(uid);
-        }
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let input = child.stdin.take();
@@ -194,5 +206,17 @@ fn poor_gate() {
     wait();
     say("event", gate.event(4));
     setrlimit(Resource::Nofile, before).unwrap();
+    wait();
+}
+
+/// A gate to which the processes outside have no number.
+#[test]
+#[ignore = "a process that other tests start"]
+fn contained_gate() {
+    let gate = Gate::of(&policy(), Peers::default());
+    say("path", gate.path().display());
+    say("pid", std::process::id());
+    wait();
+    say("event", gate.event(1));
     wait();
 }
