@@ -364,6 +364,7 @@ impl Gate {
         if let State::Ready(manifest) = self.heartbeat.state() {
             self.heartbeat.set(State::Withdrawn(manifest));
         }
+        self.server = None;
         // The middleware must not be torn down under a publish that is still going on.
         if let Work::Publishing(thread, _) = self.work {
             drop(thread.join());

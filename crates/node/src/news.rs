@@ -1,6 +1,8 @@
 //! What other threads find out while the gate spins: it says so, and draws the conclusion.
 
 use std::sync::mpsc::Sender;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tensorgate_handoff::{Event, HandoffError, Server};
 use tensorgate_verify::{LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal};
@@ -24,8 +26,34 @@ pub(crate) fn hold_leases(signal: LeaseSignal, news: Sender<News>) -> std::io::R
 
 /// Listens for controllers of this machine; nothing is offered yet.
 pub(crate) fn listen(handoff: &Handoff, news: Sender<News>) -> Result<Server, HandoffError> {
-    let tell = move |event: &Event<'_>| drop(news.send(News::of_handoff(event)));
+    let pace = Mutex::new(Pace::default());
+    let tell = move |event: &Event<'_>| {
+        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(untold) = pace.step(Instant::now()) {
+            drop(news.send(News::of_handoff(event, untold)));
+        }
+    };
     Server::start(&handoff.socket, handoff.peers.clone(), tell)
+}
+
+/// One line a second: whoever may connect could fill the disk with lines otherwise.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Pace {
+    /// How many were not told before this one, or that neither is this.
+    fn step(&mut self, now: Instant) -> Option<u64> {
+        let soon = |last: Instant| now.saturating_duration_since(last) < Duration::from_secs(1);
+        if self.last.is_some_and(soon) {
+            self.untold += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 impl News {
@@ -49,11 +77,31 @@ impl News {
         }
     }
 
-    fn of_handoff(event: &Event<'_>) -> Self {
+    fn of_handoff(event: &Event<'_>, untold: u64) -> Self {
         let level = match event {
             Event::HandedOver { .. } => Level::Info,
             _ => Level::Warn,
         };
-        Self::Line(level, format!("hand-off: {event}"))
+        let more = match untold {
+            0 => String::new(),
+            more => format!(" ({more} lines before it left out)"),
+        };
+        Self::Line(level, format!("hand-off: {event}{more}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_one_line_a_second() {
+        let (mut pace, begin) = (Pace::default(), Instant::now());
+        let at = |millis| begin + Duration::from_millis(millis);
+        assert_eq!(pace.step(at(0)), Some(0));
+        assert_eq!(pace.step(at(1)), None);
+        assert_eq!(pace.step(at(999)), None);
+        assert_eq!(pace.step(at(1000)), Some(2));
+        assert_eq!(pace.step(at(5000)), Some(0));
     }
 }
