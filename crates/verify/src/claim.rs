@@ -249,9 +249,8 @@ impl Claim<'_> {
                 kept.then(|| Scan::of(tensor.dtype, bytes))
             })
             .collect();
-        if hold.is_starved() {
-            return Err(self.unreadable(io::ErrorKind::OutOfMemory.into()));
-        }
+        hold.refuse_starved()
+            .map_err(|error| Error::io(&self.entry.path, error))?;
         for (tensor, scan) in tensors.iter().zip(&proofs) {
             let (path, name) = (&self.entry.path, &tensor.name);
             // The subject is made into text only where something is found.
