@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import re
+import subprocess
 import threading
 
 import conftest
@@ -11,7 +13,7 @@ from conftest import Signed
 from subscriber import LATCHED, Subscriber
 from tensorgate_msgs.msg import PolicyManifest, TensorFragment
 from tensorgate_msgs.msg import PolicyStatus as Status
-from test_gate import state_is
+from test_gate import receive, state_is
 
 MIB = 1 << 20
 # `TENSORGATE_TEST_MIB=1024` for a policy of 1 GiB.
@@ -82,3 +84,24 @@ def test_publishing_takes_little_private_memory_beside_what_is_latched(tmp_path,
     assert history > SIZE * MIB, "the measure of what is latched"
     assert after > history, "which is private memory of the node"
     assert own <= 60 * MIB
+
+
+def libasan():
+    command = ["cc", "-print-file-name=libasan.so"]
+    path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert "/" in path, "no libasan; hint: it is part of gcc (libasan8, libasan)"
+    return path
+
+
+def test_the_running_gate_frees_nothing_wrongly_and_loses_nothing(tmp_path, gate, ros):
+    """With gcc's AddressSanitizer and LeakSanitizer in the allocator's place, to the end. What ROS
+    may leak once is not ours: that is fewer allocations than there are fragments."""
+    signed = Signed(tmp_path, conftest.small_tensors())
+    watched = ["env", f"LD_PRELOAD={libasan()}", "ASAN_OPTIONS=detect_leaks=1:atexit=1"]
+    watched.append("LSAN_OPTIONS=exitcode=0")
+    node = gate(under=watched, policy=signed.directory, trust=signed.trust, fragment_size_kib=64)
+    count = receive(ros, signed).manifests[0].fragment_count
+    assert node.stop() == 0, node.text()
+    assert "AddressSanitizer exit stats" in node.text(), "it did not watch"
+    leaked = re.search(r"byte\(s\) leaked in (\d+) allocation", node.text())
+    assert leaked is None or int(leaked[1]) < count == 46, node.text()
