@@ -6,8 +6,9 @@ Build first, with the ROS environment (`source ros/env.sh`):
     python benches/benches/publish.py
 
 A publisher has latched everything before the joiner is started, which is a process of its own and
-counts from before its node exists, so that discovery is in it; half of a second or three of them are
-Fast DDS finding its peers, for everybody alike. The two that do not verify are the same joiner.
+counts from before its node exists. So discovery is in it, half a second in one run and three in the
+next, for everybody alike; the column of the flow leaves it out. The two that do not verify are the
+same joiner.
 `TENSORGATE_BENCH_ROUNDS` says how often (5).
 """
 
