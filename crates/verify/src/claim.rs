@@ -225,10 +225,8 @@ impl<'m> Claim<'m> {
 
     /// What cannot be kept must be let go of: somebody waits to write, and there is no memory.
     pub(crate) fn refuse_starved(&self, hold: &Hold) -> Result<()> {
-        match hold.is_starved() {
-            true => Err(self.unreadable(io::ErrorKind::OutOfMemory.into())),
-            false => Ok(()),
-        }
+        let starved = hold.refuse_starved();
+        starved.map_err(|error| self.unreadable(error))
     }
 
     /// Checks the first 8 + n bytes against `header_blake3` and the signed table.
