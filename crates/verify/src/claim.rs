@@ -174,7 +174,7 @@ impl<'m> Claim<'m> {
         };
         let notices = findings.into_result()?;
         self.rely_on(&hold, Some(self.entry.blake3))?;
-        let file = File::new(self.entry, hold, header).with_notices(notices);
+        let file = File::new(self.entry, self.rules, hold, header).with_notices(notices);
         Ok(Verified::assertion(file, Arc::clone(self.evidence)))
     }
 
@@ -198,7 +198,7 @@ impl<'m> Claim<'m> {
         refuse_polyglot(path, &hold, &mut findings);
         findings.into_result()?;
         self.rely_on(&hold, None)?;
-        Ok(File::new(self.entry, hold, Some(header)))
+        Ok(File::new(self.entry, self.rules, hold, Some(header)))
     }
 
     /// Proves one tensor of a file whose header was proven; what is let pass of it.
