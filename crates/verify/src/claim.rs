@@ -174,7 +174,7 @@ impl<'m> Claim<'m> {
         };
         let notices = findings.into_result()?;
         self.rely_on(&hold, Some(self.entry.blake3))?;
-        let file = File::new(self.entry, hold, header).with_notices(notices);
+        let file = File::new(self.entry, self.rules, hold, header).with_notices(notices);
         Ok(Verified::assertion(file, Arc::clone(self.evidence)))
     }
 
@@ -198,7 +198,7 @@ impl<'m> Claim<'m> {
         refuse_polyglot(path, &hold, &mut findings);
         findings.into_result()?;
         self.rely_on(&hold, None)?;
-        Ok(File::new(self.entry, hold, Some(header)))
+        Ok(File::new(self.entry, self.rules, hold, Some(header)))
     }
 
     /// Proves one tensor of a file whose header was proven; what is let pass of it.
@@ -225,10 +225,8 @@ impl<'m> Claim<'m> {
 
     /// What cannot be kept must be let go of: somebody waits to write, and there is no memory.
     pub(crate) fn refuse_starved(&self, hold: &Hold) -> Result<()> {
-        match hold.is_starved() {
-            true => Err(self.unreadable(io::ErrorKind::OutOfMemory.into())),
-            false => Ok(()),
-        }
+        let starved = hold.refuse_starved();
+        starved.map_err(|error| self.unreadable(error))
     }
 
     /// Checks the first 8 + n bytes against `header_blake3` and the signed table.

@@ -5,7 +5,7 @@ use safetensors::tensor::TensorView;
 use crate::claim::range;
 use crate::error::Rejected;
 use crate::header::{Header, Tensor};
-use crate::{FileEntry, FilePath, Hold, Kind};
+use crate::{FileEntry, FilePath, Hold, Kind, Rules};
 
 /// One file of a policy, held so that it cannot change.
 ///
@@ -17,6 +17,8 @@ pub struct File {
     kind: Kind,
     hold: Hold,
     header: Option<Header>,
+    /// What its content was judged by.
+    rules: Box<Rules>,
     /// Indices of the header's tensors, in the order of their names.
     by_name: Vec<usize>,
     /// What the trust policy lets pass, with a word.
@@ -24,8 +26,14 @@ pub struct File {
 }
 
 impl File {
-    /// The file of `entry`; that `hold` has its bytes is for the caller to prove.
-    pub(crate) fn new(entry: &FileEntry, hold: Hold, header: Option<Header>) -> Self {
+    /// The file of `entry`; that `hold` has its bytes, and that these are what `rules` let pass, is
+    /// for the caller to prove.
+    pub(crate) fn new(
+        entry: &FileEntry,
+        rules: &Rules,
+        hold: Hold,
+        header: Option<Header>,
+    ) -> Self {
         let tensors = header.as_ref().map_or(&[][..], |header| &header.tensors);
         let mut by_name: Vec<usize> = (0..tensors.len()).collect();
         by_name.sort_unstable_by_key(|index| tensors.get(*index).map(|tensor| &tensor.name));
@@ -34,6 +42,7 @@ impl File {
             kind: entry.kind,
             hold,
             header,
+            rules: Box::new(rules.clone()),
             by_name,
             notices: Vec::new(),
         }
@@ -42,6 +51,11 @@ impl File {
     /// The same, with what was found in it and let pass.
     pub(crate) fn with_notices(self, notices: Vec<Rejected>) -> Self {
         Self { notices, ..self }
+    }
+
+    /// What its content was judged by.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Its path inside the policy.

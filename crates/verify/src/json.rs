@@ -81,7 +81,7 @@ pub fn from_slice<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Js
 ///
 /// A writer of structures and sorted maps writes no key twice, no field that the type does not
 /// know, and each value in one way, so that equal bytes are equal in all that [`from_slice`] asks
-/// for. It costs a fifth of asking.
+/// for: one parse and one comparison in place of four parses.
 pub(crate) fn as_written<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Option<T> {
     let value: T = serde_json::from_slice(bytes).ok()?;
     let mut rest = Expected(bytes);

@@ -18,8 +18,6 @@ pub struct Policy {
     files: Arc<[File]>,
     /// Of the manifest, of the files, of all of them together, in this order.
     notices: Vec<Rejected>,
-    /// What the files were judged by.
-    rules: Rules,
 }
 
 impl Verified<Manifest> {
@@ -67,10 +65,9 @@ impl Verified<Manifest> {
     /// bytes cannot be kept any longer: then [`open`](Self::open) decides.
     pub fn reopen(&self, held: &Verified<Policy>, rules: &Rules) -> Option<Verified<Policy>> {
         let (now, then) = (self.evidence(), held.evidence());
-        let is_same = now.manifest == then.manifest
-            && now.trust_policy == then.trust_policy
-            && held.rules == *rules;
-        if !is_same || held.files.iter().any(|file| file.hold().is_starved()) {
+        let is_same = now.manifest == then.manifest && now.trust_policy == then.trust_policy;
+        let lasts = |file: &File| file.rules() == rules && !file.hold().is_starved();
+        if !is_same || !held.files.iter().all(lasts) {
             return None;
         }
         let of_content = held.notices.iter().skip(then.notices.len());
@@ -78,7 +75,6 @@ impl Verified<Manifest> {
             manifest: Arc::clone(&held.manifest),
             files: Arc::clone(&held.files),
             notices: now.notices.iter().chain(of_content).cloned().collect(),
-            rules: rules.clone(),
         };
         Some(Verified::assertion(
             policy,
@@ -86,8 +82,8 @@ impl Verified<Manifest> {
         ))
     }
 
-    /// Puts verified files together: all of this manifest, each once; then judges what they say
-    /// together.
+    /// Puts verified files together: all of this manifest, each once, judged by these rules; then
+    /// judges what they say together.
     ///
     /// # Errors
     /// `file-missing`, `file-unexpected`, and what the audit refuses: `config-*`, `processor-*`,
@@ -104,6 +100,13 @@ impl Verified<Manifest> {
                 Rejection::FileUnexpected,
                 file.path(),
                 "verified by another manifest",
+            ));
+        }
+        if let Some(file) = files.iter().find(|file| file.rules() != rules) {
+            return Err(Error::rejected(
+                Rejection::FileUnexpected,
+                file.path(),
+                "verified by other rules",
             ));
         }
         files.sort_by(|a, b| a.path().cmp(b.path()));
@@ -127,7 +130,6 @@ impl Verified<Manifest> {
             manifest: Arc::new(self.into_inner()),
             files: files.into(),
             notices,
-            rules: rules.clone(),
         };
         Ok(Verified::assertion(policy, evidence))
     }

@@ -63,6 +63,25 @@ fn what_it_does_not_speak_of_is_not_opened() {
 }
 
 #[test]
+fn files_that_other_rules_let_pass_are_no_policy() {
+    let fixture = Fixture::new();
+    let manifest = trust(1, &[1]).authenticate(&fixture.signed(), &context());
+    let (manifest, directory) = (manifest.unwrap(), directory(fixture.folder.path()));
+    let mut waive = Rules::default();
+    waive.content.non_finite = Severity::Warn;
+    let check = |entry: &FileEntry| {
+        let untrusted = directory.open(&entry.path).unwrap();
+        let claim = manifest.claim(&entry.path, &waive).unwrap();
+        claim.check(untrusted, Proof::Tensors).unwrap()
+    };
+    let files = || manifest.files.iter().map(check).collect();
+    let again = || trust(1, &[1]).authenticate(&fixture.signed(), &context());
+    let mixed = again().unwrap().into_policy(files(), &Rules::default());
+    assert_eq!(refusal(mixed), Rejection::FileUnexpected);
+    assert!(again().unwrap().into_policy(files(), &waive).is_ok());
+}
+
+#[test]
 fn an_added_signature_is_the_same_manifest() {
     let fixture = Fixture::new();
     let held = fixture.open().unwrap();
