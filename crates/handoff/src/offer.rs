@@ -66,3 +66,20 @@ impl Offer {
 fn memfd_of(bytes: &[u8]) -> io::Result<OwnedFd> {
     Hold::Owned(bytes.into()).to_memfd()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    #[test]
+    fn the_largest_offer_is_sent_to_one_who_never_reads() {
+        let memfd = || Some(memfd_of(b"weights").unwrap());
+        let mut packets = vec![(Packet::Small, memfd()), (Packet::Small, memfd())];
+        packets.extend((0..MAX_WEIGHTS as u32).map(|index| (Packet::Weights(index), memfd())));
+        packets.push((Packet::End, None));
+        let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+        let (gate, _deaf) = socketpair(AddressFamily::UNIX, kind, flags, None).unwrap();
+        Offer { packets }.send(&gate).unwrap();
+    }
+}

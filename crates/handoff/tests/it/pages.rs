@@ -1,11 +1,15 @@
 //! The controller's bytes are the gate's pages.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::time::Instant;
 
 use tensorgate_handoff::*;
-use tensorgate_verify::Blake3;
+use tensorgate_verify::{
+    Blake3, Directory, Holding, LeaseHolder, LeaseSignal, Policy, Proof, Rules, Unguarded, Verified,
+};
 
 use crate::process::{Role, Said};
 use crate::support::*;
@@ -151,27 +155,25 @@ fn the_controllers_bytes_are_the_gates_pages() {
     }
 }
 
-#[test]
-fn a_guarded_policy_is_moved_once_and_handed_over() {
-    use std::os::fd::OwnedFd;
-    use tensorgate_verify::{
-        Directory, Holding, LeaseHolder, LeaseSignal, Proof, Rules, Unguarded,
-    };
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let sealed = policy();
-    for file in sealed.files() {
-        fs::write(folder.path().join(file.path().as_str()), file.bytes()).unwrap();
+/// The same policy, read from files that are held under a lease, where there is one to be had.
+pub(crate) fn guarded(folder: &Path, policy: &Verified<Policy>) -> Verified<Policy> {
+    for file in policy.files() {
+        fs::write(folder.join(file.path().as_str()), file.bytes()).unwrap();
     }
     let holder = LeaseHolder::start(LeaseSignal::default(), |_| {}).unwrap();
-    let directory = Directory::new(OwnedFd::from(File::open(folder.path()).unwrap()));
-    let manifest = authenticate(1, sealed.evidence().envelope()).unwrap();
-    let guarded = manifest
-        .open(
-            &directory.guarded_by(&holder),
-            Proof::Tensors,
-            &Rules::default(),
-        )
-        .unwrap();
+    let directory = Directory::new(OwnedFd::from(File::open(folder).unwrap()));
+    let directory = directory.guarded_by(&holder);
+    let manifest = authenticate(1, policy.evidence().envelope()).unwrap();
+    manifest
+        .open(&directory, Proof::Tensors, &Rules::default())
+        .unwrap()
+}
+
+#[test]
+fn a_guarded_policy_is_moved_once_and_handed_over() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let sealed = policy();
+    let guarded = guarded(folder.path(), &sealed);
     let hold = guarded.file("model.safetensors").unwrap().hold();
     if hold.holding() != Holding::Guarded {
         eprintln!("NOT TRIED: {}", hold.holding());
@@ -181,17 +183,26 @@ fn a_guarded_policy_is_moved_once_and_handed_over() {
     assert_eq!(hold.holding(), Holding::Sealed(Unguarded::Moved));
     // Whoever writes to the file now changes nothing for anybody.
     let path = folder.path().join("model.safetensors");
-    File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .write_all_at(&[0xff; 64], 200)
-        .unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    file.write_all_at(&[0xff; 64], 200).unwrap();
     let proven = prove(gate.receive().unwrap()).unwrap();
     assert_eq!(
         proven.file("model.safetensors").unwrap().bytes(),
         sealed.file("model.safetensors").unwrap().bytes()
     );
+}
+
+#[test]
+fn without_memory_for_a_copy_nothing_is_offered_and_the_policy_stays() {
+    let (said, _role) = Role::start("starving_gate", Path::new("/"), None);
+    if said.text("before") != "guarded by a lease" {
+        eprintln!("NOT TRIED: {said:?}");
+        return;
+    }
+    assert_eq!(said.text("sealed"), "false", "{said:?}");
+    assert_eq!(said.text("after"), "guarded by a lease", "{said:?}");
+    assert_eq!(said.text("bytes"), "the same", "{said:?}");
+    assert_eq!(said.text("later"), "true", "{said:?}");
 }
 
 /// How long it takes, printed: `cargo test --release -p tensorgate-handoff -- --ignored --nocapture

@@ -220,3 +220,27 @@ fn contained_gate() {
     say("event", gate.event(1));
     wait();
 }
+
+/// A gate that may make no file as large as the weights, for a while.
+#[test]
+#[ignore = "a process that other tests start"]
+fn starving_gate() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let sealed = policy_of(1, &weights(100_000));
+    let policy = crate::pages::guarded(folder.path(), &sealed);
+    let model = policy.file("model.safetensors").unwrap();
+    say("before", model.hold().holding());
+    let before = getrlimit(Resource::Fsize);
+    let small = Rlimit {
+        current: Some(100_000),
+        ..before
+    };
+    setrlimit(Resource::Fsize, small).unwrap();
+    say("sealed", Offer::seal(&policy, SESSION, EPOCH).is_ok());
+    say("after", model.hold().holding());
+    let same = model.bytes() == sealed.file("model.safetensors").unwrap().bytes();
+    say("bytes", if same { "the same" } else { "others" });
+    setrlimit(Resource::Fsize, before).unwrap();
+    say("later", Offer::seal(&policy, SESSION, EPOCH).is_ok());
+    wait();
+}
