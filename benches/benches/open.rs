@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tensorgate_benches::Signed;
+use tensorgate_benches::{Dtype, Signed};
 
 /// Name, tensors, bytes of each: a walking net, an ACT policy, one huge tensor, many small ones.
 const SHAPES: [(&str, usize, usize); 4] = [
@@ -18,7 +18,7 @@ fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     group.sample_size(20);
     for (name, tensors, bytes) in SHAPES {
-        let signed = Signed::new(tensors, bytes).expect("a signed policy");
+        let signed = Signed::new(Dtype::F32, tensors, bytes).expect("a signed policy");
         let sha256 = signed.sha256().expect("its digest");
         group.throughput(Throughput::Bytes(signed.weights_bytes().expect("its size")));
         group.bench_function(BenchmarkId::new("tensorgate, verified", name), |bencher| {

@@ -1,0 +1,61 @@
+use std::hint::black_box;
+use std::time::Instant;
+
+use safetensors::SafeTensors;
+use tensorgate_verify::Header;
+
+use crate::signed::FIRST;
+use crate::{Result, Signed};
+
+/// How many seconds something takes; what the measurement itself needs is made before.
+type Way = fn(&Signed) -> Result<f64>;
+
+/// What a worker can be asked for, by name: ours first, then the peers in Rust.
+pub const WAYS: &[(&str, Way)] = &[
+    ("open", |signed| seconds(|| signed.open_verified())),
+    ("first", first),
+    ("authenticate", |signed| seconds(|| signed.manifest())),
+    ("header", header),
+    ("blake3", |signed| seconds(|| signed.blake3())),
+    ("sha256", sha256),
+    ("mmap", |signed| seconds(|| signed.open_unverified())),
+    ("mmap-first", |signed| {
+        seconds(|| signed.first_unverified())
+    }),
+    ("mmap-header", mmap_header),
+];
+
+/// A policy that was opened in full, and one tensor of it.
+fn first(signed: &Signed) -> Result<f64> {
+    seconds(|| {
+        let policy = signed.open_verified()?;
+        policy.tensor(FIRST).ok_or("no such tensor")?;
+        Ok(policy)
+    })
+}
+
+fn header(signed: &Signed) -> Result<f64> {
+    let map = signed.map()?;
+    let len = Header::prefix_len(&map, signed.limits())?;
+    let prefix = map.get(..len as usize).ok_or("too short")?;
+    seconds(|| Ok(Header::parse(prefix, map.len() as u64, signed.limits())?))
+}
+
+fn mmap_header(signed: &Signed) -> Result<f64> {
+    let map = signed.map()?;
+    seconds(|| Ok(SafeTensors::deserialize(&map)?.len()))
+}
+
+fn sha256(signed: &Signed) -> Result<f64> {
+    let expected = signed.sha256()?;
+    seconds(|| signed.open_sha256(&expected))
+}
+
+/// Of the work alone: what it made is dropped afterwards.
+fn seconds<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
+    let start = Instant::now();
+    let made = black_box(work()?);
+    let seconds = start.elapsed().as_secs_f64();
+    drop(made);
+    Ok(seconds)
+}
