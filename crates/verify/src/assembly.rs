@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::claim::Claim;
 use crate::cut::tensor_of;
 use crate::error::{Error, Result};
-use crate::memory::{Filling, Hold};
+use crate::memory::{Filling, Hold, Unguarded};
 use crate::{
     Blake3, Cut, File, FileEntry, FilePath, FragmentSize, Manifest, Policy, Proof, Rejection,
     Rules, Span, Verified,
@@ -184,7 +184,10 @@ impl Part {
         match self {
             Self::Small(file) => Ok(file),
             Self::Tensors { filling, .. } => {
-                let hold = filling.seal().map_err(|error| Error::io(path, error))?;
+                let hold = filling
+                    .seal(Unguarded::NotAsked)
+                    .map(Hold::Sealed)
+                    .map_err(|error| Error::io(path, error))?;
                 claim.check_hold(hold, Proof::Tensors)
             }
         }

@@ -11,6 +11,7 @@ use crate::content::{check_other, name_refusal, refuse_kind};
 use crate::error::{Error, Findings, Rejected, Result};
 use crate::header::{Header, Tensor};
 use crate::manifest::{FileEntry, TensorEntry};
+use crate::memory::{Filling, Guarded, LeaseHolder, Unguarded};
 use crate::polyglot::refuse_polyglot;
 use crate::scan::Scan;
 use crate::{Blake3, Evidence, FilePath, Hold, Kind, Manifest, Rejection, Rules, Sha256, Verified};
@@ -20,6 +21,7 @@ use crate::{Blake3, Evidence, FilePath, Hold, Kind, Manifest, Rejection, Rules, 
 pub struct Untrusted {
     file: std::fs::File,
     len: u64,
+    guard: Option<(FilePath, LeaseHolder)>,
 }
 
 /// What a verified manifest says about one file: the only thing that can verify it.
@@ -73,7 +75,14 @@ impl Untrusted {
         Ok(Self {
             file,
             len: stat.len(),
+            guard: None,
         })
+    }
+
+    /// Holds the file itself, under a lease that `holder` answers for, where that can be.
+    pub(crate) fn guarded_by(self, holder: &LeaseHolder, path: &FilePath) -> Self {
+        let guard = Some((path.clone(), holder.clone()));
+        Self { guard, ..self }
     }
 
     /// The file, for what is verified by other means: an envelope.
@@ -107,14 +116,22 @@ impl Untrusted {
         Ok(bytes)
     }
 
-    /// The whole file in memory that cannot change; never more than its size when opened.
+    /// The whole file as bytes that cannot change; never more than its size when opened.
     pub(crate) fn hold(self, kind: Kind) -> io::Result<Hold> {
-        if kind.is_large() {
-            return Hold::copy_of(&self.file, self.len);
+        if !kind.is_large() {
+            let len = usize::try_from(self.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            return Ok(Hold::Owned(self.first_bytes(len)?.into()));
         }
-        let len = usize::try_from(self.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let bytes = self.first_bytes(len)?;
-        Ok(Hold::Owned(bytes.into()))
+        let (file, why) = match self.guard {
+            None => (self.file, Unguarded::NotAsked),
+            Some((path, holder)) => match Guarded::take(self.file, self.len, &path, &holder) {
+                Ok(guarded) => return Ok(Hold::Guarded(guarded)),
+                Err(refused) => refused,
+            },
+        };
+        let filling = Filling::new(self.len)?;
+        filling.copy_from(&file)?;
+        filling.seal(why).map(Hold::Sealed)
     }
 }
 
@@ -161,6 +178,8 @@ impl Claim<'_> {
             }
         };
         let notices = findings.into_result()?;
+        let relied_on = hold.rely_on(Some(self.entry.blake3));
+        relied_on.map_err(|error| self.unreadable(error))?;
         Ok(self.verified(hold, header, notices))
     }
 
@@ -225,9 +244,14 @@ impl Claim<'_> {
             .par_iter()
             .map(|tensor| {
                 let bytes = slice(hold, header.len, tensor)?;
-                Some(Scan::of(tensor.dtype, bytes))
+                // What cannot be kept must be let go of soon.
+                let kept = !hold.is_starved();
+                kept.then(|| Scan::of(tensor.dtype, bytes))
             })
             .collect();
+        if hold.is_starved() {
+            return Err(self.unreadable(io::ErrorKind::OutOfMemory.into()));
+        }
         for (tensor, scan) in tensors.iter().zip(&proofs) {
             let (path, name) = (&self.entry.path, &tensor.name);
             // The subject is made into text only where something is found.

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Findings, Result};
 use crate::names::DEPTH;
-use crate::{FilePath, Limits, Rejection, Untrusted};
+use crate::{FilePath, LeaseHolder, Limits, Rejection, Untrusted};
 
 /// An open directory of files that nobody vouches for yet.
 ///
@@ -20,6 +20,7 @@ use crate::{FilePath, Limits, Rejection, Untrusted};
 #[derive(Debug)]
 pub struct Directory {
     handle: OwnedFd,
+    holder: Option<LeaseHolder>,
 }
 
 /// How anything is opened: never through a link, never waiting for a FIFO's other end.
@@ -35,7 +36,14 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
 impl Directory {
     /// A directory from its open handle.
     pub const fn new(handle: OwnedFd) -> Self {
-        Self { handle }
+        let holder = None;
+        Self { handle, holder }
+    }
+
+    /// Holds its weights without a copy, under leases that `holder` answers for, where that can be.
+    pub fn guarded_by(self, holder: &LeaseHolder) -> Self {
+        let holder = Some(holder.clone());
+        Self { holder, ..self }
     }
 
     /// Opens one file, of which nothing is known but that it is a regular file.
@@ -44,7 +52,14 @@ impl Directory {
     /// `file-missing`, `file-not-regular`.
     pub fn open(&self, path: &FilePath) -> Result<Untrusted> {
         match openat2(&self.handle, path.as_str(), FLAGS, Mode::empty(), RESOLVE) {
-            Ok(fd) => Untrusted::new(File::from(fd)).map_err(|error| error.about(path)),
+            Ok(fd) => {
+                let untrusted =
+                    Untrusted::new(File::from(fd)).map_err(|error| error.about(path))?;
+                Ok(match &self.holder {
+                    Some(holder) => untrusted.guarded_by(holder, path),
+                    None => untrusted,
+                })
+            }
             Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::rejected(
                 Rejection::FileMissing,
                 path,

@@ -112,7 +112,9 @@ pub use claim::{Claim, File, Proof, Untrusted};
 pub use cut::{Cut, FragmentSize, Span};
 pub use directory::Directory;
 pub use header::{Header, Tensor};
-pub use memory::{Hold, Sealed};
+pub use memory::{
+    Guarded, Hold, Holding, LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal, Sealed, Unguarded,
+};
 pub use policy::Policy;
 pub use survey::{Survey, Surveyed};
 

@@ -67,10 +67,11 @@ fn unsafe_code_is_in_one_place() {
                     || line.contains("unsafe impl")
             })
         })
-        .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .map(|(path, _)| path.to_str().unwrap().to_owned())
         .collect();
     places.sort();
-    assert_eq!(places, ["memory.rs"], "the memory hold");
+    assert_eq!(places.len(), 1, "{places:?}");
+    assert!(places[0].ends_with("crates/verify/src/memory/kernel.rs"));
 }
 
 #[test]

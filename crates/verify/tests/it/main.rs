@@ -14,6 +14,7 @@ mod envelope;
 mod externals;
 mod format;
 mod fragments;
+mod guarded;
 mod header;
 mod hostile;
 mod invariants;

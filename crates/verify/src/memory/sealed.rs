@@ -1,13 +1,4 @@
-//! Bytes that cannot change while they are held.
-//!
-//! Hash-then-map is unsound: a later write to the file shows through any mapping of it, and a
-//! truncation ends the process with SIGBUS. So weights are copied into a memfd, which is sealed
-//! against every change, and only then mapped, hashed and read. Small files are plain memory.
-
-#![expect(
-    unsafe_code,
-    reason = "the one mapping of the crate, argued in `Sealed::map`"
-)]
+//! A copy in memory that the kernel keeps as it is.
 
 use std::fs::File;
 use std::io;
@@ -15,25 +6,20 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-use memmap2::{Mmap, MmapOptions};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use memmap2::Mmap;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstatfs, memfd_create};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
-/// Bytes held so that nobody can change them: dereferences to `[u8]`.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Hold {
-    /// Private memory of this process.
-    Owned(Box<[u8]>),
-    /// A sealed memfd, mapped; its descriptor can be handed to another process.
-    Sealed(Sealed),
-}
+use super::guarded::TMPFS;
+use super::{Unguarded, kernel};
 
 /// A memfd that can neither be written nor resized, by anybody, and its mapping.
 #[derive(Debug)]
 pub struct Sealed {
     map: Mmap,
     memfd: File,
+    reason: Unguarded,
 }
 
 /// A memfd that is still being filled.
@@ -49,58 +35,72 @@ const SEALS: SealFlags = SealFlags::WRITE
     .union(SealFlags::SHRINK)
     .union(SealFlags::SEAL);
 
-impl Hold {
-    /// Copies `len` bytes of `file`, from its start, into a sealed memfd.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` where the file is shorter than `len`; what the system says, `ENOMEM` among it.
-    pub(crate) fn copy_of(file: &File, len: u64) -> io::Result<Self> {
-        let mut filling = Filling::new(len)?;
-        filling.copy_from(file)?;
-        filling.seal()
-    }
-}
-
-impl Deref for Hold {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Owned(bytes) => bytes,
-            Self::Sealed(sealed) => &sealed.map,
-        }
-    }
-}
-
 impl Sealed {
+    /// A sealed copy of `bytes`.
+    pub(super) fn of(bytes: &[u8]) -> io::Result<Self> {
+        let len = u64::try_from(bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let filling = Filling::new(len)?;
+        filling.write_at(bytes, 0)?;
+        filling.seal(Unguarded::NotAsked)
+    }
+
     /// The sealed memfd, for a same-host hand-off: the receiver maps the same pages.
     pub fn memfd(&self) -> BorrowedFd<'_> {
         self.memfd.as_fd()
     }
 
+    /// Why the file itself is not held.
+    pub const fn reason(&self) -> Unguarded {
+        self.reason
+    }
+
+    /// Maps a memfd that somebody else says is sealed, and has `len` bytes.
+    pub(super) fn received(memfd: File, len: u64) -> io::Result<Self> {
+        let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        // Pages of hugetlbfs, which has seals as well, may be missing when they are read: SIGBUS.
+        if !fstatfs(&memfd).is_ok_and(|stat| stat.f_type == TMPFS) {
+            return Err(invalid("not a memfd"));
+        }
+        if memfd.metadata()?.len() != len {
+            return Err(invalid("a memfd of another size"));
+        }
+        Self::map(memfd, Unguarded::HandedOff).map_err(|_| invalid("not a sealed memfd"))
+    }
+
     /// Maps a memfd after making sure that it is sealed.
-    fn map(memfd: File) -> io::Result<Self> {
-        if !fcntl_get_seals(&memfd)?.contains(SEALS) {
+    fn map(memfd: File, reason: Unguarded) -> io::Result<Self> {
+        if !is_sealed(&memfd)? {
             return Err(io::Error::other("the memfd is not sealed"));
         }
-        // SAFETY:
-        // 1. Hazard: memmap2 documents that a file-backed map is undefined behaviour "if the
-        //    underlying file is subsequently modified, in or out of process".
-        // 2. Excluded by the kernel: with F_SEAL_WRITE "it is not possible to modify the contents
-        //    of the file", F_SEAL_SHRINK and F_SEAL_GROW keep its size, F_SEAL_SEAL keeps the
-        //    seals (fcntl(2)); all four were read back from this very descriptor above, and
-        //    F_SEAL_WRITE is refused with EBUSY while a writable mapping exists.
-        // 3. Who could still: nobody, root included, through the file; the map is private and
-        //    read-only, so neither can this process through it.
-        // 4. Shown by: `tests::a_sealed_hold_cannot_be_changed`.
-        let map = unsafe { MmapOptions::new().map_copy_read_only(&memfd) }?;
-        Ok(Self { map, memfd })
+        let map = kernel::map_sealed(&memfd)?;
+        Ok(Self { map, memfd, reason })
     }
+}
+
+impl Deref for Sealed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+/// Beyond it, the kernel would send SIGXFSZ, which ends the process (setrlimit(2)).
+fn refuse_beyond_limit(len: u64) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(most) if most < len => Err(io::ErrorKind::FileTooLarge.into()),
+        _ => Ok(()),
+    }
+}
+
+fn is_sealed(memfd: &File) -> io::Result<bool> {
+    Ok(fcntl_get_seals(memfd)?.contains(SEALS))
 }
 
 impl Filling {
     /// An empty memfd of `len` zero bytes; pages are taken as they are filled.
     pub(crate) fn new(len: u64) -> io::Result<Self> {
+        refuse_beyond_limit(len)?;
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Never a program. Kernels before 6.3 do not know the flag.
         let memfd = match memfd_create("tensorgate", flags | MemfdFlags::NOEXEC_SEAL) {
@@ -127,7 +127,10 @@ impl Filling {
     }
 
     /// Fills the whole from the start of `file`, inside the kernel.
-    fn copy_from(&mut self, file: &File) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the file is shorter; what the system says, `ENOMEM` among it.
+    pub(crate) fn copy_from(&self, file: &File) -> io::Result<()> {
         let mut done = 0;
         while done < self.len {
             let rest = usize::try_from(self.len.saturating_sub(done)).unwrap_or(usize::MAX);
@@ -140,10 +143,35 @@ impl Filling {
         Ok(())
     }
 
-    /// Seals and maps what was filled.
-    pub(crate) fn seal(self) -> io::Result<Hold> {
+    /// Fills the whole from the start of `file` and seals it. The pages are given back where that
+    /// fails; it may be tried again.
+    pub(super) fn seal_copy_of(&self, file: &File) -> io::Result<&File> {
+        if is_sealed(&self.memfd)? {
+            return Ok(&self.memfd);
+        }
+        refuse_beyond_limit(self.len)?;
+        let filled = self.copy_from(file);
+        if filled.is_err() {
+            self.memfd.set_len(0)?;
+            self.memfd.set_len(self.len)?;
+        }
+        filled?;
         fcntl_add_seals(&self.memfd, SEALS)?;
-        Sealed::map(self.memfd).map(Hold::Sealed)
+        match is_sealed(&self.memfd)? {
+            true => Ok(&self.memfd),
+            false => Err(io::Error::other("the memfd is not sealed")),
+        }
+    }
+
+    /// What was sealed, for a hand-off.
+    pub(super) fn memfd(&self) -> BorrowedFd<'_> {
+        self.memfd.as_fd()
+    }
+
+    /// Seals and maps what was filled.
+    pub(crate) fn seal(self, reason: Unguarded) -> io::Result<Sealed> {
+        fcntl_add_seals(&self.memfd, SEALS)?;
+        Sealed::map(self.memfd, reason)
     }
 }
 
@@ -153,19 +181,16 @@ mod tests {
     use std::io::Write;
     use std::os::fd::AsRawFd;
 
-    fn sealed(bytes: &[u8]) -> Hold {
-        let filling = Filling::new(bytes.len().try_into().unwrap()).unwrap();
-        filling.write_at(bytes, 0).unwrap();
-        filling.seal().unwrap()
+    fn copy_of(file: &File, len: u64) -> io::Result<Sealed> {
+        let filling = Filling::new(len)?;
+        filling.copy_from(file)?;
+        filling.seal(Unguarded::NotAsked)
     }
 
     #[test]
     fn a_sealed_hold_cannot_be_changed() {
-        let hold = sealed(b"weights");
-        let Hold::Sealed(inner) = &hold else {
-            panic!("sealed")
-        };
-        let memfd = File::from(inner.memfd().try_clone_to_owned().unwrap());
+        let hold = Sealed::of(b"weights").unwrap();
+        let memfd = File::from(hold.memfd().try_clone_to_owned().unwrap());
         let denied = |result: io::Result<()>| {
             assert_eq!(
                 result.unwrap_err().raw_os_error(),
@@ -186,7 +211,7 @@ mod tests {
     fn a_hold_keeps_what_the_file_was() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[7; 100_000]).unwrap();
-        let hold = Hold::copy_of(&file, 100_000).unwrap();
+        let hold = copy_of(&file, 100_000).unwrap();
         file.write_all_at(&[8; 10], 50).unwrap();
         file.set_len(1).unwrap();
         assert!(hold.iter().all(|byte| *byte == 7));
@@ -197,7 +222,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"short").unwrap();
         assert_eq!(
-            Hold::copy_of(&file, 6).unwrap_err().kind(),
+            copy_of(&file, 6).unwrap_err().kind(),
             io::ErrorKind::UnexpectedEof
         );
     }
@@ -213,6 +238,6 @@ mod tests {
     #[test]
     fn an_unsealed_memfd_is_not_mapped() {
         let filling = Filling::new(4).unwrap();
-        assert!(Sealed::map(filling.memfd).is_err());
+        assert!(Sealed::map(filling.memfd, Unguarded::NotAsked).is_err());
     }
 }

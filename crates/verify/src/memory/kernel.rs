@@ -1,0 +1,181 @@
+//! What the kernel is asked for: leases (fcntl(2)), the signal of their break (sigwait(3)), and
+//! mappings (mmap(2)). One call a function; together with the mapping of a sealed memfd all the
+//! unsafe code of the crate.
+
+#![expect(unsafe_code, reason = "system calls, each argued where it is made")]
+
+use std::ffi::c_int;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::ptr::null_mut;
+use std::thread::JoinHandle;
+
+use memmap2::{Advice, Mmap, MmapOptions};
+use rustix::mm::{MapFlags, ProtFlags};
+use rustix::thread::Pid;
+
+use super::holder::LeaseSignal;
+
+/// include/uapi/asm-generic/fcntl.h; `libc` does not name them.
+const F_SETSIG: c_int = 10;
+const F_SETOWN_EX: c_int = 15;
+const F_OWNER_TID: c_int = 0;
+
+/// `struct f_owner_ex` of fcntl(2).
+#[repr(C)]
+struct Owner {
+    kind: c_int,
+    thread: c_int,
+}
+
+/// Takes a read lease on `file`, whose break is told to `thread` by `signal`.
+///
+/// # Errors
+/// `EAGAIN` while somebody has the file open for writing, `EACCES` where it is another user's,
+/// `EINVAL` where the file system has no leases.
+pub(super) fn take_lease(file: &File, signal: LeaseSignal, thread: Pid) -> io::Result<()> {
+    // The default, SIGIO to the process, would end it.
+    fcntl(file, F_SETSIG, signal.number())?;
+    let owner = Owner {
+        kind: F_OWNER_TID,
+        thread: thread.as_raw_nonzero().get(),
+    };
+    // SAFETY: F_SETOWN_EX reads one `struct f_owner_ex`, which `owner` is for the whole call; it
+    // writes nothing. Shown by: every test that sees a lease break.
+    let set = unsafe { libc::fcntl(file.as_raw_fd(), F_SETOWN_EX, &raw const owner) };
+    result(set)?;
+    fcntl(file, libc::F_SETLEASE, libc::F_RDLCK).map(drop)
+}
+
+/// Whether nobody waits for the lease on `file`, and it was not taken away.
+pub(super) fn is_leased(file: &File) -> bool {
+    fcntl(file, libc::F_GETLEASE, 0).is_ok_and(|kind| kind == libc::F_RDLCK)
+}
+
+/// Gives the lease back, so that writers go on; says whether it was ours until now, or had been
+/// taken away after `/proc/sys/fs/lease-break-time` (fcntl(2): the kernel "forcibly removes" it;
+/// generic_delete_lease in fs/locks.c says EAGAIN where there is none).
+pub(super) fn release_lease(file: &File) -> io::Result<bool> {
+    match fcntl(file, libc::F_SETLEASE, libc::F_UNLCK) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// An fcntl(2) command whose argument is a number.
+fn fcntl(file: &File, command: c_int, argument: c_int) -> io::Result<c_int> {
+    // SAFETY: F_SETSIG, F_GETLEASE and F_SETLEASE, the commands of this file, take a number or
+    // nothing: the kernel follows no pointer. Shown by: every test of a guarded hold.
+    result(unsafe { libc::fcntl(file.as_raw_fd(), command, argument) })
+}
+
+/// Keeps every signal from this thread, so that none of the process's handlers runs on it, and what
+/// is sent to it waits.
+pub(super) fn block_all_signals() -> io::Result<()> {
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: sigfillset(3) initialises the set that it is given.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the set was initialised above; the old mask is not asked for. Only this thread's mask
+    // changes (pthread_sigmask(3)).
+    let set = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), null_mut()) };
+    match set {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Waits until `signal` comes, or SIGIO, which the kernel sends where it cannot queue another
+/// real-time signal (send_sigio_to_task in fs/fcntl.c).
+pub(super) fn wait_for(signal: LeaseSignal) {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) initialises the set that it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for number in [signal.number(), libc::SIGIO] {
+        // SAFETY: the set was initialised above, and is only this function's.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), number) };
+    }
+    let mut came = 0;
+    // SAFETY: sigwait(3) reads an initialised set and writes one number, both of this frame. All its
+    // signals are blocked in this thread: `block_all_signals` was its first act.
+    unsafe { libc::sigwait(set.as_ptr(), &raw mut came) };
+}
+
+/// Sends `signal` to the thread alone.
+pub(super) fn wake(thread: &JoinHandle<()>, signal: LeaseSignal) {
+    // SAFETY: pthread_kill(3) wants the id of a thread that was neither joined nor detached, which
+    // is what an existing `JoinHandle` stands for.
+    unsafe { libc::pthread_kill(thread.as_pthread_t(), signal.number()) };
+}
+
+/// Maps the first `len` bytes of a file that is under a lease.
+pub(super) fn map_leased(file: &File, len: usize) -> io::Result<Mmap> {
+    // SAFETY:
+    // 1. Hazard: memmap2 documents that a file-backed map is undefined behaviour "if the underlying
+    //    file is subsequently modified, in or out of process"; a truncated one faults with SIGBUS.
+    // 2. Excluded by the kernel: a read lease is given only while nobody has the inode open for
+    //    writing, writable mappings included, and from then on holds back "open(2) … for writing or
+    //    truncate(2)" until it is released (fcntl(2)). The caller releases it only when other pages
+    //    are in this place (`Guarded::seal`), or nobody looks at these any more. The file systems
+    //    where the kernel's word is good are an allowlist (`guarded::refuse_file_system`).
+    // 3. Who could still: root, through the disk beneath; a process that stops this one for longer
+    //    than the lease-break-time, which is noticed and ends this process where the bytes have
+    //    changed (`Guarded::seal`); a medium that fails when an evicted page is read again.
+    // 4. Shown by: tests/guarded, where readers compare every byte while writers try.
+    let map = unsafe { MmapOptions::new().len(len).map_copy_read_only(file) }?;
+    // A child would keep the file's pages when this process moves away from them, and would see
+    // what is written then. It gets nothing instead.
+    map.advise(Advice::DontFork)?;
+    Ok(map)
+}
+
+/// Puts the bytes of a sealed memfd in the place of `map`, whose own pages are given up.
+///
+/// `memfd` must hold the same bytes as `map` does, and be sealed.
+pub(super) fn map_over(map: &Mmap, memfd: impl AsFd) -> io::Result<()> {
+    let place = map.as_ptr().cast_mut().cast();
+    // SAFETY:
+    // 1. Hazard: MAP_FIXED discards whatever lies in the range, and others read there meanwhile.
+    // 2. Excluded: the range is `map`'s own and no longer (both lengths are rounded up to the same
+    //    page), `map` stays its owner and unmaps it in the end. The bytes are the same before and
+    //    after, so no reference sees a change; the kernel unmaps and maps under one hold of the
+    //    address space's lock, so that a reader in between waits for it in its page fault.
+    // 3. Who could still: nobody; the memfd is sealed.
+    // 4. Shown by: tests/guarded, where readers compare every byte while it happens.
+    let mapped = unsafe {
+        rustix::mm::mmap(
+            place,
+            map.len(),
+            ProtFlags::READ,
+            MapFlags::PRIVATE | MapFlags::FIXED,
+            memfd,
+            0,
+        )
+    };
+    mapped.map(drop).map_err(io::Error::from)
+}
+
+/// Maps a memfd that is sealed against every change.
+pub(super) fn map_sealed(memfd: &File) -> io::Result<Mmap> {
+    // SAFETY:
+    // 1. Hazard: memmap2 documents that a file-backed map is undefined behaviour "if the
+    //    underlying file is subsequently modified, in or out of process".
+    // 2. Excluded by the kernel: with F_SEAL_WRITE "it is not possible to modify the contents
+    //    of the file", F_SEAL_SHRINK and F_SEAL_GROW keep its size, F_SEAL_SEAL keeps the
+    //    seals (fcntl(2)); the one caller, `Sealed::map`, reads all four back from this very
+    //    descriptor, and F_SEAL_WRITE is refused with EBUSY while a writable mapping exists.
+    // 3. Who could still: nobody, root included, through the file; the map is private and
+    //    read-only, so neither can this process through it.
+    // 4. Shown by: `sealed::tests::a_sealed_hold_cannot_be_changed`.
+    unsafe { MmapOptions::new().map_copy_read_only(memfd) }
+}
+
+fn result(returned: c_int) -> io::Result<c_int> {
+    match returned {
+        -1 => Err(io::Error::last_os_error()),
+        fine => Ok(fine),
+    }
+}
