@@ -22,7 +22,7 @@ fn open(criterion: &mut Criterion) {
         let sha256 = signed.sha256().expect("its digest");
         group.throughput(Throughput::Bytes(signed.weights_bytes().expect("its size")));
         group.bench_function(BenchmarkId::new("tensorgate, verified", name), |bencher| {
-            bencher.iter(|| black_box(signed.open_verified().expect("what was signed")));
+            bencher.iter(|| black_box(signed.open_guarded().expect("what was signed")));
         });
         group.bench_function(BenchmarkId::new("sha256, then mmap", name), |bencher| {
             bencher.iter(|| black_box(signed.open_sha256(&sha256).expect("the same file")));

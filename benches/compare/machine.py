@@ -57,5 +57,5 @@ def output(*command):
 
 
 def locked(lock, crate):
-    found = re.search(rf'name = "{crate}"\nversion = "([^"]+)"', lock.read_text())
-    return found and found[1]
+    """Of several versions the newest, which is ours: the others are dependencies of dependencies."""
+    return re.findall(rf'name = "{crate}"\nversion = "([^"]+)"', lock.read_text())[-1]

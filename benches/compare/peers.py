@@ -26,6 +26,7 @@ NOTHING = "nothing"
 # In one process. The first word of a runner is the worker, the second what it is told to do.
 OPEN = {
     Peer("tensorgate: open, all tensors", SIGNED, ours=True): ("rust", "open"),
+    Peer("tensorgate: open, a sealed copy", SIGNED, ours=True): ("rust", "open-sealed"),
     Peer("BLAKE3 of the mapped file, all cores", "nothing: no digest is compared"): (
         "rust",
         "blake3",

@@ -7,11 +7,12 @@ use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
-use tensorgate_verify::{
-    About, Context, Directory, Header, Hold, Limits, MANIFEST_FILE, Manifest, Policy, Proof, Repo,
-    SignedManifest, SigningKey, Survey, TensorEntry, TrustPolicy, Verified,
-};
 use tempfile::TempDir;
+use tensorgate_verify::{
+    About, Context, Directory, Header, Hold, Holding, LeaseHolder, LeaseSignal, Limits,
+    MANIFEST_FILE, Manifest, Policy, Proof, Repo, SignedManifest, SigningKey, Survey, TensorEntry,
+    TrustPolicy, Verified,
+};
 
 use crate::Result;
 
@@ -21,6 +22,7 @@ pub struct Signed {
     folder: PathBuf,
     envelope: Vec<u8>,
     trust: TrustPolicy,
+    holder: LeaseHolder,
     /// Removed with the value, where nobody else has a use for it.
     _temporary: Option<TempDir>,
 }
@@ -75,6 +77,7 @@ impl Signed {
             envelope: fs::read(policy.join(MANIFEST_FILE))?,
             trust: parse(&fs::read_to_string(folder.join("trust.toml"))?)?,
             folder: policy,
+            holder: LeaseHolder::start(LeaseSignal::default(), |_| ())?,
             _temporary: None,
         })
     }
@@ -92,12 +95,29 @@ impl Signed {
         self.trust.limits()
     }
 
-    /// Ours: signature, set of files, header and every tensor proven, in memory that cannot change.
+    /// Ours: signature, set of files, header and every tensor proven, held as the file itself under
+    /// a lease.
+    ///
+    /// # Errors
+    /// It is not what was signed, or no lease was to be had.
+    pub fn open_guarded(&self) -> Result<Verified<Policy>> {
+        let policy = self.open(directory(&self.folder)?.guarded_by(&self.holder))?;
+        let file = policy.file(WEIGHTS).ok_or("no weights")?;
+        match file.hold().holding() {
+            Holding::Guarded => Ok(policy),
+            other => Err(format!("not guarded: {other:?}").into()),
+        }
+    }
+
+    /// The same, held as a copy in sealed memory.
     ///
     /// # Errors
     /// It is not what was signed.
-    pub fn open_verified(&self) -> Result<Verified<Policy>> {
-        let directory = directory(&self.folder)?;
+    pub fn open_sealed(&self) -> Result<Verified<Policy>> {
+        self.open(directory(&self.folder)?)
+    }
+
+    fn open(&self, directory: Directory) -> Result<Verified<Policy>> {
         let rules = self.trust.rules();
         Ok(self.manifest()?.open(&directory, Proof::Tensors, rules)?)
     }
@@ -261,5 +281,9 @@ fn directory(folder: &Path) -> Result<Directory> {
 }
 
 fn touch(bytes: &[u8]) -> u64 {
-    bytes.iter().step_by(4096).map(|byte| u64::from(*byte)).sum()
+    bytes
+        .iter()
+        .step_by(4096)
+        .map(|byte| u64::from(*byte))
+        .sum()
 }

@@ -30,8 +30,8 @@ fn main() -> Result<()> {
 
 fn all(weights: &Path) -> Result<Vec<Tensor>> {
     let file = map(weights)?;
-    let load = |(name, _)| Ok(file.load(&name, &Device::Cpu)?);
-    file.tensors().into_iter().map(load).collect()
+    let names = file.tensors().into_iter().map(|(name, _)| name);
+    names.map(|name| Ok(file.load(&name, &Device::Cpu)?)).collect()
 }
 
 fn map(weights: &Path) -> Result<MmapedSafetensors> {
