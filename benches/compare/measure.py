@@ -129,6 +129,9 @@ def in_turns(runners, rounds, before=lambda: None):
             before()
             try:
                 seconds = runner.run()
+            except FileNotFoundError:
+                result.absent = "not installed"
+                continue
             except (Absent, OSError, subprocess.SubprocessError) as error:
                 result.absent = str(error)
                 continue
