@@ -5,16 +5,17 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use safetensors::tensor::TensorView;
 
 use crate::content::{check_other, name_refusal, refuse_kind};
-use crate::error::{Error, Findings, Rejected, Result};
+use crate::error::{Error, Findings, Rejected, Rejections, Result};
 use crate::header::{Header, Tensor};
 use crate::manifest::{FileEntry, TensorEntry};
 use crate::memory::{Filling, Guarded, LeaseHolder, Unguarded};
 use crate::polyglot::refuse_polyglot;
 use crate::scan::Scan;
-use crate::{Blake3, Evidence, FilePath, Hold, Kind, Manifest, Rejection, Rules, Sha256, Verified};
+use crate::{
+    Blake3, Evidence, File, FilePath, Hold, Kind, Manifest, Rejection, Rules, Sha256, Verified,
+};
 
 /// An open file that nobody vouches for.
 #[derive(Debug)]
@@ -41,21 +42,6 @@ pub enum Proof {
     Tensors,
     /// Besides, BLAKE3 and SHA-256 of the file as a whole.
     Whole,
-}
-
-/// One file of a policy, held so that it cannot change.
-///
-/// It proves something only inside [`Verified<File>`] or [`Verified<Policy>`](crate::Policy).
-#[derive(Debug)]
-pub struct File {
-    path: FilePath,
-    kind: Kind,
-    hold: Hold,
-    header: Option<Header>,
-    /// Indices of the header's tensors, in the order of their names.
-    by_name: Vec<usize>,
-    /// What the trust policy lets pass, with a word.
-    notices: Vec<Rejected>,
 }
 
 impl Untrusted {
@@ -138,26 +124,36 @@ impl Untrusted {
 impl Verified<Manifest> {
     /// What the manifest says about `path`, or `None` where it says nothing.
     pub fn claim<'m>(&'m self, path: &FilePath, rules: &'m Rules) -> Option<Claim<'m>> {
-        let entry = self.file(path)?;
-        Some(Claim {
+        self.file(path).map(|entry| self.claim_of(entry, rules))
+    }
+
+    /// What it says about each of its files, in its order.
+    pub(crate) fn claims<'m>(&'m self, rules: &'m Rules) -> impl Iterator<Item = Claim<'m>> {
+        self.files.iter().map(|entry| self.claim_of(entry, rules))
+    }
+
+    fn claim_of<'m>(&'m self, entry: &'m FileEntry, rules: &'m Rules) -> Claim<'m> {
+        let evidence = self.shared_evidence();
+        Claim {
             entry,
-            evidence: self.shared_evidence(),
+            evidence,
             rules,
-        })
+        }
     }
 }
 
-impl Claim<'_> {
+impl<'m> Claim<'m> {
+    /// What was signed.
+    pub(crate) const fn entry(&self) -> &'m FileEntry {
+        self.entry
+    }
+
     /// Proves that the file is, byte for byte, the one that was signed; then checks its content.
     ///
     /// # Errors
     /// `size-mismatch`, `digest-mismatch`, and what the content is refused for.
     pub fn check(self, untrusted: Untrusted, proof: Proof) -> Result<Verified<File>> {
-        self.refuse_size(untrusted.len())?;
-        let hold = untrusted
-            .hold(self.entry.kind)
-            .map_err(|error| self.unreadable(error))?;
-        self.check_hold(hold, proof)
+        self.check_hold(self.hold(untrusted)?, proof)
     }
 
     /// The same for bytes that are held already.
@@ -165,9 +161,8 @@ impl Claim<'_> {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn check_hold(self, hold: Hold, proof: Proof) -> Result<Verified<File>> {
-        self.refuse_size(u64::try_from(hold.len()).unwrap_or(u64::MAX))?;
+        self.refuse_form(&hold)?;
         let FileEntry { path, kind, .. } = self.entry;
-        refuse_kind(path, *kind, self.rules)?;
         let mut findings = Findings::default();
         let header = match &self.entry.tensors {
             Some(tensors) => Some(self.check_tensors(&hold, tensors, proof, &mut findings)?),
@@ -178,9 +173,57 @@ impl Claim<'_> {
             }
         };
         let notices = findings.into_result()?;
-        let relied_on = hold.rely_on(Some(self.entry.blake3));
-        relied_on.map_err(|error| self.unreadable(error))?;
-        Ok(self.verified(hold, header, notices))
+        self.rely_on(&hold, Some(self.entry.blake3))?;
+        let file = File::new(self.entry, hold, header).with_notices(notices);
+        Ok(Verified::assertion(file, Arc::clone(self.evidence)))
+    }
+
+    /// Holds a file of the signed size, of which nothing else is known.
+    pub(crate) fn hold(&self, untrusted: Untrusted) -> Result<Hold> {
+        self.refuse_size(untrusted.len())?;
+        let held = untrusted.hold(self.entry.kind);
+        held.map_err(|error| self.unreadable(error))
+    }
+
+    /// Proves of safetensors the header, and of no tensor anything: the file is *not* verified.
+    pub(crate) fn check_table(&self, hold: Hold) -> Result<File> {
+        self.refuse_form(&hold)?;
+        let header = self.check_header(&hold)?;
+        let mut findings = Findings::default();
+        refuse_polyglot(&self.entry.path, &hold, &mut findings);
+        findings.into_result()?;
+        self.rely_on(&hold, None)?;
+        Ok(File::new(self.entry, hold, Some(header)))
+    }
+
+    /// Proves one tensor of a file whose header was proven; what is let pass of it.
+    pub(crate) fn check_tensor(
+        &self,
+        file: &File,
+        index: usize,
+    ) -> Result<Vec<Rejected>, Rejections> {
+        let mut findings = Findings::default();
+        let tensors = self.entry.tensors.as_deref().unwrap_or_default();
+        if let (Some(tensor), Some(header)) = (tensors.get(index), file.header()) {
+            let bytes = slice(file.bytes(), header.len, tensor);
+            let scan = bytes.map(|bytes| Scan::of(tensor.dtype, bytes));
+            self.judge(tensor, scan, &mut findings);
+        }
+        findings.into_verdict()
+    }
+
+    /// From now on somebody relies on the bytes; `proven` is their digest, where all were proven.
+    pub(crate) fn rely_on(&self, hold: &Hold, proven: Option<Blake3>) -> Result<()> {
+        let relied_on = hold.rely_on(proven);
+        relied_on.map_err(|error| self.unreadable(error))
+    }
+
+    /// What cannot be kept must be let go of: somebody waits to write, and there is no memory.
+    pub(crate) fn refuse_starved(&self, hold: &Hold) -> Result<()> {
+        match hold.is_starved() {
+            true => Err(self.unreadable(io::ErrorKind::OutOfMemory.into())),
+            false => Ok(()),
+        }
     }
 
     /// Checks the first 8 + n bytes against `header_blake3` and the signed table.
@@ -207,28 +250,6 @@ impl Claim<'_> {
         Ok(header)
     }
 
-    /// Says that `hold`, of which every part was proven, is the file.
-    fn verified(
-        &self,
-        hold: Hold,
-        header: Option<Header>,
-        notices: Vec<Rejected>,
-    ) -> Verified<File> {
-        let tensors = header.as_ref().map_or(&[][..], |header| &header.tensors);
-        let mut by_name: Vec<usize> = (0..tensors.len()).collect();
-        by_name.sort_unstable_by_key(|index| tensors.get(*index).map(|tensor| &tensor.name));
-        let (path, kind) = (self.entry.path.clone(), self.entry.kind);
-        let file = File {
-            path,
-            kind,
-            hold,
-            header,
-            by_name,
-            notices,
-        };
-        Verified::assertion(file, Arc::clone(self.evidence))
-    }
-
     fn check_tensors(
         &self,
         hold: &Hold,
@@ -249,28 +270,37 @@ impl Claim<'_> {
                 kept.then(|| Scan::of(tensor.dtype, bytes))
             })
             .collect();
-        if hold.is_starved() {
-            return Err(self.unreadable(io::ErrorKind::OutOfMemory.into()));
-        }
-        for (tensor, scan) in tensors.iter().zip(&proofs) {
-            let (path, name) = (&self.entry.path, &tensor.name);
-            // The subject is made into text only where something is found.
-            match scan.filter(|scan| scan.blake3 == tensor.blake3) {
-                Some(scan) => scan.judge(
-                    format_args!("{path}#{name}"),
-                    tensor.dtype,
-                    &self.rules.content,
-                    findings,
-                ),
-                None => findings.reject(
-                    Rejection::DigestMismatch,
-                    format_args!("{path}#{name}"),
-                    "the tensor is not the signed one",
-                ),
-            }
+        self.refuse_starved(hold)?;
+        for (tensor, scan) in tensors.iter().zip(proofs) {
+            self.judge(tensor, scan, findings);
         }
         refuse_polyglot(&self.entry.path, hold, findings);
         Ok(header)
+    }
+
+    /// Whether the tensor is the signed one, and its numbers are what the rules let pass.
+    fn judge(&self, tensor: &TensorEntry, scan: Option<Scan>, findings: &mut Findings) {
+        // The subject is made into text only where something is found.
+        let subject = format_args!("{}#{}", self.entry.path, tensor.name);
+        match scan.filter(|scan| scan.blake3 == tensor.blake3) {
+            Some(scan) => scan.judge(subject, tensor.dtype, &self.rules.content, findings),
+            None => {
+                let detail = "the tensor is not the signed one";
+                findings.reject(Rejection::DigestMismatch, subject, detail);
+            }
+        }
+    }
+
+    /// What is judged before a byte is looked at.
+    fn refuse_form(&self, hold: &Hold) -> Result<()> {
+        self.refuse_size(u64::try_from(hold.len()).unwrap_or(u64::MAX))?;
+        refuse_kind(&self.entry.path, self.entry.kind, self.rules)
+    }
+
+    /// A tensor that nobody looked at is refused.
+    pub(crate) fn unproven(&self, index: usize) -> Error {
+        let detail = format!("nobody proved the tensor at {index} of the table");
+        Error::rejected(Rejection::DigestMismatch, &self.entry.path, detail)
     }
 
     fn refuse_whole(&self, hold: &Hold) -> Result<()> {
@@ -312,61 +342,6 @@ impl Claim<'_> {
             ),
             _ => Error::io(&self.entry.path, error),
         }
-    }
-}
-
-impl File {
-    /// Its path inside the policy.
-    pub const fn path(&self) -> &FilePath {
-        &self.path
-    }
-
-    /// What it is for.
-    pub const fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// All its bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &self.hold
-    }
-
-    /// How the bytes are held.
-    pub const fn hold(&self) -> &Hold {
-        &self.hold
-    }
-
-    /// What was found in it and let pass by the trust policy.
-    pub fn notices(&self) -> &[Rejected] {
-        &self.notices
-    }
-
-    /// For safetensors: the table of tensors.
-    pub const fn header(&self) -> Option<&Header> {
-        self.header.as_ref()
-    }
-
-    /// For safetensors: the tensors, in the order of their bytes.
-    pub fn tensors(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
-        let tensors = self.header.iter().flat_map(|header| &header.tensors);
-        tensors.filter_map(|tensor| Some((tensor.name.as_str(), self.view(tensor)?)))
-    }
-
-    /// For safetensors: one tensor.
-    pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
-        let tensors = &self.header.as_ref()?.tensors;
-        let named = |index: &usize| tensors.get(*index).map(|tensor| tensor.name.as_str());
-        let at = self
-            .by_name
-            .binary_search_by(|index| named(index).cmp(&Some(name)))
-            .ok()?;
-        self.view(tensors.get(*self.by_name.get(at)?)?)
-    }
-
-    fn view(&self, tensor: &Tensor) -> Option<TensorView<'_>> {
-        let begin = self.header.as_ref()?.len.checked_add(tensor.begin)?;
-        let bytes = range(&self.hold, begin, tensor.byte_len())?;
-        TensorView::new(tensor.dtype, tensor.shape.clone(), bytes).ok()
     }
 }
 

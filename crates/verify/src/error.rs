@@ -214,13 +214,18 @@ impl Findings {
     /// # Errors
     /// Every refusal, in the order in which they were found.
     pub fn into_result(self) -> Result<Vec<Rejected>> {
+        self.into_verdict().map_err(Error::Rejected)
+    }
+
+    /// The same, where everything could be checked.
+    pub(crate) fn into_verdict(self) -> Result<Vec<Rejected>, Rejections> {
         let mut found = self.refused.into_vec().into_iter();
         match found.next() {
             None => Ok(self.waived.into_vec()),
-            Some(first) => Err(Error::Rejected(Rejections {
+            Some(first) => Err(Rejections {
                 first,
                 more: found.collect(),
-            })),
+            }),
         }
     }
 }

@@ -63,10 +63,13 @@ mod claim;
 mod content;
 mod context;
 mod cut;
+mod demand;
 mod digest;
 mod directory;
 mod dsse;
 mod error;
+mod file;
+mod files;
 mod format;
 mod header;
 mod header_json;
@@ -77,6 +80,7 @@ mod manifest;
 mod manifest_rules;
 mod memory;
 mod names;
+mod once;
 mod policy;
 mod polyglot;
 mod rejection;
@@ -92,6 +96,7 @@ mod trust_file;
 mod trust_text;
 mod trusted;
 mod verified;
+mod vouched;
 
 // The public interface, in the order of the flow above.
 pub use context::{Accepted, Context, History};
@@ -108,15 +113,18 @@ pub use trusted::{OmsAnchor, OmsTrust, TrustedKey};
 pub use verified::{Evidence, RevocationEvidence, Signer, Verified};
 
 pub use assembly::Assembly;
-pub use claim::{Claim, File, Proof, Untrusted};
+pub use claim::{Claim, Proof, Untrusted};
 pub use cut::{Cut, FragmentSize, Span};
+pub use demand::OnDemand;
 pub use directory::Directory;
+pub use file::File;
 pub use header::{Header, Tensor};
 pub use memory::{
     Guarded, Hold, Holding, LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal, Sealed, Unguarded,
 };
 pub use policy::Policy;
 pub use survey::{Survey, Surveyed};
+pub use vouched::Vouched;
 
 pub use content::{Kind, MANIFEST_FILE};
 pub use digest::{Blake3, KeyId, NotHex, Sha256};

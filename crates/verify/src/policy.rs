@@ -1,24 +1,25 @@
 //! A whole policy: every file of one manifest, or nothing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use safetensors::tensor::TensorView;
 
 use crate::audit::{Declared, Document, is_interpreted, judge};
-use crate::content::MANIFEST_FILE;
+use crate::claim::Claim;
 use crate::error::{Error, Findings, Rejected, Result};
-use crate::{Directory, File, FilePath, Kind, Manifest, Proof, Rejection, Rules, Verified};
+use crate::{Directory, File, FilePath, Hold, Kind, Manifest, Proof, Rejection, Rules, Verified};
 
 /// A manifest and all its files, held so that they cannot change.
 ///
 /// Inside [`Verified`], it is what may be published, handed off and read.
 #[derive(Debug)]
 pub struct Policy {
-    manifest: Manifest,
-    files: Vec<File>,
+    manifest: Arc<Manifest>,
+    files: Arc<[File]>,
+    /// Of the manifest, of the files, of all of them together, in this order.
     notices: Vec<Rejected>,
+    /// What the files were judged by.
+    rules: Rules,
 }
 
 impl Verified<Manifest> {
@@ -34,41 +35,55 @@ impl Verified<Manifest> {
         proof: Proof,
         rules: &Rules,
     ) -> Result<Verified<Policy>> {
-        let mut findings = Findings::default();
-        let present: BTreeSet<FilePath> = directory
-            .list(&rules.limits, &mut findings)?
-            .into_iter()
-            .collect();
-        for path in &present {
-            if self.file(path).is_none() && path.as_str() != MANIFEST_FILE {
-                findings.reject(Rejection::FileUnexpected, path, "not in the manifest");
-            }
-        }
-        let check = |path: &FilePath| {
-            let missing = || {
-                Error::rejected(
-                    Rejection::FileMissing,
-                    path,
-                    "listed in the manifest, not there",
-                )
-            };
-            let claim = self
-                .claim(path, rules)
-                .filter(|_| present.contains(path))
-                .ok_or_else(missing)?;
-            claim.check(directory.open(path)?, proof)
-        };
-        let checked: Vec<_> = self
-            .files
-            .par_iter()
-            .map(|entry| check(&entry.path))
-            .collect();
-        let mut files = Vec::new();
-        for result in checked {
-            files.extend(findings.note(result)?);
-        }
-        findings.into_result()?;
+        let check = |claim: Claim<'_>, file| claim.check(file, proof);
+        let files = self.check_files(directory, rules, check)?;
         self.into_policy(files, rules)
+    }
+
+    /// The same for bytes that are held already: of every file of the manifest, once.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_holds(
+        self,
+        holds: Vec<(FilePath, Hold)>,
+        proof: Proof,
+        rules: &Rules,
+    ) -> Result<Verified<Policy>> {
+        let check = |claim: Claim<'_>, hold| claim.check_hold(hold, proof);
+        let files = self.check_holds(holds, rules, check)?;
+        self.into_policy(files, rules)
+    }
+
+    /// The policy that is held, again, under proof that its manifest counts now: what was hashed is
+    /// not hashed again.
+    ///
+    /// Its bytes cannot have changed, and this manifest is the one that they were proven by, byte
+    /// for byte. What the files say was judged by these rules and from nothing but the two. The
+    /// signatures, and whether they still count, were judged when `self` was authenticated; what is
+    /// let pass of that is said anew. Weights were proven as far as they were then ([`Proof`]).
+    ///
+    /// `None` where that is not so (another manifest, another trust policy, other rules), or the
+    /// bytes cannot be kept any longer: then [`open`](Self::open) decides.
+    pub fn reopen(&self, held: &Verified<Policy>, rules: &Rules) -> Option<Verified<Policy>> {
+        let (now, then) = (self.evidence(), held.evidence());
+        let is_same = now.manifest == then.manifest
+            && now.trust_policy == then.trust_policy
+            && held.rules == *rules;
+        if !is_same || held.files.iter().any(|file| file.hold().is_starved()) {
+            return None;
+        }
+        let of_content = held.notices.iter().skip(then.notices.len());
+        let policy = Policy {
+            manifest: Arc::clone(&held.manifest),
+            files: Arc::clone(&held.files),
+            notices: now.notices.iter().chain(of_content).cloned().collect(),
+            rules: rules.clone(),
+        };
+        Some(Verified::assertion(
+            policy,
+            Arc::clone(self.shared_evidence()),
+        ))
     }
 
     /// Puts verified files together: all of this manifest, each once; then judges what they say
@@ -100,24 +115,34 @@ impl Verified<Manifest> {
                 "not each file of the manifest, once",
             ));
         }
-        let files: Vec<File> = files.into_iter().map(Verified::into_inner).collect();
-        let notices = self.audit(&files, rules)?;
+        let files = files.into_iter().map(Verified::into_inner).collect();
+        self.into_audited(files, rules)
+    }
+
+    /// Judges files that were proven, in the manifest's order, and makes the policy of them.
+    pub(crate) fn into_audited(self, files: Vec<File>, rules: &Rules) -> Result<Verified<Policy>> {
+        let notices = self.audit(files.iter(), rules)?;
         let evidence = Arc::clone(self.shared_evidence());
-        let manifest = self.into_inner();
         let policy = Policy {
-            manifest,
-            files,
+            manifest: Arc::new(self.into_inner()),
+            files: files.into(),
             notices,
+            rules: rules.clone(),
         };
         Ok(Verified::assertion(policy, evidence))
     }
 
-    /// The audit of a policy whose files were proven one by one; what it lets pass with a word.
-    fn audit(&self, files: &[File], rules: &Rules) -> Result<Vec<Rejected>> {
+    /// The audit of a policy whose files were proven one by one, headers at least; what is let pass
+    /// with a word.
+    pub(crate) fn audit<'f>(
+        &self,
+        files: impl Iterator<Item = &'f File> + Clone,
+        rules: &Rules,
+    ) -> Result<Vec<Rejected>> {
         let documents: Vec<Document<'_>> = self
             .files
             .iter()
-            .zip(files)
+            .zip(files.clone())
             .map(|(entry, file)| Document {
                 path: &entry.path,
                 kind: entry.kind,
@@ -138,19 +163,16 @@ impl Verified<Manifest> {
         let mut findings = Findings::default();
         judge(&documents, declared, &rules.content, &mut findings);
         let let_pass = findings.into_result()?;
-        let of_manifest = self.evidence().notices.iter();
-        let of_files = files.iter().flat_map(File::notices);
-        Ok(of_manifest
-            .chain(of_files)
-            .cloned()
-            .chain(let_pass)
-            .collect())
+        let mut notices = self.evidence().notices.clone();
+        notices.extend(files.flat_map(File::notices).cloned());
+        notices.extend(let_pass);
+        Ok(notices)
     }
 }
 
 impl Policy {
     /// What was signed.
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
