@@ -5,13 +5,10 @@ With TENSORGATE_BENCH_FULL=1 the policy has 1 GB, and the charts are written; wi
 100 MB and all takes a minute, to see that it runs.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 import chart
@@ -24,6 +21,7 @@ from peers import (
     HEADER,
     OPEN,
     ROOT,
+    STEPS,
     Hub,
     cores,
     in_process,
@@ -84,9 +82,7 @@ def main():
         many_tensors(run, work)
         headers(run, work)
         grow(run, work)
-    run.tables["fetch"] = []
-    fetch = fetched.run(run.say)
-    found = targets({**run.medians(), "fetch": fetch})
+    found = targets(run.medians(), fetched.run(run.say))
     run.say(checklist(found))
     write(run, machine_, versions_, found)
 
@@ -106,6 +102,8 @@ def one_policy(run, work):
         run.table("open", f"In one process: {what}, page cache warm", warm, SIZE)
         first = in_turns(in_process(FIRST, folder), ROUNDS)
         run.table("first", f"In one process: one tensor of {what}", first)
+        steps = in_turns(in_process(STEPS, folder), ROUNDS)
+        run.table("steps", f"In one process: in steps, {what}", steps)
         run.table("process cold", f"Whole processes: {what}, {COLD}", cold, SIZE)
         cold = in_turns(in_process(OPEN, folder), COLD_ROUNDS, before=lambda: forget(weights))
         run.table("open cold", f"In one process: {what}, {COLD}", cold, SIZE)
@@ -176,17 +174,14 @@ def write(run, machine_, versions_, found):
     (OUT / "bench.md").write_text("\n".join(run.text))
     charts = ROOT / "docs" if FULL else OUT
     charts.mkdir(exist_ok=True)
-    note = f"{machine_['cpu']}, {machine_['cores']} cores, page cache warm, median of {ROUNDS} runs in turns"
+    note = f"{machine_['cpu']}, {machine_['cores']} cores, page cache warm, medians, in turns"
     size = f"{SIZE // MB:,} MB"
     panels = [
         (f"Whole process: verify a policy of {size}", run.tables["process"]),
         (f"In one process: open its weights, {size}", run.tables["open"]),
     ]
     (charts / "bench.svg").write_text(chart.bars(panels, note))
-    panels = [
-        (title, series(run.growth[name]))
-        for name, title in (("bytes", "bytes"), ("tensors", "tensors"), ("cores", "cores"))
-    ]
+    panels = [(name, series(points)) for name, points in sorted(run.growth.items())]
     (charts / "growth.svg").write_text(chart.lines(panels, note))
 
 
@@ -196,11 +191,13 @@ def plain(result):
 
 
 def series(points):
-    names = [result.peer.name for result in points[0][1]]
-    return {
-        name: [(x, r.median) for x, results in points for r in results if r.peer.name == name and r.seconds]
-        for name in names
-    }
+    """`{name: [(x, seconds)]}` of those that were measured."""
+    found = {}
+    for x, results in points:
+        for result in results:
+            if result.seconds:
+                found.setdefault(result.peer.name, []).append((x, result.median))
+    return found
 
 
 main()

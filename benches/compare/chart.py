@@ -73,13 +73,12 @@ def lines(panels, note):
     for index, (title, series) in enumerate(panels):
         shapes += panel(index * each, each, title, series, (low, high))
     names = dict.fromkeys(name for _, series in panels for name in series)
-    x = 54
     for number, name in enumerate(names):
-        shapes.append(f'<circle cx="{x}" cy="322" r="4" class="line{number}"/>')
-        shapes.append(text(x + 9, 326, name))
-        x += 34 + 6.6 * len(name)
-    shapes.append(text(10, 352, note, "dim"))
-    return svg(364, shapes)
+        x, y = 60 + WIDTH // 2 * (number % 2), 326 + 22 * (number // 2)
+        shapes.append(f'<circle cx="{x}" cy="{y - 4}" r="4" class="line{number}"/>')
+        shapes.append(text(x + 10, y, name))
+    shapes.append(text(10, 382, note, "dim"))
+    return svg(394, shapes)
 
 
 def panel(left, width, title, series, decades):

@@ -20,6 +20,8 @@ B3SUM = ROOT / "target/b3sum/bin/b3sum"
 REPO = "acme/bench"
 
 SIGNED = "signature, every byte"
+HEADERS = "signature, list of files, headers"
+ONE = "the same, and the tensor"
 DIGEST = "digest of the file"
 NOTHING = "nothing"
 
@@ -43,10 +45,23 @@ OPEN = {
     Peer("safetensors + memmap2, each page touched", NOTHING): ("rust", "mmap"),
 }
 FIRST = {
-    Peer("tensorgate: open, then one tensor", SIGNED, ours=True): ("rust", "first"),
+    Peer("tensorgate: open on demand, then one tensor", ONE, ours=True): ("rust", "first"),
+    Peer("tensorgate: one tensor more", ONE, ours=True): ("rust", "tensor"),
     Peer("Python safetensors safe_open", NOTHING): ("python", "safe_open-first"),
     Peer("candle MmapedSafetensors", NOTHING): ("candle", "candle-first"),
     Peer("safetensors + memmap2", NOTHING): ("rust", "mmap-first"),
+}
+STEPS = {
+    Peer("tensorgate: signature and list of files", "signature", ours=True): (
+        "rust",
+        "authenticate",
+    ),
+    Peer("tensorgate: open on demand", HEADERS, ours=True): ("rust", "on-demand"),
+    Peer("tensorgate: open on demand, then all tensors", SIGNED, ours=True): ("rust", "finish"),
+    Peer("tensorgate: open again what is held", "signature; the bytes were", ours=True): (
+        "rust",
+        "reopen",
+    ),
 }
 HEADER = {
     Peer("tensorgate Header::parse", "strict", ours=True): ("rust", "header"),

@@ -5,7 +5,7 @@ mod signed;
 mod ways;
 
 pub use safetensors::Dtype;
-pub use signed::Signed;
+pub use signed::{FIRST, Signed};
 pub use ways::WAYS;
 
 /// Whatever goes wrong ends the measurement.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tensorgate_verify::{
     About, Context, Directory, Header, Hold, Holding, LeaseHolder, LeaseSignal, Limits,
-    MANIFEST_FILE, Manifest, Policy, Proof, Repo, SignedManifest, SigningKey, Survey, TensorEntry,
+    MANIFEST_FILE, Manifest, OnDemand, Policy, Proof, Repo, SignedManifest, SigningKey, Survey, TensorEntry,
     TrustPolicy, Verified,
 };
 
@@ -115,6 +115,25 @@ impl Signed {
     /// It is not what was signed.
     pub fn open_sealed(&self) -> Result<Verified<Policy>> {
         self.open(directory(&self.folder)?)
+    }
+
+    /// Of a policy whose weights nobody proved yet; held under a lease, as all that follow.
+    ///
+    /// # Errors
+    /// It is not what was signed.
+    pub fn open_on_demand(&self) -> Result<OnDemand> {
+        let directory = directory(&self.folder)?.guarded_by(&self.holder);
+        let rules = self.trust.rules();
+        Ok(self.manifest()?.open_on_demand(&directory, rules)?)
+    }
+
+    /// A policy that is held already, under proof that its manifest counts now.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn reopen(&self, held: &Verified<Policy>) -> Result<Verified<Policy>> {
+        let reopened = self.manifest()?.reopen(held, self.trust.rules());
+        reopened.ok_or_else(|| "another policy".into())
     }
 
     fn open(&self, directory: Directory) -> Result<Verified<Policy>> {
@@ -245,7 +264,7 @@ impl Signed {
 }
 
 /// The tensor that is asked for where one is.
-pub(crate) const FIRST: &str = "model.layers.0.0.weight";
+pub const FIRST: &str = "model.layers.0.0.weight";
 
 fn write_weights(path: &Path, dtype: Dtype, tensors: usize, bytes: usize) -> Result<()> {
     // Bytes that are finite numbers in every type.

@@ -14,7 +14,11 @@ type Way = fn(&Signed) -> Result<f64>;
 pub const WAYS: &[(&str, Way)] = &[
     ("open", |signed| seconds(|| signed.open_guarded())),
     ("open-sealed", |signed| seconds(|| signed.open_sealed())),
+    ("on-demand", |signed| seconds(|| signed.open_on_demand())),
     ("first", first),
+    ("tensor", tensor),
+    ("finish", finish),
+    ("reopen", reopen),
     ("authenticate", |signed| seconds(|| signed.manifest())),
     ("header", header),
     ("blake3", |signed| seconds(|| signed.blake3())),
@@ -24,13 +28,30 @@ pub const WAYS: &[(&str, Way)] = &[
     ("mmap-header", mmap_header),
 ];
 
-/// A policy that was opened in full, and one tensor of it.
+/// A policy that is opened on demand, and its first tensor.
 fn first(signed: &Signed) -> Result<f64> {
     seconds(|| {
-        let policy = signed.open_guarded()?;
-        policy.tensor(FIRST).ok_or("no such tensor")?;
+        let policy = signed.open_on_demand()?;
+        policy.tensor(FIRST)?.ok_or("no such tensor")?;
         Ok(policy)
     })
+}
+
+/// One tensor alone, of a policy that was opened on demand before.
+fn tensor(signed: &Signed) -> Result<f64> {
+    let policy = signed.open_on_demand()?;
+    seconds(|| Ok(policy.tensor(FIRST)?.ok_or("no such tensor")?))
+}
+
+/// A policy that is opened on demand, then all of it.
+fn finish(signed: &Signed) -> Result<f64> {
+    seconds(|| Ok(signed.open_on_demand()?.finish()?))
+}
+
+/// A policy that is held already.
+fn reopen(signed: &Signed) -> Result<f64> {
+    let held = signed.open_guarded()?;
+    seconds(|| signed.reopen(&held))
 }
 
 fn header(signed: &Signed) -> Result<f64> {
