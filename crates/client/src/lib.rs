@@ -46,6 +46,23 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! # Beside the gate, on one machine
+//! Its socket saves the fragments: what is handed over are the pages that the gate holds.
+//! ```
+//! use std::{path::Path, time::{Duration, Instant}};
+//! use tensorgate_client::Receiver;
+//! use tensorgate_handoff::Peers;
+//! use tensorgate_verify::Limits;
+//!
+//! fn take_over(receiver: &mut Receiver, socket: &Path) -> Result<(), Box<dyn std::error::Error>> {
+//!     let gate = Peers::default(); // this user, or root
+//!     let (limits, patience) = (Limits::default(), Duration::from_secs(2));
+//!     let handed = tensorgate_handoff::receive(socket, &gate, &limits, patience)?;
+//!     receiver.hand_off(handed, jiff::Timestamp::now(), Instant::now())?;
+//!     Ok(()) // Active, until no heartbeat comes in time
+//! }
+//! ```
 #![forbid(unsafe_code)]
 
 mod error;

@@ -82,11 +82,7 @@ impl Status {
 impl Announcement {
     /// Session and epoch.
     pub(crate) fn name(&self) -> Result<(Session, u64)> {
-        if self.epoch == 0 {
-            let malformed = Rejection::ManifestMalformed;
-            return Err(Error::refused(malformed, "epoch", "0 is no announcement"));
-        }
-        Ok((self.session, self.epoch))
+        announced(self.session, self.epoch)
     }
 
     /// How the tensors are cut, and the value of every fragment.
@@ -111,4 +107,13 @@ impl Announcement {
         let typed = |(path, bytes): (String, _)| Ok((path.parse()?, bytes));
         self.files.into_iter().map(typed).collect()
     }
+}
+
+/// Session and epoch of what is announced.
+pub(crate) fn announced(session: Session, epoch: u64) -> Result<(Session, u64)> {
+    if epoch == 0 {
+        let malformed = Rejection::ManifestMalformed;
+        return Err(Error::refused(malformed, "epoch", "0 is no announcement"));
+    }
+    Ok((session, epoch))
 }

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tensorgate_handoff::Handed;
 use tensorgate_verify::{
-    Assembly, Blake3, Context, Evidence, FragmentSize, History, Manifest, Policy, Rejection,
+    Assembly, Blake3, Context, Evidence, FragmentSize, History, Manifest, Policy, Proof, Rejection,
     RepoId, Revision, SignedManifest, TrustPolicy, Verified,
 };
 
 use crate::error::{Error, Result};
 use crate::history::{Floors, Past, Revoked};
 use crate::lease::Lease;
+use crate::message::announced;
 use crate::state::Running;
 use crate::{Announcement, Fragment, Session, Snapshot, State, Status};
 
@@ -159,6 +161,35 @@ impl Receiver {
         }
     }
 
+    /// Takes what a gate on this machine handed over: an announcement, and all that it announces.
+    /// The policy that comes back reads the gate's own pages, and every byte of it was proven.
+    ///
+    /// `None` where that manifest is running, which answers to this announcement from now on.
+    ///
+    /// # Errors
+    /// Those of [`announce`](Self::announce), which go by the same rules; what
+    /// [`Handed::into_holds`] and [`open_holds`](Verified::open_holds) refuse. Nothing has changed
+    /// then: neither what runs, nor what is being received.
+    pub fn hand_off(
+        &mut self,
+        handed: Handed,
+        now: Timestamp,
+        at: Instant,
+    ) -> Result<Option<Arc<Verified<Policy>>>> {
+        let (session, epoch) = announced(handed.session(), handed.epoch())?;
+        let manifest = self.authenticate(handed.envelope(), now)?;
+        self.refuse_unwanted(&manifest)?;
+        let lease = Lease::new(manifest.evidence().manifest, session, epoch);
+        if self.follow_running(&lease) {
+            return Ok(None);
+        }
+        let left = time_left(manifest.evidence(), now)?;
+        let holds = handed.into_holds(&manifest)?;
+        let policy = manifest.open_holds(holds, Proof::Tensors, self.trust.rules())?;
+        let lease = self.heard_of(lease);
+        Ok(Some(self.activate(policy, lease, left, at)))
+    }
+
     /// Takes a heartbeat. Whatever is not `READY` stops the policy of its session, and the one
     /// that it names; `REVOKED` stops the manifest that it names, for good, whoever says so.
     pub fn status(&mut self, status: &Status, at: Instant) {
@@ -248,16 +279,37 @@ impl Receiver {
 
     /// Has a manifest that is in hand answer to a new announcement; says whether it is in hand.
     fn follow(&mut self, lease: &Lease, table: &Table) -> bool {
-        let is_it = |other: &Lease| other.manifest() == lease.manifest();
-        if let Some(running) = self.running.as_mut().filter(|r| is_it(&r.lease)) {
-            running.lease.follow(lease);
-            // Another repository's: of this one it would be newer, and the announcement refused.
-            self.incoming = None;
+        if self.follow_running(lease) {
             return true;
         }
-        let same = |incoming: &&mut Incoming| is_it(&incoming.lease) && incoming.table == *table;
+        let same = |incoming: &&mut Incoming| {
+            incoming.lease.manifest() == lease.manifest() && incoming.table == *table
+        };
         let incoming = self.incoming.as_mut().filter(same);
         incoming.map(|i| i.lease.follow(lease)).is_some()
+    }
+
+    fn follow_running(&mut self, lease: &Lease) -> bool {
+        let is_it = |running: &&mut Running| running.lease.manifest() == lease.manifest();
+        let Some(running) = self.running.as_mut().filter(is_it) else {
+            return false;
+        };
+        running.lease.follow(lease);
+        // Another repository's: of this one it would be newer, and the announcement refused.
+        self.incoming = None;
+        true
+    }
+
+    /// What the gate said of a manifest that was being received when it came otherwise.
+    fn heard_of(&self, lease: Lease) -> Lease {
+        let incoming = self.incoming.as_ref().map(|incoming| incoming.lease);
+        match incoming.filter(|heard| heard.manifest() == lease.manifest()) {
+            Some(mut heard) => {
+                heard.follow(&lease);
+                heard
+            }
+            None => lease,
+        }
     }
 
     fn activate_if_complete(
@@ -270,20 +322,32 @@ impl Receiver {
             return Ok(None);
         };
         let Incoming {
-            assembly,
-            mut lease,
-            ..
+            assembly, lease, ..
         } = incoming;
         let left = time_left(assembly.manifest().evidence(), now)?;
-        let policy = Arc::new(assembly.finish()?);
+        let policy = assembly.finish()?;
+        Ok(Some(self.activate(policy, lease, left, at)))
+    }
+
+    /// One assignment puts the policy in the place of the one that runs; nothing older than it is
+    /// still awaited.
+    fn activate(
+        &mut self,
+        policy: Verified<Policy>,
+        mut lease: Lease,
+        left: Duration,
+        at: Instant,
+    ) -> Arc<Verified<Policy>> {
+        let policy = Arc::new(policy);
         self.floors.raise(policy.evidence());
         lease.begin(at);
+        self.incoming = None;
         self.running = Some(Running {
             policy: Arc::clone(&policy),
             lease,
             expires: at.checked_add(left),
         });
-        Ok(Some(policy))
+        policy
     }
 
     /// A heartbeat of the running policy renews its lease; one of its successor keeps it, too,

@@ -1,9 +1,10 @@
 //! Digests as types, so that one algorithm's bytes are never compared with another's.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use sha2::Digest as _;
 
@@ -27,7 +28,7 @@ macro_rules! digest {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&lower_hex(&self.0))
             }
         }
 
@@ -49,14 +50,13 @@ macro_rules! digest {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(&lower_hex(&self.0))
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(D::Error::custom)
+                deserializer.deserialize_str(LowerHex(PhantomData))
             }
         }
     };
@@ -106,6 +106,30 @@ impl Blake3 {
         }
         Self(blake3::Hasher::new().update_rayon(bytes).finalize().into())
     }
+}
+
+/// Reads digests as they are written: a manifest has one for each tensor, and none is copied.
+struct LowerHex<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = NotHex>> de::Visitor<'_> for LowerHex<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&NotHex, f)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+fn lower_hex(bytes: &[u8; 32]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digit = |nibble: u8| match nibble {
+        0..=9 => b'0'.wrapping_add(nibble),
+        _ => b'a'.wrapping_sub(10).wrapping_add(nibble),
+    };
+    digits.map(|nibble| char::from(digit(nibble))).collect()
 }
 
 /// Decodes lower-case hex of exactly `out`'s size; one spelling for one value.

@@ -42,6 +42,16 @@ pub struct Tensor {
     pub end: u64,
 }
 
+/// One row of a table, parsed or signed: what both must agree on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Row<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: &'a [usize],
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+}
+
 /// Bytes of the length field.
 const LENGTH_BYTES: u64 = 8;
 
@@ -79,39 +89,30 @@ impl Header {
         header
             .tensors
             .sort_unstable_by(|a, b| (a.begin, a.end, &a.name).cmp(&(b.begin, b.end, &b.name)));
-        header.refuse_bad_layout(file_len)?;
+        refuse_bad_layout(header.tensors.iter().map(Tensor::row), len, file_len)?;
         Ok(header)
     }
 
-    /// The header that a signed table speaks of, under the rules that a parsed one obeys.
-    pub(crate) fn from_table(
+    /// Refuses a signed table that [`parse`](Self::parse) could not have read.
+    pub(crate) fn refuse_bad_table<'a>(
         len: u64,
-        tensors: Vec<Tensor>,
+        rows: impl ExactSizeIterator<Item = Row<'a>> + Clone,
         file_len: u64,
         limits: &Limits,
-    ) -> Result<Self> {
+    ) -> Result<()> {
         refuse_length(len.checked_sub(LENGTH_BYTES), limits)?;
-        if tensors.len() > limits.tensors {
-            return Err(Error::rejected(
-                Rejection::TensorTooMany,
-                "header",
-                tensors.len(),
-            ));
+        if rows.len() > limits.tensors {
+            let rejection = Rejection::TensorTooMany;
+            return Err(Error::rejected(rejection, "header", rows.len()));
         }
-        for tensor in &tensors {
-            name_is_plain(&tensor.name, limits)
-                .map_err(|why| tensor.refused(Rejection::TensorNameUnsafe, why))?;
-            if tensor.shape.len() > limits.rank {
-                return Err(tensor.refused(Rejection::TensorRankTooHigh, tensor.shape.len()));
+        for row in rows.clone() {
+            name_is_plain(row.name, limits)
+                .map_err(|why| row.refused(Rejection::TensorNameUnsafe, why))?;
+            if row.shape.len() > limits.rank {
+                return Err(row.refused(Rejection::TensorRankTooHigh, row.shape.len()));
             }
         }
-        let header = Self {
-            len,
-            tensors,
-            metadata: BTreeMap::new(),
-        };
-        header.refuse_bad_layout(file_len)?;
-        Ok(header)
+        refuse_bad_layout(rows, len, file_len)
     }
 
     /// Reads just the length field: how many bytes [`parse`](Self::parse) wants.
@@ -124,44 +125,38 @@ impl Header {
         // `n` is at most `header_bytes`, so the sum does not overflow.
         Ok(LENGTH_BYTES.saturating_add(n))
     }
+}
 
-    /// Every byte of the data belongs to exactly one tensor, and each can be viewed in place.
-    fn refuse_bad_layout(&self, file_len: u64) -> Result<()> {
-        if self.tensors.is_empty() {
-            return Err(Error::rejected(
-                Rejection::TensorEmpty,
-                "header",
-                "no tensors at all",
-            ));
+/// Every byte of the data belongs to exactly one tensor, and each can be viewed in place.
+fn refuse_bad_layout<'a>(
+    rows: impl ExactSizeIterator<Item = Row<'a>>,
+    len: u64,
+    file_len: u64,
+) -> Result<()> {
+    let refuse = |rejection, detail: &str| Err(Error::rejected(rejection, "header", detail));
+    if rows.len() == 0 {
+        return refuse(Rejection::TensorEmpty, "no tensors at all");
+    }
+    let mut previous_end = 0;
+    for row in rows {
+        row.refuse_bad_size()?;
+        if row.begin != previous_end {
+            let begin = row.begin;
+            let detail = format!("begins at {begin}, the one before ends at {previous_end}");
+            return Err(row.refused(Rejection::TensorOffsetsInvalid, detail));
         }
-        let mut previous_end = 0;
-        for tensor in &self.tensors {
-            tensor.refuse_bad_size()?;
-            if tensor.begin != previous_end {
-                let detail = format!(
-                    "begins at {}, the one before ends at {previous_end}",
-                    tensor.begin
-                );
-                return Err(tensor.refused(Rejection::TensorOffsetsInvalid, detail));
-            }
-            tensor.refuse_misaligned(self.len)?;
-            previous_end = tensor.end;
+        row.refuse_misaligned(len)?;
+        previous_end = row.end;
+    }
+    match len.checked_add(previous_end) {
+        Some(end) if end == file_len => Ok(()),
+        Some(end) if end < file_len => {
+            let detail = format!("the last tensor ends at byte {end} of {file_len}");
+            refuse(Rejection::TrailingBytes, &detail)
         }
-        match self.len.checked_add(previous_end) {
-            Some(end) if end == file_len => Ok(()),
-            Some(end) if end < file_len => {
-                let detail = format!("the last tensor ends at byte {end} of {file_len}");
-                Err(Error::rejected(Rejection::TrailingBytes, "header", detail))
-            }
-            _ => {
-                let detail =
-                    format!("the last tensor ends past the end of a file of {file_len} bytes");
-                Err(Error::rejected(
-                    Rejection::TensorOffsetsInvalid,
-                    "header",
-                    detail,
-                ))
-            }
+        _ => {
+            let detail = format!("the last tensor ends past the end of a file of {file_len} bytes");
+            refuse(Rejection::TensorOffsetsInvalid, &detail)
         }
     }
 }
@@ -191,20 +186,27 @@ impl Tensor {
         self.end.saturating_sub(self.begin)
     }
 
-    /// What a signed table and a parsed one must agree on.
-    pub(crate) fn row(&self) -> (&str, Dtype, &[usize], u64, u64) {
-        (&self.name, self.dtype, &self.shape, self.begin, self.end)
+    pub(crate) fn row(&self) -> Row<'_> {
+        Row {
+            name: &self.name,
+            dtype: self.dtype,
+            shape: &self.shape,
+            begin: self.begin,
+            end: self.end,
+        }
     }
+}
 
+impl Row<'_> {
     fn refused(&self, rejection: Rejection, detail: impl fmt::Display) -> Error {
-        Error::rejected(rejection, &self.name, detail)
+        Error::rejected(rejection, self.name, detail)
     }
 
     fn refuse_bad_size(&self) -> Result<()> {
         let Some(range) = self.end.checked_sub(self.begin) else {
             return Err(self.refused(Rejection::TensorOffsetsInvalid, "ends before it begins"));
         };
-        let Some(bits) = bit_len(self.dtype, &self.shape) else {
+        let Some(bits) = bit_len(self.dtype, self.shape) else {
             return Err(self.refused(
                 Rejection::TensorShapeOverflow,
                 "the size does not fit 64 bits",

@@ -5,7 +5,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::header::Tensor;
+use crate::header::{Row, Tensor};
 use crate::{Blake3, FilePath, Kind, Rejection, RepoId, RepoType, Revision, Sha256};
 
 /// What a signer says about a policy: which files, of which commit, until when.
@@ -318,25 +318,13 @@ impl TensorEntry {
         }
     }
 
-    pub(crate) fn row(&self) -> (&str, Dtype, &[usize], u64, u64) {
-        (&self.name, self.dtype, &self.shape, self.begin, self.end)
-    }
-
-    pub(crate) fn to_tensor(&self) -> Tensor {
-        let Self {
-            name,
-            dtype,
-            shape,
-            begin,
-            end,
-            ..
-        } = self.clone();
-        Tensor {
-            name,
-            dtype,
-            shape,
-            begin,
-            end,
+    pub(crate) fn row(&self) -> Row<'_> {
+        Row {
+            name: &self.name,
+            dtype: self.dtype,
+            shape: &self.shape,
+            begin: self.begin,
+            end: self.end,
         }
     }
 }

@@ -125,9 +125,8 @@ impl FileEntry {
                 "the tensors are larger than the file",
             ));
         };
-        let table = tensors.iter().map(TensorEntry::to_tensor).collect();
-        Header::from_table(len, table, self.size, limits)
-            .map(drop)
+        let rows = tensors.iter().map(TensorEntry::row);
+        Header::refuse_bad_table(len, rows, self.size, limits)
             .map_err(|error| crate::content::name_refusal(&self.path, &[], error))
     }
 }

@@ -95,9 +95,15 @@ struct StatementKind {
 
 /// Reads a statement whose signature was checked.
 pub(crate) fn from_payload<P: Predicate>(payload: &[u8], limits: &Limits) -> Result<P> {
-    refuse_other_statements(payload, P::TYPE)?;
-    let statement: Statement<P> =
-        json::from_slice(payload).map_err(|error| error.of_manifest("statement"))?;
+    let statement: Statement<P> = match json::as_written(payload) {
+        Some(statement) => statement,
+        None => from_foreign_layout(payload)?,
+    };
+    refuse_other(
+        &statement.statement_type,
+        &statement.predicate_type,
+        P::TYPE,
+    )?;
     statement.predicate.refuse_disorder(limits)?;
     if statement.subject != statement.predicate.subjects() {
         return Err(malformed("subject", "`subject` and the predicate differ"));
@@ -105,22 +111,22 @@ pub(crate) fn from_payload<P: Predicate>(payload: &[u8], limits: &Limits) -> Res
     Ok(statement.predicate)
 }
 
-/// `predicate-type-unsupported` where the statement is well-formed but not of this type.
-fn refuse_other_statements(payload: &[u8], predicate_type: &str) -> Result<()> {
+/// A statement that others wrote, or none of ours: says why.
+fn from_foreign_layout<P: Predicate>(payload: &[u8]) -> Result<Statement<P>> {
     json::refuse_ambiguity(payload).map_err(|error| error.of_manifest("statement"))?;
     let Ok(kind) = serde_json::from_slice::<StatementKind>(payload) else {
         return Err(malformed("statement", "no `_type` and `predicateType`"));
     };
-    if kind.statement_type != STATEMENT_TYPE || kind.predicate_type != predicate_type {
-        let detail = format!(
-            "{:?} of {:?}, expected {predicate_type:?}",
-            kind.predicate_type, kind.statement_type
-        );
-        return Err(Error::rejected(
-            Rejection::PredicateTypeUnsupported,
-            "predicateType",
-            detail,
-        ));
+    refuse_other(&kind.statement_type, &kind.predicate_type, P::TYPE)?;
+    json::from_slice(payload).map_err(|error| error.of_manifest("statement"))
+}
+
+/// `predicate-type-unsupported` where the statement is well-formed but not of this type.
+fn refuse_other(statement_type: &str, predicate_type: &str, expected: &str) -> Result<()> {
+    if statement_type == STATEMENT_TYPE && predicate_type == expected {
+        return Ok(());
     }
-    Ok(())
+    let detail = format!("{predicate_type:?} of {statement_type:?}, expected {expected:?}");
+    let rejection = Rejection::PredicateTypeUnsupported;
+    Err(Error::rejected(rejection, "predicateType", detail))
 }

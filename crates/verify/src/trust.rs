@@ -166,6 +166,7 @@ impl TrustPolicy {
         let signers = self.count(signed, now, &revoked)?;
         // Enough good signatures: from here on the payload may be parsed.
         let manifest = signed.untrusted(self.limits())?;
+        let digest = signed.digest();
         let signers = self.count_in_scope(signers, Some(&manifest.repo.id))?;
         let mut until = self.until(&signers, (manifest.issued, manifest.expires));
         if let Some(list) = context.revocations {
@@ -177,17 +178,17 @@ impl TrustPolicy {
             .map(TrustedKey::signer)
             .collect::<Vec<_>>();
         let mut findings = Findings::default();
-        revoked.judge_manifest(&manifest, signed.digest(), &mut findings);
+        revoked.judge_manifest(&manifest, digest, &mut findings);
         let span = (manifest.issued, manifest.expires);
         self.freshness.judge("", span, now, &mut findings);
         context.judge_expectations(&manifest, &mut findings);
-        let past = context.refuse_rollback(&manifest, signed.digest(), &self.rollback);
+        let past = context.refuse_rollback(&manifest, digest, &self.rollback);
         let mut notices = findings.conclude_with(past)?;
         // What was let pass about the list that this rests on is said with it.
         let list = context.revocations.map(|list| &list.evidence().notices);
         notices.extend(list.into_iter().flatten().cloned());
         let evidence = Evidence {
-            manifest: signed.digest(),
+            manifest: digest,
             trust_policy: self.digest,
             ignored_signatures: signed.signature_count().saturating_sub(signers.len()),
             signers,

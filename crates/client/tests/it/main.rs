@@ -1,6 +1,7 @@
 //! The receiver against an honest gate, and against everybody else who can publish.
 #![cfg(test)]
 
+mod handed;
 mod props;
 mod receive;
 mod refusals;

@@ -9,6 +9,7 @@
 mod audit;
 mod audit_files;
 mod authenticate;
+mod demand;
 mod directory;
 mod envelope;
 mod externals;
@@ -21,6 +22,7 @@ mod invariants;
 mod lerobot;
 mod polyglot;
 mod props;
+mod reopen;
 mod revocations;
 mod statistics;
 mod support;

@@ -1,0 +1,8 @@
+//! A gate and controllers, honest and hostile, over real sockets.
+
+mod hostile_controller;
+mod hostile_gate;
+mod pages;
+mod place;
+mod process;
+mod support;
