@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tensorgate_benches::{Dtype, Signed};
+use tensorgate_benches::{Dtype, FIRST, Signed};
 
 /// Name, type, tensors, bytes of each: a walking net, an ACT policy, one huge tensor, many small
 /// ones; other types, whose numbers are judged differently.
@@ -57,6 +57,26 @@ fn shape(criterion: &mut Criterion, name: &str, signed: &Signed) {
             bencher.iter(|| black_box(signed.open_unverified().expect("safetensors")));
         },
     );
+    group.bench_function(BenchmarkId::new("tensorgate, on demand", name), |bencher| {
+        bencher.iter(|| black_box(signed.open_on_demand().expect("what was signed")));
+    });
+    group.bench_function(
+        BenchmarkId::new("tensorgate, on demand, first tensor", name),
+        |bencher| {
+            bencher.iter(|| {
+                let policy = signed.open_on_demand().expect("what was signed");
+                black_box(policy.tensor(FIRST).expect("what was signed"));
+            });
+        },
+    );
+    let held = signed.open_guarded().expect("what was signed");
+    group.bench_function(BenchmarkId::new("tensorgate, again", name), |bencher| {
+        bencher.iter(|| black_box(signed.reopen(&held).expect("the same")));
+    });
+    let gate = signed.gate().expect("a socket");
+    group.bench_function(BenchmarkId::new("tensorgate, hand-off", name), |bencher| {
+        bencher.iter(|| black_box(signed.receive(&gate).expect("what was signed")));
+    });
     group.finish();
 }
 

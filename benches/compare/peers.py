@@ -62,6 +62,11 @@ STEPS = {
         "rust",
         "reopen",
     ),
+    Peer("tensorgate: take a hand-off", HEADERS, ours=True): ("rust", "hand-off"),
+    Peer("tensorgate: take a hand-off, prove all tensors", SIGNED, ours=True): (
+        "rust",
+        "hand-off-proven",
+    ),
 }
 HEADER = {
     Peer("tensorgate Header::parse", "strict", ours=True): ("rust", "header"),

@@ -44,6 +44,7 @@ def targets(measured, fetched):
 
     verify = ratio(took("process", "model_signing verify"), took("process", "tensorgate verify"))
     again = took("steps", "tensorgate: open again what is held")
+    handed = took("steps", "tensorgate: take a hand-off")
     one = ratio(took("first", "tensorgate: one tensor more"), took("open", OURS))
     bare = ratio(took("open", OURS), took("open", "BLAKE3 of the mapped file, all cores"))
     growth = ratio(took("header 100,000", PARSE), took("header 1,000", PARSE))
@@ -60,6 +61,7 @@ def targets(measured, fetched):
         ),
         Target("open: as long as bare BLAKE3 on all cores", "≤", 1.25, "×", bare),
         Target("open again what is held", "≤", 1, "ms", again and 1000 * again),
+        Target("take a hand-off", "≤", 10, "ms", handed and 1000 * handed),
         Target("one of 100 tensors, alone: of the time of all", "≤", 2, "%", one and 100 * one),
         Target("process: faster than model_signing verify", "≥", 6, "×", verify),
         Target("header of 1,000 tensors: faster than the crate", "≥", 1, "×", parsed("1,000")),

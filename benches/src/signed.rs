@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tensorgate_verify::{
     About, Context, Directory, Header, Hold, Holding, LeaseHolder, LeaseSignal, Limits,
-    MANIFEST_FILE, Manifest, OnDemand, Policy, Proof, Repo, SignedManifest, SigningKey, Survey, TensorEntry,
-    TrustPolicy, Verified,
+    MANIFEST_FILE, Manifest, OnDemand, Policy, Proof, Repo, Rules, SignedManifest, SigningKey,
+    Survey, TensorEntry, TrustPolicy, Verified,
 };
 
 use crate::Result;
@@ -95,6 +95,10 @@ impl Signed {
         self.trust.limits()
     }
 
+    pub(crate) fn rules(&self) -> &Rules {
+        self.trust.rules()
+    }
+
     /// Ours: signature, set of files, header and every tensor proven, held as the file itself under
     /// a lease.
     ///
@@ -123,7 +127,7 @@ impl Signed {
     /// It is not what was signed.
     pub fn open_on_demand(&self) -> Result<OnDemand> {
         let directory = directory(&self.folder)?.guarded_by(&self.holder);
-        let rules = self.trust.rules();
+        let rules = self.rules();
         Ok(self.manifest()?.open_on_demand(&directory, rules)?)
     }
 
@@ -132,12 +136,12 @@ impl Signed {
     /// # Errors
     /// It is another one.
     pub fn reopen(&self, held: &Verified<Policy>) -> Result<Verified<Policy>> {
-        let reopened = self.manifest()?.reopen(held, self.trust.rules());
+        let reopened = self.manifest()?.reopen(held, self.rules());
         reopened.ok_or_else(|| "another policy".into())
     }
 
     fn open(&self, directory: Directory) -> Result<Verified<Policy>> {
-        let rules = self.trust.rules();
+        let rules = self.rules();
         Ok(self.manifest()?.open(&directory, Proof::Tensors, rules)?)
     }
 
@@ -146,7 +150,11 @@ impl Signed {
     /// # Errors
     /// It is not what was signed.
     pub fn manifest(&self) -> Result<Verified<Manifest>> {
-        let signed = SignedManifest::parse(&self.envelope, self.trust.limits())?;
+        self.authenticate(&self.envelope)
+    }
+
+    pub(crate) fn authenticate(&self, envelope: &[u8]) -> Result<Verified<Manifest>> {
+        let signed = SignedManifest::parse(envelope, self.trust.limits())?;
         let context = Context::new("2026-11-23T00:00:00Z".parse()?);
         Ok(self.trust.authenticate(&signed, &context)?)
     }
@@ -164,7 +172,7 @@ impl Signed {
     /// # Errors
     /// It is not what was signed.
     pub fn prove(&self, manifest: Verified<Manifest>, hold: Hold) -> Result<Verified<Policy>> {
-        let rules = self.trust.rules();
+        let rules = self.rules();
         let path = WEIGHTS.parse()?;
         let claim = manifest.claim(&path, rules).ok_or("not in the manifest")?;
         let file = claim.check_hold(hold, Proof::Tensors)?;

@@ -19,6 +19,8 @@ pub const WAYS: &[(&str, Way)] = &[
     ("tensor", tensor),
     ("finish", finish),
     ("reopen", reopen),
+    ("hand-off", hand_off),
+    ("hand-off-proven", hand_off_proven),
     ("authenticate", |signed| seconds(|| signed.manifest())),
     ("header", header),
     ("blake3", |signed| seconds(|| signed.blake3())),
@@ -52,6 +54,17 @@ fn finish(signed: &Signed) -> Result<f64> {
 fn reopen(signed: &Signed) -> Result<f64> {
     let held = signed.open_guarded()?;
     seconds(|| signed.reopen(&held))
+}
+
+/// A policy that another process holds.
+fn hand_off(signed: &Signed) -> Result<f64> {
+    let gate = signed.gate()?;
+    seconds(|| signed.receive(&gate))
+}
+
+fn hand_off_proven(signed: &Signed) -> Result<f64> {
+    let gate = signed.gate()?;
+    seconds(|| signed.receive_and_prove(&gate))
 }
 
 fn header(signed: &Signed) -> Result<f64> {
