@@ -15,8 +15,8 @@ EXTENSIONS = ["sha_ni", "avx2", "avx512f", "sha2", "sve2"]
 def machine():
     cpu = pathlib.Path("/proc/cpuinfo").read_text()
     memory = pathlib.Path("/proc/meminfo").read_text()
-    has = set(re.search(r"^(?:flags|Features)\s*:(.*)$", cpu, re.M)[1].split())
-    model = re.search(r"^model name\s*:\s*(.*)$", cpu, re.M)
+    has = set(re.search(r"^(?:flags|Features)\s*:(.*)$", cpu, re.MULTILINE)[1].split())
+    model = re.search(r"^model name\s*:\s*(.*)$", cpu, re.MULTILINE)
     return {
         "cpu": model[1] if model else platform.machine(),
         "extensions": " ".join(name for name in EXTENSIONS if name in has),

@@ -1,5 +1,15 @@
 """The results as Markdown."""
 
+NOTES = """\
+Each peer runs once in each round, in turns. A *whole process* is measured from its start to its
+end, with whatever it imports. *In one process*, a worker that stays is asked again and again, and
+letting go of what it opened is not counted. *proven* is what is known when it is done: ours and
+model_signing also check a signature. The command `model_signing verify` has no options for other
+hashes than its default, so these go through its API. `hf cache verify` compares with the digests
+that a Hub on loopback lists. What proves nothing reads the weights once: as copies (Python, candle)
+or one byte of each page (memmap2).
+"""
+
 
 def head(machine, versions):
     return "\n".join(
@@ -8,6 +18,7 @@ def head(machine, versions):
             "",
             "Versions: " + ", ".join(f"{name} {value}" for name, value in versions.items()) + ".",
             "",
+            NOTES,
         ]
     )
 
