@@ -31,7 +31,9 @@ fn main() -> Result<()> {
 fn all(weights: &Path) -> Result<Vec<Tensor>> {
     let file = map(weights)?;
     let names = file.tensors().into_iter().map(|(name, _)| name);
-    names.map(|name| Ok(file.load(&name, &Device::Cpu)?)).collect()
+    names
+        .map(|name| Ok(file.load(&name, &Device::Cpu)?))
+        .collect()
 }
 
 fn map(weights: &Path) -> Result<MmapedSafetensors> {
