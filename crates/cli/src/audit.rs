@@ -65,7 +65,7 @@ impl Subject {
         Ok(Self {
             name: target.to_string(),
             repo_type: target.repo_type,
-            directory: fetched.directory()?,
+            directory: disk::guarded(fetched.directory()?),
             fetched: Some(fetched),
         })
     }

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
-use tensorgate_verify::{Directory, Limits, MANIFEST_FILE, Rejection, SignedManifest};
+use tensorgate_verify::{
+    Directory, LeaseHolder, LeaseSignal, Limits, MANIFEST_FILE, Rejection, SignedManifest,
+};
 
 use crate::failure::Failure;
 
@@ -17,9 +19,23 @@ use crate::failure::Failure;
 pub(crate) fn open_directory(path: &Path) -> Result<Directory, Failure> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
-        Ok(handle) => Ok(Directory::new(handle)),
+        Ok(handle) => Ok(guarded(Directory::new(handle))),
         Err(error) => Err(Failure::io("open the directory", path, &error.into())),
     }
+}
+
+/// The same directory, whose weights are read without a copy where the system allows that.
+pub(crate) fn guarded(directory: Directory) -> Directory {
+    match lease_holder() {
+        Some(holder) => directory.guarded_by(&holder),
+        None => directory,
+    }
+}
+
+/// Answers for leases; without it weights are copied, and `verify` says so. A writer who comes
+/// meanwhile waits for a copy, or until this command is done: nobody needs to hear of it.
+pub(crate) fn lease_holder() -> Option<LeaseHolder> {
+    LeaseHolder::start(LeaseSignal::default(), |_| {}).ok()
 }
 
 /// The same for whoever reads all of it: it may lie in a store, from which it is not removed

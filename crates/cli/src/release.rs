@@ -60,7 +60,11 @@ impl Session {
 
     pub(crate) fn gate<'a>(&'a self, trust: &'a TrustPolicy) -> Gate<'a> {
         let (hub, progress) = (self.hub.as_ref(), self.progress.as_ref());
-        Gate::new(&self.store, hub, trust, Timestamp::now(), progress)
+        let gate = Gate::new(&self.store, hub, trust, Timestamp::now(), progress);
+        match &self.holder {
+            Some(holder) => gate.guarded_by(holder),
+            None => gate,
+        }
     }
 
     /// A file or, where there is none of this name, a place on a Hub.

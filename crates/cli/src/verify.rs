@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    Context, Directory, Evidence, Limits, Policy, Proof, RevocationEvidence, Revocations,
+    Context, Directory, Evidence, File, Limits, Policy, Proof, RevocationEvidence, Revocations,
     SignedManifest, Signer, TrustPolicy, Verified,
 };
 
@@ -107,6 +107,7 @@ fn report(
     json["files"] = files.into();
     json["bytes"] = bytes.into();
     json["seconds"] = seconds.into();
+    json["held"] = policy.tensor_files().map(held_json).collect();
     let mut prose = vec![format!("verified: {:?}", args.dir)];
     prose.extend(evidence_lines(evidence));
     prose.push(format!("  expires    {}", policy.manifest().expires));
@@ -115,6 +116,7 @@ fn report(
         count(files, "file"),
         thousands(bytes)
     ));
+    prose.extend(held_lines(policy));
     Report {
         verdict: Some("verified"),
         subject: args.dir.display().to_string(),
@@ -124,6 +126,23 @@ fn report(
         evidence: json,
         ..Report::default()
     }
+}
+
+/// How the weights were kept as they are while they were proven: in one line for all that were kept
+/// alike.
+fn held_lines(policy: &Verified<Policy>) -> Vec<String> {
+    let holding = |file: &File| file.hold().holding().to_string();
+    let mut ways: Vec<String> = policy.tensor_files().map(holding).collect();
+    ways.sort();
+    ways.dedup();
+    ways.iter()
+        .map(|way| format!("  held       {way}"))
+        .collect()
+}
+
+fn held_json(file: &File) -> Value {
+    let holding = file.hold().holding();
+    json!({ "path": file.path(), "held": holding.name(), "how": holding.to_string() })
 }
 
 /// What a verdict rests on, for people.

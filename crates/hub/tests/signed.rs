@@ -364,7 +364,9 @@ async fn a_listing_does_not_decide_where_the_bytes_of_what_was_signed_wait() {
     set.hub.clear_faults();
     set.hub.clear_requests();
     fetch().await.unwrap();
+    // Another file may have been cut off with it, and go on as well.
     let asked = set.hub.requests();
-    let ranges = asked.iter().filter_map(|request| request.range.as_deref());
+    let config = asked.iter().filter(|r| r.target.ends_with("config.json"));
+    let ranges = config.filter_map(|request| request.range.as_deref());
     assert_eq!(ranges.collect::<Vec<_>>(), ["bytes=10-"]);
 }

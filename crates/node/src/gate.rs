@@ -15,11 +15,11 @@ use r2r::{Context, Node, Publisher, QosProfile};
 use tensorgate_verify::{Directory, Policy, Verified};
 
 use crate::announce::{Announcement, Session};
-use crate::borrowed;
 use crate::load::{LoadError, Loaded, load};
 use crate::params::{Fixed, Params};
 use crate::rosout::Logger;
 use crate::status::{Heartbeat, State};
+use crate::{answers, borrowed};
 
 /// How long one spin waits: the finest grain of the heartbeat and of a stop.
 const SPIN: Duration = Duration::from_millis(20);
@@ -71,14 +71,15 @@ pub(crate) fn run(stop: Arc<AtomicBool>) -> Result<(), String> {
             format!("{error}; hint: text that looks like a number wants quotes, as in -p revision:=\"'123…'\"")
         })?;
     refuse_unknown(&node)?;
-    let mut pool = LocalPool::new();
-    pool.spawner().spawn_local(handler).map_err(text)?;
     let params = params
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .0
         .clone();
     let mut gate = Gate::new(node, &params, Arc::clone(&stop))?;
+    let answers = answers::serve(handler, gate.node.params.clone(), gate.logger.clone());
+    let mut pool = LocalPool::new();
+    pool.spawner().spawn_local(answers).map_err(text)?;
     while !stop.load(Ordering::Relaxed) {
         gate.node.spin_once(SPIN);
         pool.run_until_stalled();

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod announce;
+mod answers;
 mod borrowed;
 mod gate;
 mod load;

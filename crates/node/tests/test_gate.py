@@ -9,7 +9,10 @@ from datetime import datetime, timedelta, timezone
 import conftest
 import numpy as np
 import pytest
+import rclpy.qos as qos
 from conftest import REPO, REVISION, Signed
+from rcl_interfaces.msg import Parameter, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from subscriber import Subscriber
 from tensorgate_msgs.msg import PolicyStatus as Status
 
@@ -236,30 +239,41 @@ def test_signal_during_start_ends_it_cleanly(tmp_path, gate):
 
 
 def test_parameters_are_described(tmp_path, gate, ros):
-    from rcl_interfaces.srv import DescribeParameters
-
     gate(policy="/nowhere", trust="/nowhere")
-    client = ros.create_client(DescribeParameters, "/tensorgate/describe_parameters")
-    ros.wait_for(client.service_is_ready, "the parameter services")
-    future = client.call_async(DescribeParameters.Request(names=["policy", "lease_ms"]))
-    ros.wait_for(future.done, "the descriptions")
-    assert all(descriptor.description for descriptor in future.result().descriptors)
+    request = DescribeParameters.Request(names=["policy", "lease_ms"])
+    answer = ros.ask(DescribeParameters, "/tensorgate/describe_parameters", request, "descriptions")
+    assert all(descriptor.description for descriptor in answer.descriptors)
 
 
 def test_parameters_cannot_be_set_while_it_runs(tmp_path, gate, ros):
-    from rcl_interfaces.msg import Parameter, ParameterValue
-    from rcl_interfaces.srv import SetParameters
-
     gate(policy="/nowhere", trust="/nowhere")
-    client = ros.create_client(SetParameters, "/tensorgate/set_parameters")
-    ros.wait_for(client.service_is_ready, "the parameter services")
     value = ParameterValue(type=4, string_value="f" * 40)
     request = SetParameters.Request(parameters=[Parameter(name="revision", value=value)])
-    future = client.call_async(request)
-    ros.wait_for(future.done, "the answer")
-    (result,) = future.result().results
+    answer = ros.ask(SetParameters, "/tensorgate/set_parameters", request, "the answer")
+    (result,) = answer.results
     assert not result.successful
     assert "read once, at start" in result.reason
+
+
+@pytest.mark.parametrize("name", ["get_parameters", "set_parameters"])
+def test_a_client_that_no_answer_reaches_does_not_end_it(tmp_path, gate, ros, name):
+    """Its reader wants a durability that no server offers, so that the two are never matched."""
+    kind = {"get_parameters": GetParameters, "set_parameters": SetParameters}[name]
+    node = gate(policy="/nowhere", trust="/nowhere")
+    deaf = qos.QoSProfile(depth=10, durability=qos.DurabilityPolicy.TRANSIENT_LOCAL)
+    client = ros.create_client(kind, f"/tensorgate/{name}", qos_profile=deaf)
+
+    def called():
+        client.call_async(kind.Request())
+        return "no answer" in node.text() or node.process.poll() is not None
+
+    ros.wait_for(called, "the word about the lost answer")
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_FAILED), "heartbeats")
+    request = GetParameters.Request(names=["policy"])
+    answer = ros.ask(GetParameters, "/tensorgate/get_parameters", request, "the parameter")
+    assert [value.string_value for value in answer.values] == ["/nowhere"]
+    assert node.stop() == 0
 
 
 @pytest.mark.parametrize(

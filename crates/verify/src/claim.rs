@@ -189,8 +189,13 @@ impl<'m> Claim<'m> {
     pub(crate) fn check_table(&self, hold: Hold) -> Result<File> {
         self.refuse_form(&hold)?;
         let header = self.check_header(&hold)?;
-        let mut findings = Findings::default();
-        refuse_polyglot(&self.entry.path, &hold, &mut findings);
+        let (path, mut findings) = (&self.entry.path, Findings::default());
+        for Tensor { name, dtype, .. } in &header.tensors {
+            let subject = format_args!("{path}#{name}");
+            let content = &self.rules.content;
+            content.judge_dtype(subject, *dtype, &mut findings);
+        }
+        refuse_polyglot(path, &hold, &mut findings);
         findings.into_result()?;
         self.rely_on(&hold, None)?;
         Ok(File::new(self.entry, hold, Some(header)))
@@ -220,10 +225,8 @@ impl<'m> Claim<'m> {
 
     /// What cannot be kept must be let go of: somebody waits to write, and there is no memory.
     pub(crate) fn refuse_starved(&self, hold: &Hold) -> Result<()> {
-        match hold.is_starved() {
-            true => Err(self.unreadable(io::ErrorKind::OutOfMemory.into())),
-            false => Ok(()),
-        }
+        let starved = hold.refuse_starved();
+        starved.map_err(|error| self.unreadable(error))
     }
 
     /// Checks the first 8 + n bytes against `header_blake3` and the signed table.

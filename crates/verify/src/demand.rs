@@ -125,8 +125,8 @@ impl OnDemand {
     /// meanwhile waits. A large one is hashed on all cores.
     ///
     /// # Errors
-    /// `digest-mismatch`, `tensor-dtype-forbidden`, `tensor-bool-invalid`, `weights-non-finite`:
-    /// the same each time. [`Error::Io`] where the bytes cannot be kept any longer.
+    /// `digest-mismatch`, `tensor-bool-invalid`, `weights-non-finite`: the same each time.
+    /// [`Error::Io`] where the bytes cannot be kept any longer.
     pub fn tensor(&self, name: &str) -> Result<Option<Verified<TensorView<'_>>>> {
         let found = self.weights().find_map(|(claim, weights)| {
             let index = weights.file.position(name)?;

@@ -1,5 +1,6 @@
 //! The set of files is exactly the manifest's.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
@@ -55,10 +56,16 @@ impl Verified<Manifest> {
         for (path, hold) in holds {
             if self.file(&path).is_none() {
                 findings.reject(Rejection::FileUnexpected, path, "not in the manifest");
-            } else if there.contains_key(&path) {
-                findings.reject(Rejection::FileUnexpected, path, "handed over twice");
-            } else {
-                there.insert(path, hold);
+                continue;
+            }
+            match there.entry(path) {
+                Entry::Vacant(place) => {
+                    place.insert(hold);
+                }
+                Entry::Occupied(place) => {
+                    let path = place.key();
+                    findings.reject(Rejection::FileUnexpected, path, "handed over twice");
+                }
             }
         }
         let claims: Vec<(Claim<'_>, Option<Hold>)> = self

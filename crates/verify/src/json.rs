@@ -256,7 +256,7 @@ impl<'de> de::Visitor<'de> for Unambiguous<'_> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, serde::Deserialize, serde::Serialize)]
+    #[derive(Debug, PartialEq, serde::Deserialize, serde::Serialize)]
     struct Point {
         x: u8,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -314,5 +314,46 @@ mod tests {
             from_slice::<Point>(deep.as_bytes()),
             Err(JsonError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn what_is_written_here_is_read_in_one_pass() {
+        for text in [r#"[{"x":1},{"x":2,"y":3}]"#, "[]"] {
+            assert!(as_written::<Vec<Point>>(text.as_bytes()).is_some());
+        }
+        let pretty = "{\n  \"x\": 1,\n  \"y\": 2\n}";
+        assert!(as_written::<Point>(pretty.as_bytes()).is_some());
+        assert!(as_written::<Point>(format!("{pretty}\n").as_bytes()).is_some());
+        for other in [
+            r#"{"x": 1}"#,
+            r#"{"y":2,"x":1}"#,
+            r#"{"\u0078":1}"#,
+            "{\"x\":1}\n\n",
+            "{\n\"x\": 1\n}",
+        ] {
+            assert!(as_written::<Point>(other.as_bytes()).is_none(), "{other}");
+            assert!(from_slice::<Point>(other.as_bytes()).is_ok(), "{other}");
+        }
+    }
+
+    /// Every document that differs in one byte, or has one more or less.
+    #[test]
+    fn one_pass_lets_nothing_pass_that_the_others_refuse() {
+        let text = br#"[{"x":10,"y":20},{"x":3}]"#;
+        let mut passed = 0;
+        let mut both = |text: Vec<u8>| {
+            if let Some(read) = as_written::<Vec<Point>>(&text) {
+                assert_eq!(from_any_layout::<Vec<Point>>(&text).unwrap(), read);
+                passed += 1;
+            }
+        };
+        for at in 0..text.len() {
+            both([&text[..at], &text[at + 1..]].concat());
+            for byte in 0..=255 {
+                both([&text[..at], &[byte], &text[at + 1..]].concat());
+                both([&text[..at], &[byte], &text[at..]].concat());
+            }
+        }
+        assert!(passed > 50, "{passed}: other digits");
     }
 }

@@ -60,9 +60,9 @@ mod tests {
     use super::*;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
     use std::thread;
-
-    use rayon::prelude::*;
+    use std::time::Duration;
 
     #[test]
     fn sixteen_threads_compute_it_once_and_get_the_same() {
@@ -72,10 +72,10 @@ mod tests {
             let value = once.get_or(|| {
                 made.fetch_add(1, Ordering::Relaxed);
                 // Long enough for the others to come.
-                thread::sleep(std::time::Duration::from_millis(50));
+                thread::sleep(Duration::from_millis(50));
                 7
             });
-            std::ptr::from_ref(value) as usize
+            std::ptr::from_ref(value).addr()
         };
         let places: Vec<usize> = thread::scope(|scope| {
             let threads: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
@@ -85,30 +85,37 @@ mod tests {
         assert!(places.iter().all(|place| *place == places[0]));
     }
 
-    /// With a cell that waits wherever it is asked, this hangs: each value is made by work that
-    /// the pool does, and the pool's threads ask for the others in between.
+    /// Whether it ends; who waits for itself never does.
+    fn ends(work: impl FnOnce() -> usize + Send + 'static) -> bool {
+        let (sender, ended) = channel();
+        thread::spawn(move || sender.send(work()));
+        ended.recv_timeout(Duration::from_secs(20)) == Ok(1)
+    }
+
+    fn pool_of_one() -> rayon::ThreadPool {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+        pool.build().unwrap()
+    }
+
+    /// The one thread of the pool waits for its own work, takes up what else there is, and comes to
+    /// the same value, which lies beneath on its stack.
     #[test]
-    fn threads_of_the_pool_do_not_wait_for_each_other() {
-        let values: Vec<Once<usize>> = (0..8).map(|_| Once::new()).collect();
-        let sum = |n: usize| (0..20_000_usize).into_par_iter().map(|i| i % 7 + n).sum();
-        let all_right = || {
-            (0..4_000_usize).into_par_iter().all(|i| {
-                let n = i % values.len();
-                *values[n].get_or(|| sum(n)) == sum(n)
-            })
-        };
-        assert!(thread::scope(|scope| {
-            let outside: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| {
-                        values
-                            .iter()
-                            .enumerate()
-                            .all(|(n, v)| *v.get_or(|| sum(n)) == sum(n))
-                    })
-                })
-                .collect();
-            all_right() && outside.into_iter().all(|t| t.join().unwrap())
+    fn a_thread_of_the_pool_does_not_wait_for_itself() {
+        assert!(ends(|| {
+            let once = Once::new();
+            let asks = || *once.get_or(|| 1);
+            let computes = || rayon::join(asks, asks).0;
+            pool_of_one().install(|| *once.get_or(computes))
+        }));
+    }
+
+    /// Who has the turn waits for the pool, whose one thread comes to the same value.
+    #[test]
+    fn a_thread_of_the_pool_does_not_wait_for_who_waits_for_it() {
+        assert!(ends(|| {
+            let once = Once::new();
+            let asks = || *once.get_or(|| 1);
+            *once.get_or(|| pool_of_one().install(asks))
         }));
     }
 

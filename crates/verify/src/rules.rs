@@ -1,11 +1,13 @@
 //! What the content of a policy may be: `[content]` and `[limits]` of a trust policy.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use safetensors::Dtype;
 use serde::Deserialize;
 
-use crate::{Kind, Limits};
+use crate::error::Findings;
+use crate::{Kind, Limits, Rejection};
 
 /// The rules under which bytes are read and content is judged.
 ///
@@ -74,11 +76,18 @@ impl Default for ContentRules {
 }
 
 impl ContentRules {
-    /// Whether tensors of this element type may occur.
-    pub(crate) fn allows_dtype(&self, dtype: Dtype) -> bool {
-        self.dtypes
-            .as_ref()
-            .is_none_or(|allowed| allowed.contains(&dtype))
+    /// Refuses the tensor that is called `subject` for its element type.
+    pub(crate) fn judge_dtype(
+        &self,
+        subject: fmt::Arguments<'_>,
+        dtype: Dtype,
+        findings: &mut Findings,
+    ) {
+        let listed = |allowed: &Vec<Dtype>| allowed.contains(&dtype);
+        if !self.dtypes.as_ref().is_none_or(listed) {
+            let detail = format!("the trust policy lets no {dtype} pass");
+            findings.reject(Rejection::TensorDtypeForbidden, subject, detail);
+        }
     }
 
     /// Whether files of this kind may occur.

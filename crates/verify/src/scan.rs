@@ -56,10 +56,7 @@ impl Scan {
         rules: &ContentRules,
         findings: &mut Findings,
     ) {
-        if !rules.allows_dtype(dtype) {
-            let detail = format!("the trust policy lets no {dtype} pass");
-            findings.reject(Rejection::TensorDtypeForbidden, subject, detail);
-        }
+        rules.judge_dtype(subject, dtype, findings);
         let Odd { first, count } = self.odd;
         let Some(first) = first else { return };
         let element = to_u64(dtype.bitsize() / 8).max(1);

@@ -5,9 +5,9 @@ use std::fmt;
 use jiff::Timestamp;
 use tensorgate_store::{PolicyDir, Store, StoreError, is_unreadable};
 use tensorgate_verify::{
-    Accepted, Context, Error, FilePath, Manifest, Policy, Proof, Rejected, Rejection, Repo, RepoId,
-    RepoType, Revision, RevocationEvidence, Revocations, SignedManifest, SignedRevocations,
-    TrustPolicy, Verified,
+    Accepted, Context, Directory, Error, FilePath, LeaseHolder, Manifest, Policy, Proof, Rejected,
+    Rejection, Repo, RepoId, RepoType, Revision, RevocationEvidence, Revocations, SignedManifest,
+    SignedRevocations, TrustPolicy, Verified,
 };
 
 use crate::error::FetchError;
@@ -24,6 +24,7 @@ pub struct Gate<'a> {
     pub(crate) trust: &'a TrustPolicy,
     pub(crate) now: Timestamp,
     pub(crate) progress: &'a dyn Progress,
+    pub(crate) holder: Option<&'a LeaseHolder>,
 }
 
 /// Of what a manifest has to be.
@@ -94,7 +95,15 @@ impl<'a> Gate<'a> {
             trust,
             now,
             progress,
+            holder: None,
         }
+    }
+
+    /// The same gate, which holds weights without a copy, under leases that `holder` answers for.
+    #[must_use]
+    pub const fn guarded_by(self, holder: &'a LeaseHolder) -> Self {
+        let holder = Some(holder);
+        Self { holder, ..self }
     }
 
     /// The same gate, which tells somebody else how it goes.
@@ -233,7 +242,7 @@ impl<'a> Gate<'a> {
         };
         let Some(kept) = kept else { return Ok(None) };
         self.progress.step("reading again", bytes_of(&manifest));
-        match manifest.open(&kept.directory()?, Proof::Tensors, self.trust.rules()) {
+        match self.open(manifest, kept.directory()?) {
             Err(Error::Rejected(found)) => {
                 let (place, found) = (kept.path(), found.first());
                 let text = format!("{place:?} is damaged, it is made again: {found}");
@@ -264,8 +273,20 @@ impl<'a> Gate<'a> {
         let request = Request::signed(&target, &manifest);
         let fetched = fetch(self.store, self.hub, request, self.progress).await?;
         self.progress.step("proving", bytes_of(&manifest));
-        let policy = manifest.open(&fetched.directory()?, Proof::Tensors, self.trust.rules())?;
+        let policy = self.open(manifest, fetched.directory()?)?;
         Ok((policy, fetched))
+    }
+
+    fn open(
+        &self,
+        manifest: Verified<Manifest>,
+        directory: Directory,
+    ) -> Result<Verified<Policy>, Error> {
+        let directory = match self.holder {
+            Some(holder) => directory.guarded_by(holder),
+            None => directory,
+        };
+        manifest.open(&directory, Proof::Tensors, self.trust.rules())
     }
 }
 

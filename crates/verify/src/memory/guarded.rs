@@ -133,7 +133,7 @@ impl Guarded {
     pub(super) fn rely_on(&self, proven: Option<Blake3>) -> io::Result<()> {
         let _still = self.leased.stand_still();
         if self.is_starved() {
-            return Err(io::ErrorKind::OutOfMemory.into());
+            return Err(starved());
         }
         if let Some(digest) = proven {
             self.leased.proven.get_or_init(|| digest);
@@ -255,6 +255,11 @@ impl Leased {
     fn stand_still(&self) -> MutexGuard<'_, ()> {
         self.moving.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(super) fn starved() -> io::Error {
+    let why = "somebody waits to write to the file, and there is no memory to move it to";
+    io::Error::new(io::ErrorKind::OutOfMemory, why)
 }
 
 fn refuse_file_system(file: &File) -> Result<(), Unguarded> {

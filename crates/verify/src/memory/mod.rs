@@ -105,6 +105,14 @@ impl Hold {
     pub(crate) fn is_starved(&self) -> bool {
         matches!(self, Self::Guarded(guarded) if guarded.is_starved())
     }
+
+    /// What is starved proves nothing.
+    pub(crate) fn refuse_starved(&self) -> io::Result<()> {
+        match self.is_starved() {
+            true => Err(guarded::starved()),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Deref for Hold {
@@ -115,6 +123,17 @@ impl Deref for Hold {
             Self::Owned(bytes) => bytes,
             Self::Guarded(guarded) => guarded,
             Self::Sealed(sealed) => sealed,
+        }
+    }
+}
+
+impl Holding {
+    /// In one word: `owned`, `guarded`, `sealed`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owned => "owned",
+            Self::Guarded => "guarded",
+            Self::Sealed(_) => "sealed",
         }
     }
 }

@@ -218,6 +218,24 @@ fn a_signature_excuses_nothing_that_the_open_refuses() {
 }
 
 #[test]
+fn element_types_are_judged_before_anything_is_given() {
+    let fixture = Fixture::new();
+    let mut rules = Rules::default();
+    rules.content.dtypes = Some(vec![safetensors::Dtype::BF16]);
+    let refused = |result: Result<()>| match result {
+        Err(Error::Rejected(all)) => all.iter().any(|found| {
+            let is_dtype = found.rejection == Rejection::TensorDtypeForbidden;
+            is_dtype && &*found.subject == "model.safetensors#actor.bias"
+        }),
+        other => panic!("{other:?}"),
+    };
+    let part = authenticated(&fixture).open_holds_on_demand(holds(&fixture), &rules);
+    assert!(refused(part.map(drop)));
+    let none = authenticated(&fixture).dangerously_trust_sender(holds(&fixture), &rules);
+    assert!(refused(none.map(drop)));
+}
+
+#[test]
 fn numbers_are_judged_by_the_rules_when_they_are_asked_for() {
     let mut fixture = Fixture::new();
     let at = place(&fixture, "actor.weight");
@@ -337,12 +355,19 @@ fn starve() {
     let rules = Rules::default();
     let policy = authenticated(&fixture).open_on_demand(&directory, &rules);
     let policy = policy.unwrap();
+    let held = authenticated(&fixture).open(&directory, Proof::Tensors, &rules);
+    let held = held.unwrap();
+    let reopened = || authenticated(&fixture).reopen(&held, &rules);
+    assert!(reopened().is_some());
     let limit = |bytes| {
         let maximum = getrlimit(Resource::Fsize).maximum;
         let current = bytes;
         setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
     };
-    let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let both_moved = || {
+        let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+        [next(), next()]
+    };
 
     limit(Some(1000));
     // Does not wait, and is noticed all the same (fcntl(2)).
@@ -350,12 +375,14 @@ fn starve() {
     let mut writer = OpenOptions::new();
     writer.write(true).custom_flags(nonblock);
     assert!(writer.open(fixture.path(WEIGHTS)).is_err());
-    assert!(!next(), "nowhere to move to");
+    assert_eq!(both_moved(), [false; 2], "nowhere to move to");
     for result in [policy.tensor("big").map(drop), policy.prove_all()] {
         assert!(matches!(result, Err(Error::Io { .. })), "{result:?}");
     }
+    assert!(reopened().is_none());
     limit(None);
-    assert!(next(), "moved as soon as it could be");
+    assert_eq!(both_moved(), [true; 2], "as soon as there is a place");
+    assert!(reopened().is_some());
     assert!(policy.tensor("big").unwrap().is_some());
     assert!(policy.finish().is_ok());
 }
