@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts the gate: loads one signed policy, proves it, publishes it to the controllers."""
 
+import signal
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration
@@ -32,8 +34,30 @@ ARGUMENTS = [
     ('revision', '', 'Commit that the manifest must speak of (40 hex digits); empty: any'),
     ('fragment_size_kib', '1024', 'Payload of a fragment [KiB]: a power of two, 64 to 8192'),
     ('lease_ms', '500', 'How long controllers may rely on one status [ms]'),
+    (
+        'hold',
+        'guarded',
+        'How weights are held: guarded (pages of their file, moved into memory when somebody '
+        'writes to it) or sealed (always a copy in memory)',
+    ),
+    (
+        'lease_signal',
+        str(signal.SIGRTMIN + 10),
+        'Real-time signal that tells of a writer to a guarded file',
+    ),
+    (
+        'handoff',
+        '',
+        'Path of a Unix socket through which controllers on this machine get the policy\'s pages; '
+        'empty: none',
+    ),
+    (
+        'handoff_uids',
+        '',
+        'Users who get it there: numbers separated by commas; empty: the node\'s own and root',
+    ),
 ]
-NUMBERS = ('fragment_size_kib', 'lease_ms')
+NUMBERS = ('fragment_size_kib', 'lease_ms', 'lease_signal')
 
 
 def generate_launch_description():

@@ -125,12 +125,9 @@ mod tests {
         fn one_changed_bit_is_another_packet_or_none(packet in packets(), bit in 0..LEN * 8) {
             let mut bytes = packet.to_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            match Packet::parse(&bytes) {
-                Some(other) => {
-                    prop_assert_ne!(other, packet);
-                    prop_assert_eq!(other.to_bytes(), bytes);
-                }
-                None => {}
+            if let Some(other) = Packet::parse(&bytes) {
+                prop_assert_ne!(other, packet);
+                prop_assert_eq!(other.to_bytes(), bytes);
             }
         }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 use jiff::Timestamp;
-use r2r::tensorgate_msgs::msg::PolicyManifest;
+use r2r::tensorgate_msgs::msg::{PolicyManifest, TensorFragment};
 use r2r::{Context, Node, Publisher, QosProfile};
-use tensorgate_verify::{Directory, Policy, Verified};
+use tensorgate_handoff::{Offer, Refusal, Server};
+use tensorgate_verify::{Directory, Holding, Policy, Unguarded, Verified};
 
 use crate::announce::{Announcement, Session};
 use crate::load::{LoadError, Loaded, load};
+use crate::news::{News, hold_leases, listen};
 use crate::params::{Fixed, Params};
-use crate::rosout::Logger;
+use crate::rosout::{Level, Logger};
 use crate::status::{Heartbeat, State};
 use crate::{answers, borrowed};
 
@@ -32,6 +34,14 @@ struct Gate {
     session: Session,
     stop: Arc<AtomicBool>,
     work: Work,
+    news: Receiver<News>,
+    /// For threads that have something to say.
+    teller: Sender<News>,
+    /// Where controllers of this machine get the policy's pages.
+    server: Option<Arc<Server>>,
+    fragments: Option<Publisher<TensorFragment>>,
+    /// What is published: the bytes that are answered for.
+    published: Option<Box<Announcement>>,
     /// When the announced policy stops to count.
     expires: Timestamp,
     /// Where the policy lies: open, so that `store gc` leaves it.
@@ -41,7 +51,7 @@ struct Gate {
 /// What goes on beside the spinning: ROS waits for neither disk nor middleware.
 enum Work {
     Loading(Receiver<Progress>),
-    Publishing(JoinHandle<Result<Published, String>>),
+    Publishing(JoinHandle<Result<Published, String>>, Arc<AtomicBool>),
     /// Nothing to do: the middleware's history serves those who come late.
     Settled,
 }
@@ -50,6 +60,8 @@ enum Work {
 enum Progress {
     /// Another process has this lock.
     Waiting(PathBuf),
+    /// It listens for controllers of this machine.
+    Listening(Server),
     /// A policy, where it lies, and how long proving it took.
     Loaded(Box<Announcement>, Directory, Duration),
     Failed(LoadError),
@@ -58,7 +70,7 @@ enum Progress {
 /// How publishing ended.
 enum Published {
     All(Box<Announcement>),
-    /// The node was told to stop meanwhile: nothing was announced.
+    /// The node was told to stop meanwhile, or to let go of it: nothing was announced.
     Stopped,
 }
 
@@ -136,7 +148,8 @@ impl Gate {
             .transient_local()
             .keep_last(1);
         let manifests = node.create_publisher("~/manifest", latched).map_err(text)?;
-        let work = Work::Loading(start_loading(params.clone()));
+        let (teller, news) = channel();
+        let work = Work::Loading(start_loading(params.clone(), teller.clone()));
         Ok(Self {
             node,
             logger,
@@ -145,6 +158,11 @@ impl Gate {
             session,
             stop,
             work,
+            news,
+            teller,
+            server: None,
+            fragments: None,
+            published: None,
             expires: Timestamp::MAX,
             directory: None,
         })
@@ -153,11 +171,52 @@ impl Gate {
     fn step(&mut self) {
         self.work = match std::mem::replace(&mut self.work, Work::Settled) {
             Work::Loading(outcome) => self.look_at(outcome),
-            Work::Publishing(thread) if thread.is_finished() => self.settle(thread),
+            Work::Publishing(thread, _) if thread.is_finished() => self.settle(thread),
             still => still,
         };
+        self.hear();
         self.refuse_expired();
         self.heartbeat.beat();
+    }
+
+    fn hear(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            match news {
+                News::Line(level, text) => self.logger.log(level, &text),
+                News::Starved(why) => self.lose(&why),
+            }
+        }
+    }
+
+    /// The bytes would change soon, and nobody may read them then. What is still being loaded fails
+    /// by itself.
+    fn lose(&mut self, why: &str) {
+        self.logger.error(&format!("withdrawn: {why}"));
+        let lost = match self.heartbeat.state() {
+            State::Ready(manifest) => State::Lost(manifest),
+            _ if matches!(self.work, Work::Publishing(..)) => State::Failed,
+            _ => return,
+        };
+        self.let_go();
+        self.heartbeat.set(lost);
+    }
+
+    /// Nothing is published any more, and no memory kept for it.
+    fn let_go(&mut self) {
+        if let Some(server) = &self.server {
+            server.withdraw(Refusal::NothingOffered);
+        }
+        self.published = None;
+        self.directory = None;
+        match &self.work {
+            // When it has ended, `settle` lets go of the rest.
+            Work::Publishing(_, cancelled) => cancelled.store(true, Ordering::Relaxed),
+            _ => {
+                if let Some(fragments) = self.fragments.take() {
+                    self.node.destroy_publisher(fragments);
+                }
+            }
+        }
     }
 
     /// What was genuine when it was announced is not for ever.
@@ -168,7 +227,7 @@ impl Gate {
             self.logger
                 .error(&format!("withdrawn: manifest-expired: at {}", self.expires));
             self.heartbeat.set(State::Expired(manifest));
-            self.directory = None;
+            self.let_go();
         }
     }
 
@@ -185,13 +244,18 @@ impl Gate {
                 ));
                 Work::Loading(progress)
             }
+            Ok(Progress::Listening(server)) => {
+                self.server = Some(Arc::new(server));
+                Work::Loading(progress)
+            }
             Ok(Progress::Failed(error)) => self.fail(error),
             Ok(Progress::Loaded(announcement, directory, took)) => {
                 self.directory = Some(directory);
                 self.logger.info(&describe(announcement.policy(), took));
                 self.tell_notices(announcement.policy());
+                self.tell_holds(announcement.policy());
                 match self.start_publishing(announcement) {
-                    Ok(thread) => Work::Publishing(thread),
+                    Ok(work) => work,
                     Err(error) => self.fail(LoadError::could_not(format!("~/fragments: {error}"))),
                 }
             }
@@ -205,48 +269,72 @@ impl Gate {
         }
     }
 
+    /// A guarded file costs no memory; one that is not says why.
+    fn tell_holds(&self, policy: &Verified<Policy>) {
+        for file in policy.tensor_files() {
+            let holding = file.hold().holding();
+            let line = format!("{} is held {holding}", file.path());
+            match holding {
+                Holding::Sealed(why) if why != Unguarded::NotAsked => self.logger.warn(&line),
+                _ => self.logger.info(&line),
+            }
+        }
+    }
+
     /// No manifest goes out; the reason does, three times over.
     fn fail(&mut self, error: LoadError) -> Work {
         self.logger
             .error(&format!("no policy is published: {}", error.message));
         self.heartbeat
             .set(error.rejection.map_or(State::Failed, State::Rejected));
-        self.directory = None;
+        self.let_go();
         Work::Settled
     }
 
     /// Late joiners get every fragment from the middleware's history, so that is as deep as there
     /// are fragments; the depth is known only now. The manifest comes last: what is announced is
     /// there, and what fails on the way is not announced.
-    fn start_publishing(
-        &mut self,
-        announcement: Box<Announcement>,
-    ) -> r2r::Result<JoinHandle<Result<Published, String>>> {
+    fn start_publishing(&mut self, announcement: Box<Announcement>) -> r2r::Result<Work> {
         let depth = announcement.fragment_count().max(1);
         let latched = QosProfile::default()
             .reliable()
             .transient_local()
             .keep_last(depth);
         let fragments = self.node.create_publisher("~/fragments", latched)?;
+        self.fragments = Some(fragments.clone());
         let manifest = announcement.manifest(self.session, self.logger.now());
         let (manifests, session, stop) =
             (self.manifests.clone(), self.session, Arc::clone(&self.stop));
-        Ok(thread::spawn(move || {
+        let (server, teller) = (self.server.clone(), self.teller.clone());
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = Arc::clone(&cancelled);
+        let thread = thread::spawn(move || {
+            let ended = || stop.load(Ordering::Relaxed) || cancelled.load(Ordering::Relaxed);
             for (head, payload) in announcement.fragments(session) {
-                if stop.load(Ordering::Relaxed) {
+                if ended() {
                     return Ok(Published::Stopped);
                 }
                 borrowed::publish(&fragments, head, payload).map_err(text)?;
             }
+            if let Some(server) = &server {
+                offer(server, announcement.policy(), session, &teller);
+            }
+            if ended() {
+                return Ok(Published::Stopped);
+            }
             manifests.publish(&manifest).map_err(text)?;
             Ok(Published::All(announcement))
-        }))
+        });
+        Ok(Work::Publishing(thread, cancel))
     }
 
     fn settle(&mut self, thread: JoinHandle<Result<Published, String>>) -> Work {
         match thread.join() {
-            Ok(Ok(Published::All(announcement))) => self.announced(&announcement),
-            Ok(Ok(Published::Stopped)) => {}
+            Ok(Ok(Published::All(announcement))) if self.directory.is_some() => {
+                self.announced(announcement);
+            }
+            // It was let go of meanwhile.
+            Ok(Ok(_)) => self.let_go(),
             Ok(Err(message)) => return self.fail(LoadError::could_not(message)),
             Err(_) => {
                 return self.fail(LoadError::could_not(
@@ -257,7 +345,7 @@ impl Gate {
         Work::Settled
     }
 
-    fn announced(&mut self, announcement: &Announcement) {
+    fn announced(&mut self, announcement: Box<Announcement>) {
         let evidence = announcement.policy().evidence();
         self.logger.info(&format!(
             "publishing {}@{}: {} fragments, {} bytes of weights, epoch {}",
@@ -269,6 +357,7 @@ impl Gate {
         ));
         self.expires = evidence.until;
         self.heartbeat.set(State::Ready(evidence.manifest));
+        self.published = Some(announcement);
     }
 
     /// Tells the controllers to stop using the policy, then lets go of it.
@@ -277,7 +366,7 @@ impl Gate {
             self.heartbeat.set(State::Withdrawn(manifest));
         }
         // The middleware must not be torn down under a publish that is still going on.
-        if let Work::Publishing(thread) = self.work {
+        if let Work::Publishing(thread, _) = self.work {
             drop(thread.join());
         }
         self.logger.info("stopped");
@@ -286,24 +375,51 @@ impl Gate {
 
 /// Loads beside the spinning. The receiver is gone only when the node stops; then nobody wants to
 /// know.
-fn start_loading(params: Params) -> Receiver<Progress> {
+fn start_loading(params: Params, teller: Sender<News>) -> Receiver<Progress> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
-        let waiting = sender.clone();
-        let tell = move |lock: &Path| drop(waiting.send(Progress::Waiting(lock.to_owned())));
-        let loaded = params
-            .settings()
-            .map_err(LoadError::could_not)
-            .and_then(|settings| {
-                let begun = Instant::now();
-                let Loaded { policy, directory } = load(&settings, tell)?;
-                let took = begun.elapsed();
-                let announcement = Announcement::new(policy, settings.fragment_size);
-                Ok(Progress::Loaded(Box::new(announcement), directory, took))
-            });
+        let loaded = load_and_cut(&params, &teller, &sender);
         drop(sender.send(loaded.unwrap_or_else(Progress::Failed)));
     });
     receiver
+}
+
+fn load_and_cut(
+    params: &Params,
+    teller: &Sender<News>,
+    sender: &Sender<Progress>,
+) -> Result<Progress, LoadError> {
+    let settings = params.settings().map_err(LoadError::could_not)?;
+    if let Some(handoff) = &settings.handoff {
+        let server = listen(handoff, teller.clone())
+            .map_err(|error| LoadError::could_not(format!("parameter `handoff`: {error}")))?;
+        drop(sender.send(Progress::Listening(server)));
+    }
+    let holder = settings
+        .guard
+        .map(|signal| hold_leases(signal, teller.clone()))
+        .transpose()
+        .map_err(|error| LoadError::could_not(format!("no thread for leases: {error}")))?;
+    let waiting = sender.clone();
+    let tell = move |lock: &Path| drop(waiting.send(Progress::Waiting(lock.to_owned())));
+    let begun = Instant::now();
+    let Loaded { policy, directory } = load(&settings, holder.as_ref(), tell)?;
+    let took = begun.elapsed();
+    let announcement = Announcement::new(policy, settings.fragment_size);
+    Ok(Progress::Loaded(Box::new(announcement), directory, took))
+}
+
+/// Seals the policy for controllers of this machine. Where that cannot be, they are told so, and
+/// there are still the topics.
+fn offer(server: &Server, policy: &Verified<Policy>, session: Session, teller: &Sender<News>) {
+    match Offer::seal(policy, session.id, session.epoch) {
+        Ok(offer) => server.offer(offer),
+        Err(error) => {
+            server.withdraw(Refusal::NotSealed);
+            let line = format!("hand-off: the policy could not be sealed: {error}");
+            drop(teller.send(News::Line(Level::Error, line)));
+        }
+    }
 }
 
 fn describe(policy: &Verified<Policy>, took: Duration) -> String {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
 use tensorgate_store::{State, Store, StoreError, hold};
 use tensorgate_verify::{
-    Context, Directory, Error, FilePath, MANIFEST_FILE, Policy, Proof, Rejection, SignedManifest,
-    TrustPolicy, Verified,
+    Context, Directory, Error, FilePath, LeaseHolder, MANIFEST_FILE, Policy, Proof, Rejection,
+    SignedManifest, TrustPolicy, Verified,
 };
 
 use crate::params::{Settings, Source};
@@ -30,10 +30,11 @@ pub(crate) struct Loaded {
     pub(crate) directory: Directory,
 }
 
-/// Loads, authenticates and proves the policy; records its release as accepted. `waiting` is told
-/// of a lock that another process has.
+/// Loads, authenticates and proves the policy; records its release as accepted. Weights are guarded
+/// where there is a `holder`, and a lease to be had. `waiting` is told of a lock that another process has.
 pub(crate) fn load(
     settings: &Settings,
+    holder: Option<&LeaseHolder>,
     waiting: impl Fn(&Path) + Clone + Send + Sync + 'static,
 ) -> Result<Loaded, LoadError> {
     let trust = open_trust(&settings.trust)?;
@@ -48,6 +49,10 @@ pub(crate) fn load(
     };
     let state = elsewhere.as_ref().unwrap_or_else(|| store.state());
     let (directory, path) = locate(settings, &store)?;
+    let directory = match holder {
+        Some(holder) => directory.guarded_by(holder),
+        None => directory,
+    };
     let signed = SignedManifest::parse(&envelope(&directory, &path, &trust)?, trust.limits())?;
     let mut context = Context::new(Timestamp::now());
     context.history = Some(state);

@@ -11,6 +11,7 @@ mod answers;
 mod borrowed;
 mod gate;
 mod load;
+mod news;
 mod params;
 mod rosout;
 mod status;

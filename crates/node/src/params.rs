@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use r2r::indexmap::IndexMap;
 use r2r::{Parameter, ParameterValue, RosParams};
-use tensorgate_verify::{FragmentSize, RepoId, Revision};
+use tensorgate_handoff::Peers;
+use tensorgate_verify::{FragmentSize, LeaseSignal, RepoId, Revision};
 
 /// The parameters as `ros2 param describe` shows them. They are read once, at start; relative
 /// paths are those of the directory that the node was started in.
@@ -26,6 +27,14 @@ pub(crate) struct Params {
     pub(crate) fragment_size_kib: u32,
     /// How long controllers may rely on one status (ms): 200 to 5000; one is sent each 100 ms
     pub(crate) lease_ms: u32,
+    /// How weights are held: guarded = as pages of their file, under a lease, moved into memory when somebody writes to it; sealed = always as a copy in memory
+    pub(crate) hold: String,
+    /// Real-time signal by which the kernel tells one thread that somebody wants to write to a guarded file; nothing else in the process may use it
+    pub(crate) lease_signal: u32,
+    /// Path of a Unix socket through which controllers on this machine get the policy's pages instead of copies; nobody else may write to its directory; empty = none
+    pub(crate) handoff: String,
+    /// Users who get it there: numbers separated by commas; empty = the node's own user and root
+    pub(crate) handoff_uids: String,
 }
 
 /// The parameters as the ROS services know them: to be read, not to be set.
@@ -42,6 +51,16 @@ pub(crate) struct Settings {
     pub(crate) repo: Option<RepoId>,
     pub(crate) revision: Option<Revision>,
     pub(crate) fragment_size: FragmentSize,
+    /// The signal of leases, where weights are guarded.
+    pub(crate) guard: Option<LeaseSignal>,
+    pub(crate) handoff: Option<Handoff>,
+}
+
+/// Where the policy is handed over, and to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Handoff {
+    pub(crate) socket: PathBuf,
+    pub(crate) peers: Peers,
 }
 
 /// Where a policy is taken from.
@@ -64,13 +83,17 @@ impl Default for Params {
             revision: empty(),
             fragment_size_kib: FragmentSize::DEFAULT.bytes() >> 10,
             lease_ms: 500,
+            hold: "guarded".to_owned(),
+            lease_signal: LeaseSignal::default().number().cast_unsigned(),
+            handoff: empty(),
+            handoff_uids: empty(),
         }
     }
 }
 
 impl Params {
     /// Every name, to tell one that is misspelt.
-    pub(crate) const NAMES: [&str; 8] = [
+    pub(crate) const NAMES: [&str; 12] = [
         "policy",
         "trust",
         "store",
@@ -79,6 +102,10 @@ impl Params {
         "revision",
         "fragment_size_kib",
         "lease_ms",
+        "hold",
+        "lease_signal",
+        "handoff",
+        "handoff_uids",
     ];
 
     /// Understands the parameters, or says which one is wrong and what it should be.
@@ -104,12 +131,42 @@ impl Params {
         Ok(Settings {
             source: Source::parse(&self.policy)?,
             trust: PathBuf::from(&self.trust),
-            store: directory(&self.store),
-            state: directory(&self.state),
+            store: path(&self.store),
+            state: path(&self.state),
             repo: optional("repo", &self.repo)?,
             revision: optional("revision", &self.revision)?,
             fragment_size,
+            guard: self.guard()?,
+            handoff: self.handoff()?,
         })
+    }
+
+    fn guard(&self) -> Result<Option<LeaseSignal>, String> {
+        match self.hold.as_str() {
+            "sealed" => Ok(None),
+            "guarded" => {
+                let signal = i32::try_from(self.lease_signal).ok();
+                let signal = signal.and_then(LeaseSignal::new);
+                let wrong = || {
+                    format!(
+                        "parameter `lease_signal` is {}: give a real-time signal's number, such as {}",
+                        self.lease_signal,
+                        LeaseSignal::default().number()
+                    )
+                };
+                signal.map(Some).ok_or_else(wrong)
+            }
+            other => Err(format!(
+                "parameter `hold` is {other:?}: give `guarded` or `sealed`"
+            )),
+        }
+    }
+
+    fn handoff(&self) -> Result<Option<Handoff>, String> {
+        let peers = self.handoff_uids.parse();
+        let peers = peers.map_err(|error| format!("parameter `handoff_uids`: {error}"))?;
+        let socket = path(&self.handoff);
+        Ok(socket.map(|socket| Handoff { socket, peers }))
     }
 }
 
@@ -163,7 +220,7 @@ impl Source {
     }
 }
 
-fn directory(text: &str) -> Option<PathBuf> {
+fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
@@ -206,7 +263,7 @@ mod tests {
     #[test]
     fn wrong_parameters_are_named() {
         type Change = fn(&mut Params);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 10] = [
             (|p| p.policy.clear(), "`policy` is \"\""),
             (
                 |p| p.policy = "acme/walk@main".into(),
@@ -217,6 +274,12 @@ mod tests {
             (|p| p.revision = "main".into(), "`revision`"),
             (|p| p.fragment_size_kib = 100, "`fragment_size_kib` is 100"),
             (|p| p.lease_ms = 0, "`lease_ms` is 0"),
+            (|p| p.hold = "mapped".into(), "`hold` is \"mapped\""),
+            (|p| p.lease_signal = 9, "`lease_signal` is 9"),
+            (
+                |p| p.handoff_uids = "robot".into(),
+                "`handoff_uids`: \"robot\"",
+            ),
         ];
         for (change, expected) in cases {
             let message = with(change).unwrap_err();

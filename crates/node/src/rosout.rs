@@ -65,7 +65,7 @@ impl Logger {
             .unwrap_or_default()
     }
 
-    fn log(&self, level: Level, text: &str) {
+    pub(crate) fn log(&self, level: Level, text: &str) {
         // A NUL would end rcutils' C string and poison its lock for every later line.
         let text = ros_string(text);
         let level = match level {

@@ -22,6 +22,8 @@ pub(crate) enum State {
     Failed,
     Withdrawn(Sha256),
     Expired(Sha256),
+    /// There was no memory to keep it in.
+    Lost(Sha256),
 }
 
 /// Publishes the state at a steady 10 Hz, and at once when it changes.
@@ -88,7 +90,7 @@ impl Heartbeat {
             State::Ready(digest) => (PolicyStatus::STATE_READY as u8, Some(digest)),
             State::Rejected(_) => (PolicyStatus::STATE_REJECTED as u8, None),
             State::Failed => (PolicyStatus::STATE_FAILED as u8, None),
-            State::Withdrawn(digest) | State::Expired(digest) => {
+            State::Withdrawn(digest) | State::Expired(digest) | State::Lost(digest) => {
                 (PolicyStatus::STATE_WITHDRAWN as u8, Some(digest))
             }
         };
@@ -118,7 +120,7 @@ impl State {
         match self {
             Self::Loading | Self::Ready(_) => PolicyStatus::REASON_NONE as u8,
             Self::Rejected(rejection) => rejection.number(),
-            Self::Failed => PolicyStatus::REASON_COULD_NOT_CHECK as u8,
+            Self::Failed | Self::Lost(_) => PolicyStatus::REASON_COULD_NOT_CHECK as u8,
             Self::Withdrawn(_) => PolicyStatus::REASON_WITHDRAWN as u8,
             Self::Expired(_) => Rejection::ManifestExpired.number(),
         }

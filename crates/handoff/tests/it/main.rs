@@ -1,4 +1,5 @@
 //! A gate and controllers, honest and hostile, over real sockets.
+#![cfg(test)]
 
 mod hostile_controller;
 mod hostile_gate;
