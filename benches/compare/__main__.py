@@ -87,30 +87,41 @@ def main():
     write(run, machine_, versions_, found)
 
 
-def one_policy(run, work):
-    tensors = 100
-    with policy(work, tensors, SIZE // tensors) as folder:
-        sign_with_model_signing(folder)
-        weights = folder / "policy/model.safetensors"
-        what = f"{SIZE // MB:,} MB in {tensors} tensors"
-        with Hub(folder) as hub:
-            processes = whole_processes(folder, hub)
-            warm = in_turns(processes, ROUNDS)
-            cold = in_turns(processes, COLD_ROUNDS, before=lambda: forget(weights))
-        run.table("process", f"Whole processes: {what}, page cache warm", warm, SIZE)
-        warm = in_turns(in_process(OPEN, folder), ROUNDS)
-        run.table("open", f"In one process: {what}, page cache warm", warm, SIZE)
-        first = in_turns(in_process(FIRST, folder), ROUNDS)
-        run.table("first", f"In one process: one tensor of {what}", first)
-        steps = in_turns(in_process(STEPS, folder), ROUNDS)
-        run.table("steps", f"In one process: in steps, {what}", steps)
-        run.table("process cold", f"Whole processes: {what}, {COLD}", cold, SIZE)
-        cold = in_turns(in_process(OPEN, folder), COLD_ROUNDS, before=lambda: forget(weights))
-        run.table("open cold", f"In one process: {what}, {COLD}", cold, SIZE)
-        run.grow("cores", f"How cost grows: cores, {what}", "cores", by_cores(folder))
-
-
 COLD = "its pages dropped before each run (POSIX_FADV_DONTNEED)"
+TENSORS = 100
+WHAT = f"{SIZE // MB:,} MB in {TENSORS} tensors"
+
+
+def one_policy(run, work):
+    with policy(work, TENSORS, SIZE // TENSORS) as folder:
+        sign_with_model_signing(folder)
+        processes(run, folder)
+        opened(run, folder)
+        run.grow("cores", f"How cost grows: cores, {WHAT}", "cores", by_cores(folder))
+
+
+def processes(run, folder):
+    with Hub(folder) as hub:
+        peers = whole_processes(folder, hub)
+        warm = in_turns(peers, ROUNDS)
+        run.table("process", f"Whole processes: {WHAT}, page cache warm", warm, SIZE)
+        cold = in_turns(peers, COLD_ROUNDS, before=dropping(folder))
+        run.table("process cold", f"Whole processes: {WHAT}, {COLD}", cold, SIZE)
+
+
+def opened(run, folder):
+    warm = in_turns(in_process(OPEN, folder), ROUNDS)
+    run.table("open", f"In one process: {WHAT}, page cache warm", warm, SIZE)
+    first = in_turns(in_process(FIRST, folder), ROUNDS)
+    run.table("first", f"In one process: one tensor of {WHAT}", first)
+    steps = in_turns(in_process(STEPS, folder), ROUNDS)
+    run.table("steps", f"In one process: in steps, {WHAT}", steps)
+    cold = in_turns(in_process(OPEN, folder), COLD_ROUNDS, before=dropping(folder))
+    run.table("open cold", f"In one process: {WHAT}, {COLD}", cold, SIZE)
+
+
+def dropping(folder):
+    return lambda: forget(folder / "policy/model.safetensors")
 
 
 def by_cores(folder):
