@@ -26,7 +26,7 @@ from peers import (
     cores,
     in_process,
     policy,
-    sign_with_model_signing,
+    sign_for_peers,
     whole_processes,
 )
 from targets import checklist, targets
@@ -78,6 +78,7 @@ def main():
     # A directory of this user alone: whoever else might write a trust policy makes it refused.
     with tempfile.TemporaryDirectory(dir=OUT) as work:
         work = pathlib.Path(work)
+        changed_byte(run, work)
         one_policy(run, work)
         many_tensors(run, work)
         headers(run, work)
@@ -92,9 +93,23 @@ TENSORS = 100
 WHAT = f"{SIZE // MB:,} MB in {TENSORS} tensors"
 
 
+def changed_byte(run, work):
+    """Whether who is said to prove something does."""
+    with policy(work, 10, MB) as folder:
+        sign_for_peers(folder)
+        with open(folder / "policy/model.safetensors", "r+b") as weights:
+            weights.seek(-2, os.SEEK_END)
+            weights.write(b"\xff")
+        with Hub(folder) as hub:
+            peers = {**whole_processes(folder, hub), **in_process(OPEN, folder)}
+            results = in_turns(peers, 0)
+    names = ", ".join(result.peer.name for result in results if not result.absent)
+    run.say(f"Shown weights of which one byte was changed, these notice nothing: {names}.\n")
+
+
 def one_policy(run, work):
     with policy(work, TENSORS, SIZE // TENSORS) as folder:
-        sign_with_model_signing(folder)
+        sign_for_peers(folder)
         processes(run, folder)
         opened(run, folder)
         run.grow("cores", f"How cost grows: cores, {WHAT}", "cores", by_cores(folder))
@@ -135,7 +150,7 @@ def by_cores(folder):
 def many_tensors(run, work):
     tensors, each = 10_000, 10_000
     with policy(work, tensors, each) as folder:
-        sign_with_model_signing(folder)
+        sign_for_peers(folder)
         what = f"{tensors * each // MB} MB in {tensors:,} tensors"
         with Hub(folder) as hub:
             warm = in_turns(whole_processes(folder, hub), ROUNDS)

@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 from measure import Peer, Process, Worker
 
@@ -106,9 +105,11 @@ def whole_processes(folder, hub):
         Peer("model_signing, API, BLAKE2 by shard", SIGNED): Process(*api, "blake2-shards"),
         Peer("model_signing, API, BLAKE3", SIGNED): Process(*api, "blake3"),
         Peer("hf cache verify, Hub on loopback", DIGEST): Process(*hf, **hub.variables),
-        Peer("sha256sum", DIGEST): Process("sha256sum", weights),
-        Peer("openssl dgst -sha256", DIGEST): Process("openssl", "dgst", "-sha256", weights),
-        Peer("b3sum", DIGEST): Process(b3sum(), weights),
+        Peer("sha256sum --check", DIGEST): Process("sha256sum", "--check", folder / "sha256.sums"),
+        Peer("openssl dgst -sha256", "nothing: the digest is printed"): Process(
+            "openssl", "dgst", "-sha256", weights
+        ),
+        Peer("b3sum --check", DIGEST): Process(b3sum(), "--check", folder / "b3.sums"),
         Peer("Python: import, then load_file", NOTHING): Process(
             VENV / "python3", "-c", load, weights
         ),
@@ -158,12 +159,16 @@ def policy(work, tensors, bytes):
         shutil.rmtree(folder)
 
 
-def sign_with_model_signing(folder):
-    """So that there is something for `model_signing verify`; says nothing where it is absent."""
-    if (VENV / "python3").exists():
-        subprocess.run([VENV / "python3", HERE / "oms.py", "sign", folder], check=True)
-    else:
-        print("the Python peers are not installed", file=sys.stderr)
+def sign_for_peers(folder):
+    """What the peers verify by, where they are there."""
+    weights = folder / "policy/model.safetensors"
+    for name, command in {
+        "sha256.sums": ["sha256sum", weights],
+        "b3.sums": [b3sum(), weights],
+        "oms": [VENV / "python3", HERE / "oms.py", "sign", folder],
+    }.items():
+        with contextlib.suppress(FileNotFoundError), open(folder / name, "wb") as out:
+            subprocess.run(command, check=True, stdout=out)
 
 
 def cores():
