@@ -97,14 +97,20 @@ def changed_byte(run, work):
     """Whether who is said to prove something does."""
     with policy(work, 10, MB) as folder:
         sign_for_peers(folder)
-        with open(folder / "policy/model.safetensors", "r+b") as weights:
-            weights.seek(-2, os.SEEK_END)
-            weights.write(b"\xff")
         with Hub(folder) as hub:
+            flip_last_byte(folder / "policy/model.safetensors")
             peers = {**whole_processes(folder, hub), **in_process(OPEN, folder)}
             results = in_turns(peers, 0)
-    names = ", ".join(result.peer.name for result in results if not result.absent)
+    names = "; ".join(result.peer.name for result in results if not result.absent)
     run.say(f"Shown weights of which one byte was changed, these notice nothing: {names}.\n")
+
+
+def flip_last_byte(path):
+    with open(path, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
 
 
 def one_policy(run, work):
