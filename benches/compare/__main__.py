@@ -148,7 +148,10 @@ def dropping(folder):
 def by_cores(folder):
     peers = some_of(OPEN, GROWING)
     return [
-        (count, in_turns(in_process(peers, folder, RAYON_NUM_THREADS=str(count)), ROUNDS // 2))
+        (
+            count,
+            in_turns(in_process(peers, folder, RAYON_NUM_THREADS=str(count)), max(ROUNDS // 2, 1)),
+        )
         for count in cores()
     ]
 

@@ -25,7 +25,8 @@ def head(machine, versions):
 
 def table(title, results, bytes=None):
     """Rows in the order of the peers; how much longer than ours each takes."""
-    ours = next((r.median for r in results if r.peer.ours and r.seconds), None)
+    has_peers = any(not result.peer.ours for result in results)
+    ours = next((r.median for r in results if has_peers and r.peer.ours and r.seconds), None)
     lines = [f"### {title}", "", "| | proven | median | slowest | GB/s | × ours |"]
     lines.append("|---|---|--:|--:|--:|--:|")
     for result in results:
