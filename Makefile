@@ -26,11 +26,16 @@ test:
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-} \
 	    python -m pytest crates/python/tests crates/node/tests
 
-# Verified open beside what others do without proof; the strict parser beside the crate's; what
-# judging adds to hashing; fetching beside a bare stream and the Python client.
+# The same work by tensorgate and its peers in one run: a table, and the charts of README under docs/.
+# A peer that cannot be installed is reported as such. (`cargo bench` is for whoever works on the
+# code: criterion, and ours beside fewer peers.)
 bench:
-	$(ROS)
-	cargo bench --locked --package tensorgate-benches
+	bash ros/setup.sh ensure_peers || true
+	cargo install --locked --quiet --root target/b3sum b3sum@1.8.7 || true
+	cargo build --locked --release --manifest-path benches/candle/Cargo.toml --target-dir target/candle || true
+	cargo build --locked --release --package tensorgate --package tensorgate-testhub --package tensorgate-benches
+	cargo bench --locked --package tensorgate-benches --bench fetch --no-run
+	TENSORGATE_BENCH_FULL=1 python3 benches/compare
 
 lint:
 	$(ROS)

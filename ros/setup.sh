@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes what ros/env.sh promises and prints the environment for it: `export`
 # lines on stdout, progress and errors on stderr, the noise of tools under
-# .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides.
+# .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides;
+# with `ensure_peers`, what the benchmarks compare with.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.
@@ -22,6 +23,8 @@ source "$root/ros/jazzy.sh"
 source "$root/ros/tools.sh"
 # shellcheck source=ros/olah.sh
 source "$root/ros/olah.sh"
+# shellcheck source=ros/peers.sh
+source "$root/ros/peers.sh"
 
 main() {
     PATH=$(without_ours "$PATH") # or we would build on what we are about to replace

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tensorgate_benches::Signed;
+use tensorgate_benches::{Dtype, Signed};
 
 /// Name, tensors, bytes of each. The last one only where `TENSORGATE_BENCH_FULL` is set: it takes
 /// 3 GB of memory and a minute.
@@ -21,7 +21,7 @@ fn audit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("audit");
     group.sample_size(20).warm_up_time(Duration::from_secs(1));
     for (name, tensors, bytes) in SHAPES.into_iter().take(if full { 4 } else { 3 }) {
-        let signed = Signed::new(tensors, bytes).expect("a signed policy");
+        let signed = Signed::new(Dtype::F32, tensors, bytes).expect("a signed policy");
         let input = || {
             (
                 signed.manifest().expect("signed"),
