@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::thread::JoinHandleExt;
 use std::ptr::null_mut;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -88,23 +89,27 @@ pub(super) fn block_all_signals() -> io::Result<()> {
     }
 }
 
-/// Waits until `signal` comes, or SIGIO, which the kernel sends where it cannot queue another
-/// real-time signal (send_sigio_to_task in fs/fcntl.c).
-pub(super) fn wait_for(signal: LeaseSignal) {
+/// Waits until `signal` comes, but no longer than `at_most`.
+///
+/// Where the kernel cannot queue another real-time signal it sends SIGIO instead (send_sigio_to_task
+/// in fs/fcntl.c). That is not waited for: whoever waits for a signal may be given the process's
+/// own, and serial ports use SIGIO. It stays blocked, and the time runs out.
+pub(super) fn wait_for(signal: LeaseSignal, at_most: Duration) {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset(3) initialises the set that it is given.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    for number in [signal.number(), libc::SIGIO] {
-        // SAFETY: the set was initialised above, and is only this function's.
-        unsafe { libc::sigaddset(set.as_mut_ptr(), number) };
-    }
-    let mut came = 0;
-    // SAFETY: sigwait(3) reads an initialised set and writes one number, both of this frame. All its
-    // signals are blocked in this thread: `block_all_signals` was its first act.
-    unsafe { libc::sigwait(set.as_ptr(), &raw mut came) };
+    // SAFETY: the set was initialised above, and is only this function's.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), signal.number()) };
+    let time = libc::timespec {
+        tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: at_most.subsec_nanos().into(),
+    };
+    // SAFETY: sigtimedwait(2) reads an initialised set and a time, both of this frame, and is asked
+    // for no siginfo. The signal is blocked in this thread: `block_all_signals` was its first act.
+    unsafe { libc::sigtimedwait(set.as_ptr(), null_mut(), &raw const time) };
 }
 
-/// Sends `signal` to the thread alone.
+/// Sends `signal` to the thread alone, which finds out later where the queue of signals is full.
 pub(super) fn wake(thread: &JoinHandle<()>, signal: LeaseSignal) {
     // SAFETY: pthread_kill(3) wants the id of a thread that was neither joined nor detached, which
     // is what an existing `JoinHandle` stands for.
@@ -119,11 +124,13 @@ pub(super) fn map_leased(file: &File, len: usize) -> io::Result<Mmap> {
     // 2. Excluded by the kernel: a read lease is given only while nobody has the inode open for
     //    writing, writable mappings included, and from then on holds back "open(2) … for writing or
     //    truncate(2)" until it is released (fcntl(2)). The caller releases it only when other pages
-    //    are in this place (`Guarded::seal`), or nobody looks at these any more. The file systems
+    //    are in this place (`Leased::seal`), or nobody looks at these any more. The file systems
     //    where the kernel's word is good are an allowlist (`guarded::refuse_file_system`).
-    // 3. Who could still: root, through the disk beneath; a process that stops this one for longer
-    //    than the lease-break-time, which is noticed and ends this process where the bytes have
-    //    changed (`Guarded::seal`); a medium that fails when an evicted page is read again.
+    // 3. Who could still: root, through the disk beneath; who has the right to write to the file, by
+    //    `O_RDONLY | O_TRUNC` or pages pinned before, and that is this process's own user alone
+    //    (`guarded::refuse_other_writers`); who stops this process for longer than the
+    //    lease-break-time, which is noticed and ends it (`Leased::refuse_late`); a medium that fails
+    //    when an evicted page is read again.
     // 4. Shown by: tests/guarded, where readers compare every byte while writers try.
     let map = unsafe { MmapOptions::new().len(len).map_copy_read_only(file) }?;
     // A child would keep the file's pages when this process moves away from them, and would see
