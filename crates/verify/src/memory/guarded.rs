@@ -269,11 +269,11 @@ impl Leased {
             }
         })?;
         kernel::map_over(&self.map, memfd)?;
+        self.sealed.store(true, Ordering::Release);
         let in_time = kernel::release_lease(&self.file).unwrap_or(false);
         if !in_time || !self.is_what_it_was() {
             self.lose();
         }
-        self.sealed.store(true, Ordering::Release);
         self.starved.store(false, Ordering::Release);
         self.promise.give_back();
         Ok(Some(self.noticed.get().unwrap_or(&begun).elapsed()))

@@ -136,7 +136,10 @@ mod tests {
         let write = |name: &str, text: &str| std::fs::write(group.join(name), text).unwrap();
         write("memory.max", "1000\n");
         write("memory.current", "900\n");
-        write("memory.stat", "anon 700\ninactive_file 30\nactive_file 20\n");
+        write(
+            "memory.stat",
+            "anon 700\ninactive_file 30\nactive_file 20\n",
+        );
         assert_eq!(V2.left(&group), Some(150));
         assert_eq!(V2.left(root.path()), None);
         for surprise in ["max\n", "", "-1", "99999999999999999999"] {
