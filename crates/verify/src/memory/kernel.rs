@@ -127,10 +127,10 @@ pub(super) fn map_leased(file: &File, len: usize) -> io::Result<Mmap> {
     //    are in this place (`Leased::seal`), or nobody looks at these any more. The file systems
     //    where the kernel's word is good are an allowlist (`guarded::refuse_file_system`).
     // 3. Who could still: root, through the disk beneath; who has the right to write to the file, by
-    //    `O_RDONLY | O_TRUNC` or pages pinned before, and that is this process's own user alone
-    //    (`guarded::refuse_other_writers`); who stops this process for longer than the
-    //    lease-break-time, which is noticed and ends it (`Leased::refuse_late`); a medium that fails
-    //    when an evicted page is read again.
+    //    `O_RDONLY | O_TRUNC`, or by a direct read into a mapping of it that began before and goes on,
+    //    and that is this process's own user alone (`guarded::refuse_other_writers`); who stops this
+    //    process for longer than the lease-break-time, which is noticed and ends it
+    //    (`Leased::refuse_late`); a medium that fails when an evicted page is read again.
     // 4. Shown by: tests/guarded, where readers compare every byte while writers try.
     let map = unsafe { MmapOptions::new().len(len).map_copy_read_only(file) }?;
     // A child would keep the file's pages when this process moves away from them, and would see

@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::Mmap;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstatfs, memfd_create};
+use rustix::fs::{
+    FsWord, MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstatfs, memfd_create,
+};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::guarded::TMPFS;
 use super::room::refuse_without_room;
 use super::{Unguarded, kernel};
 
@@ -29,6 +30,9 @@ pub(crate) struct Filling {
     memfd: File,
     len: u64,
 }
+
+/// Where memfds are (include/uapi/linux/magic.h).
+const TMPFS: FsWord = 0x0102_1994;
 
 /// Copied between two looks at the memory that is left.
 const PIECE: u64 = 16 << 20;

@@ -12,17 +12,24 @@ use crate::storm::weights_hold;
 use crate::support::*;
 use crate::{child, writer::Writer};
 
-/// A folder on a file system where files are guarded.
+const DISK: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// A folder on some file system.
 pub(crate) struct Place {
     name: &'static str,
+    /// Whether files are guarded there.
+    guards: bool,
     folder: TempDir,
-    mounted: Option<PathBuf>,
+    mounted: Option<Mounted>,
 }
+
+struct Mounted(PathBuf);
 
 impl Place {
     fn on(name: &'static str, folder: &str) -> Self {
         Self {
             name,
+            guards: true,
             folder: tempfile::tempdir_in(folder).unwrap(),
             mounted: None,
         }
@@ -30,7 +37,7 @@ impl Place {
 
     /// A file system of its own, made in a file.
     fn made(name: &'static str, make: &[&str]) -> Option<Self> {
-        let mut place = Self::on(name, env!("CARGO_TARGET_TMPDIR"));
+        let mut place = Self::on(name, DISK);
         let (image, mount) = (
             place.folder.path().join("image"),
             place.path().join("mount"),
@@ -48,7 +55,7 @@ impl Place {
         });
         match made {
             Ok(()) => {
-                place.mounted = Some(mount);
+                place.mounted = Some(Mounted(mount));
                 Some(place)
             }
             Err(why) => {
@@ -62,22 +69,28 @@ impl Place {
         self.name
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.mounted.as_deref().unwrap_or(self.folder.path())
+    pub(crate) const fn guards(&self) -> bool {
+        self.guards
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(mounted) = &self.mounted {
-            run(Command::new("umount").arg("--lazy").arg(mounted)).unwrap();
+    pub(crate) fn path(&self) -> &Path {
+        match &self.mounted {
+            Some(mounted) => &mounted.0,
+            None => self.folder.path(),
         }
     }
 }
 
-/// Every file system of the allowlist that there is, or can be made, here.
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg("--lazy").arg(&self.0)).unwrap();
+    }
+}
+
+/// Every file system of the allowlist that there is, or can be made, here; and one that is not on it.
 pub(crate) fn all() -> Vec<Place> {
-    let here = Place::on("the checkout's disk", env!("CARGO_TARGET_TMPDIR"));
+    let here = Place::on("the checkout's disk", DISK);
+    let guards = held_on(here.path(), 0o644) == Holding::Guarded;
     let tmpfs = Place::on("tmpfs", "/dev/shm");
     let made = [
         Place::made("ext4", &["mkfs.ext4", "-q", "-F"]),
@@ -85,13 +98,17 @@ pub(crate) fn all() -> Vec<Place> {
         Place::made("btrfs", &["mkfs.btrfs", "-q"]),
     ];
     let mut places: Vec<Place> = made.into_iter().flatten().collect();
-    places.push(tmpfs);
-    match held_on(here.path(), 0o644) {
-        Holding::Guarded => places.push(here),
-        // A container's overlay file system.
-        other => println!("NOT TRIED on the checkout's disk: {other}"),
-    }
+    places.push(Place { guards, ..here });
+    places.push(Place {
+        guards: false,
+        ..tmpfs
+    });
     places
+}
+
+/// On the disk that the tests were built on.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir_in(DISK).unwrap()
 }
 
 pub(crate) fn run(command: &mut Command) -> std::result::Result<(), String> {
@@ -117,15 +134,15 @@ fn held_on(folder: &Path, mode: u32) -> Holding {
 #[test]
 fn a_file_that_others_may_write_to_is_copied() {
     for mode in [0o664, 0o646, 0o666] {
-        let holding = held_on(Path::new("/dev/shm"), mode);
+        let holding = held_on(Path::new(DISK), mode);
         assert_eq!(holding, Holding::Sealed(Unguarded::Writable), "{mode:o}");
     }
-    assert_eq!(held_on(Path::new("/dev/shm"), 0o444), Holding::Guarded);
+    assert_eq!(held_on(Path::new(DISK), 0o444), Holding::Guarded);
 }
 
 #[test]
 fn an_access_control_list_makes_it_writable_to_others() {
-    let fixture = Fixture::inside(tempfile::tempdir_in("/dev/shm").unwrap(), &[("a", 9)]);
+    let fixture = Fixture::inside(folder(), &[("a", 9)]);
     let path = fixture.path("model.safetensors");
     if let Err(why) = run(Command::new("setfacl").args(["-m", "u:1234:rw"]).arg(&path)) {
         return println!("NOT TRIED: {why}");
@@ -149,7 +166,7 @@ fn without_a_holder_it_is_a_copy() {
 /// Two mounts and two names of one file are one inode; and two holds of it are two leases.
 #[test]
 fn another_mount_or_name_is_held_back_as_well() {
-    let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    let place = folder();
     let fixture = Fixture::inside(tempfile::tempdir_in(place.path()).unwrap(), &[("a", 9000)]);
     let weights = fs::read(fixture.path("model.safetensors")).unwrap();
     let holder = LeaseHolder::start(LeaseSignal::default(), |_| ()).unwrap();
@@ -186,12 +203,7 @@ fn another_mount_or_name_is_held_back_as_well() {
 /// the layer belongs to the same user where containers run without root.
 #[test]
 fn on_an_overlay_it_is_a_copy_that_the_layer_beneath_does_not_change() {
-    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    // Upper directories lie on no overlay themselves.
-    let place = match held_on(place.path(), 0o644) {
-        Holding::Guarded => place,
-        _ => tempfile::tempdir_in("/dev/shm").unwrap(),
-    };
+    let place = folder();
     for name in ["lower", "upper", "work", "merged"] {
         fs::create_dir(place.path().join(name)).unwrap();
     }
@@ -218,10 +230,40 @@ fn on_an_overlay_it_is_a_copy_that_the_layer_beneath_does_not_change() {
     assert_eq!(reader.end(), None);
 }
 
+/// Pages of a tmpfs can be written to by who has them pinned, long after closing mapping and file.
+#[test]
+fn on_a_tmpfs_it_is_a_copy_that_pinned_pages_do_not_change() {
+    let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    let fixture = Fixture::inside(place, &[("a", 9000)]);
+    let path = fixture.path("model.safetensors");
+    let weights = fs::read(&path).unwrap();
+    let Some(mut pin) = Writer::pin(&path) else {
+        return println!("NOT TRIED: no page can be pinned here");
+    };
+    let holder = LeaseHolder::start(LeaseSignal::default(), |_| ()).unwrap();
+    let policy = child::open(&fixture, &holder).unwrap();
+    pin.say("go on");
+    assert_eq!(pin.answer(), Err("written\n".to_owned()));
+    assert_ne!(fs::read(&path).unwrap(), weights);
+    let hold = weights_hold(&policy);
+    assert_eq!(hold.holding(), Holding::Sealed(Unguarded::FileSystem));
+    assert!(hold[..] == weights[..]);
+}
+
+/// Where files are guarded, no page can be pinned so.
+#[test]
+fn on_a_disk_no_page_stays_pinned() {
+    for place in all().iter().filter(|place| place.guards()) {
+        let file = place.path().join("file");
+        fs::write(&file, vec![7; 9000]).unwrap();
+        assert!(Writer::pin(&file).is_none(), "{}", place.name());
+    }
+}
+
 /// The file is the user's own: no capability is wanted. It is somebody else's: it is copied.
 #[test]
 fn an_ordinary_user_guards_what_is_their_own() {
-    let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    let place = folder();
     let everybody = PermissionsExt::from_mode(0o777);
     fs::set_permissions(place.path(), everybody).unwrap();
     // Where that user can run it.

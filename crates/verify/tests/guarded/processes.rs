@@ -9,16 +9,15 @@ use rustix::process::Signal;
 use tensorgate_verify::*;
 
 use crate::child::{self, fixture, open, say};
+use crate::places;
 use crate::storm::weights_hold;
 use crate::support::*;
 use crate::writer::Writer;
 
-const SHM: &str = "/dev/shm";
-
 #[test]
 fn a_process_that_is_killed_leaves_nothing() {
     for round in 0..40 {
-        let place = tempfile::tempdir_in(SHM).unwrap();
+        let place = places::folder();
         let mut reader = child::start("reads", place.path(), 300_000);
         let path = reader.path();
         let mut writer = Writer::start();
@@ -38,7 +37,7 @@ fn a_process_that_is_killed_leaves_nothing() {
         // The fixture's own directory is all that there is.
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
     }
-    for folder in [Path::new(SHM), &std::env::temp_dir()] {
+    for folder in [Path::new("/dev/shm"), &std::env::temp_dir()] {
         let entries = std::fs::read_dir(folder).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name());
         let litter: Vec<_> = names
@@ -52,7 +51,7 @@ fn a_process_that_is_killed_leaves_nothing() {
 /// while must not go on as if nothing had happened.
 #[test]
 fn a_process_that_was_stopped_for_too_long_ends() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let _short = crate::starved::ShortPatience::new();
     let mut holder = child::start("waits", place.path(), 300_000);
     let path = holder.path();
@@ -68,7 +67,7 @@ fn a_process_that_was_stopped_for_too_long_ends() {
 /// Stopped, and nobody came, or not for long enough: nothing has happened.
 #[test]
 fn a_process_that_was_stopped_for_a_while_goes_on() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut reader = child::start("reads", place.path(), 300_000);
     let path = reader.path();
     reader.send(Signal::STOP);
@@ -82,7 +81,7 @@ fn a_process_that_was_stopped_for_a_while_goes_on() {
 
 #[test]
 fn a_forked_child_does_not_see_what_is_written() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut forks = child::start("forks", place.path(), 300_000);
     assert_eq!(
         forks.says().unwrap(),
@@ -129,7 +128,7 @@ fn in_a_fork(read_the_same: impl Fn() -> bool) -> String {
 /// is what it comes to: no byte is read that was not signed.
 #[test]
 fn a_file_that_its_owner_truncates_for_reading_ends_the_process() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut reader = child::start("reads", place.path(), 300_000);
     let path = reader.path();
     assert_eq!(reader.says(), Some(Holding::Guarded.to_string()));
@@ -144,7 +143,7 @@ fn a_file_that_its_owner_truncates_for_reading_ends_the_process() {
 /// The same, but nobody reads: the next writer finds out, and the process ends.
 #[test]
 fn a_file_that_was_truncated_for_reading_is_not_moved() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut holder = child::start("waits", place.path(), 300_000);
     let path = holder.path();
     truncate_for_reading(&path).unwrap();
@@ -170,7 +169,7 @@ fn others_cannot_truncate_what_is_guarded() {
     if !rustix::process::geteuid().is_root() {
         return println!("NOT TRIED: to become another user wants root");
     }
-    let fixture = Fixture::inside(tempfile::tempdir_in(SHM).unwrap(), &[("a", 9)]);
+    let fixture = Fixture::inside(places::folder(), &[("a", 9)]);
     let path = fixture.path("model.safetensors");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(fixture.folder.path(), mode).unwrap();

@@ -12,14 +12,13 @@ use rustix::process::{Resource, Rlimit, prlimit};
 use tensorgate_verify::*;
 
 use crate::child::{self, PATIENCE, fixture, open, say, wait_for_the_end};
+use crate::places;
 use crate::storm::weights_hold;
 use crate::writer::Writer;
 
-const SHM: &str = "/dev/shm";
-
 #[test]
 fn the_process_keeps_its_handlers_and_masks() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut process = child::start("keeps its signals", place.path(), 1000);
     assert_eq!(process.says().unwrap(), "the same");
     assert_eq!(process.end(), None);
@@ -65,7 +64,7 @@ pub(crate) fn keeps_its_signals() {
 /// The number of the signal is the process's own to use, and another one can be said.
 #[test]
 fn a_signal_of_the_same_number_reaches_the_process() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut process = child::start("uses the signal", place.path(), 1000);
     let path = process.path();
     let number = LeaseSignal::default().number();
@@ -152,8 +151,7 @@ fn another_signal_does_as_well_and_a_listener_that_fails_hurts_nobody() {
     let holder = holder.unwrap();
     drop(go_on);
     for _ in 0..3 {
-        let fixture =
-            crate::support::Fixture::inside(tempfile::tempdir_in(SHM).unwrap(), &[("a", 9)]);
+        let fixture = crate::support::Fixture::inside(places::folder(), &[("a", 9)]);
         let policy = open(&fixture, &holder).unwrap();
         assert_eq!(weights_hold(&policy).holding(), Holding::Guarded);
         fs::write(fixture.path("model.safetensors"), "other").unwrap();
@@ -173,8 +171,7 @@ fn a_listener_that_waits_for_ever_keeps_no_writer_waiting() {
     })
     .unwrap();
     for _ in 0..3 {
-        let fixture =
-            crate::support::Fixture::inside(tempfile::tempdir_in(SHM).unwrap(), &[("a", 9)]);
+        let fixture = crate::support::Fixture::inside(places::folder(), &[("a", 9)]);
         let policy = open(&fixture, &holder).unwrap();
         fs::write(fixture.path("model.safetensors"), "other").unwrap();
         assert_eq!(
@@ -187,7 +184,7 @@ fn a_listener_that_waits_for_ever_keeps_no_writer_waiting() {
 /// The kernel sends SIGIO instead, which nobody waits for: the next look finds out.
 #[test]
 fn a_full_queue_of_signals_loses_no_break() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut holder = child::start("is told", place.path(), 1000);
     let path = holder.path();
     let none = Rlimit {
@@ -219,7 +216,7 @@ pub(crate) fn is_told() {
 /// How soon a break is noticed, and what it costs to wait: printed, since machines differ.
 #[test]
 fn it_sleeps_until_somebody_writes() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut process = child::start("idles", place.path(), 25_000);
     while let Some(line) = process.says() {
         println!("{line}");
@@ -228,7 +225,7 @@ fn it_sleeps_until_somebody_writes() {
 }
 
 pub(crate) fn idles() {
-    let folder = tempfile::tempdir_in(SHM).unwrap();
+    let folder = places::folder();
     let (sender, moved) = channel();
     let holder = LeaseHolder::start(LeaseSignal::default(), move |_| {
         sender.send(Instant::now()).unwrap()

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::child::{self, Holding};
+use crate::places;
 use crate::support::*;
 use crate::writer::Writer;
 
-const SHM: &str = "/dev/shm";
 const MIB: u64 = 1 << 20;
 
 /// `lease-break-time` is 4 s instead of 45, where that may be said: it only makes tests shorter.
@@ -53,7 +53,7 @@ fn leave_no_room(holding: &Holding) {
 
 #[test]
 fn who_withdraws_in_time_goes_on_and_so_does_the_writer() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut owner = child::start("withdraws", place.path(), 300_000);
     let path = owner.path();
     leave_no_room(&owner);
@@ -67,7 +67,7 @@ fn who_withdraws_in_time_goes_on_and_so_does_the_writer() {
 
 #[test]
 fn who_relies_on_it_ends_before_the_bytes_change() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let _short = ShortPatience::new();
     // Compares every byte meanwhile: a changed one would be a panic.
     let mut reader = child::start("reads", place.path(), 300_000);
@@ -86,7 +86,7 @@ fn who_relies_on_it_ends_before_the_bytes_change() {
 
 #[test]
 fn memory_that_is_found_in_time_is_taken() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut reader = child::start("reads", place.path(), 300_000);
     let path = reader.path();
     leave_no_room(&reader);
@@ -105,7 +105,7 @@ fn memory_that_is_found_in_time_is_taken() {
 /// Neither refused, which would be a verdict, nor ended: it could not be read.
 #[test]
 fn a_check_that_is_starved_could_not_be_made() {
-    let place = tempfile::tempdir_in(SHM).unwrap();
+    let place = places::folder();
     let mut writer = Writer::start();
     let mut checks = child::start("checks", place.path(), 64 << 20);
     let path = checks.path();
@@ -200,7 +200,7 @@ fn a_container_without_room_withdraws_the_policy() {
     let Some(group) = Group::new(1024 * MIB) else {
         return;
     };
-    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place = places::folder();
     let mut owner = child::started(group.enter(), "withdraws", place.path(), 16 << 20);
     let path = owner.path();
     // Written back, so that it can be reclaimed; a copy beside it does not fit.
@@ -219,7 +219,7 @@ fn a_policy_that_is_too_big_for_its_container_is_an_error() {
     let Some(group) = Group::new(96 * MIB) else {
         return;
     };
-    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place = places::folder();
     let fixture = Fixture::inside(place, &[("big", 32 << 20)]);
     // No lease, so that it is copied at once.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tensorgate_verify::*;
 
-use crate::places;
+use crate::places::{self, Place};
 use crate::support::*;
 use crate::writer::{WAYS, Writer};
 
@@ -22,6 +22,7 @@ enum Moment {
 }
 
 struct Storm {
+    guards: bool,
     fixture: Fixture,
     /// As it was signed.
     weights: Vec<u8>,
@@ -31,6 +32,7 @@ struct Storm {
     writer: Writer,
     /// Xorshift, for moments.
     random: u64,
+    check_takes: Duration,
     tally: BTreeMap<(Moment, String), usize>,
     held_back: Vec<Duration>,
 }
@@ -47,7 +49,7 @@ fn time() -> Option<Duration> {
 fn no_writer_changes_a_byte_that_is_read() {
     let places = places::all();
     for place in &places {
-        let mut storm = Storm::new(place.path());
+        let mut storm = Storm::new(place);
         let share = time().map(|time| time / u32::try_from(places.len()).unwrap());
         let begun = Instant::now();
         let mut rounds = 0;
@@ -65,7 +67,8 @@ fn no_writer_changes_a_byte_that_is_read() {
 }
 
 impl Storm {
-    fn new(place: &Path) -> Self {
+    fn new(place: &Place) -> Self {
+        let (guards, place) = (place.guards(), place.path());
         let folder = tempfile::tempdir_in(place).unwrap();
         let fixture = Fixture::inside(folder, &[("actor.bias", 3), ("big", 300_000), ("c", 5)]);
         let weights = fs::read(fixture.path("model.safetensors")).unwrap();
@@ -78,12 +81,14 @@ impl Storm {
             );
         });
         Self {
+            guards,
             fixture,
             weights,
             foreign,
             holder: holder.unwrap(),
             writer: Writer::start(),
             random: 0x9e37_79b9_7f4a_7c15,
+            check_takes: Duration::ZERO,
             tally: BTreeMap::new(),
             held_back: Vec::new(),
         }
@@ -113,7 +118,11 @@ impl Storm {
         self.writer.answer().unwrap();
         let policy = self.open().unwrap();
         let hold = weights_hold(&policy);
-        assert_eq!(hold.holding(), Holding::Sealed(Unguarded::BeingWritten));
+        let why = match self.guards {
+            true => Unguarded::BeingWritten,
+            false => Unguarded::FileSystem,
+        };
+        assert_eq!(hold.holding(), Holding::Sealed(why));
         self.compare(hold, |writer| {
             writer.say("go on");
             writer.answer().unwrap();
@@ -127,7 +136,9 @@ impl Storm {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let after = Duration::from_micros(self.random % 12_000);
+        // Also a little before, and a little after.
+        let most = self.check_takes.as_micros().max(1) * 5 / 4;
+        let after = Duration::from_micros(self.random % u64::try_from(most).unwrap());
         self.writer.ask(way, &path, &self.foreign, after);
         match self.open() {
             Ok(policy) => {
@@ -152,9 +163,15 @@ impl Storm {
     /// The file is changed while it is held.
     fn after(&mut self, way: &str, changes: bool) {
         let path = self.restore();
+        let begun = Instant::now();
         let policy = self.open().unwrap();
+        self.check_takes = begun.elapsed();
         let hold = weights_hold(&policy);
-        assert_eq!(hold.holding(), Holding::Guarded);
+        let expected = match self.guards {
+            true => Holding::Guarded,
+            false => Holding::Sealed(Unguarded::FileSystem),
+        };
+        assert_eq!(hold.holding(), expected);
         let foreign = self.foreign.clone();
         let mut answer = None;
         self.compare(hold, |writer| {
@@ -170,9 +187,9 @@ impl Storm {
             // Not on this file system; the file was opened for writing all the same.
             Err(why) => self.count(Moment::After, &format!("{way}: {}", why.trim())),
         }
-        let expected = match changes {
+        let expected = match changes && self.guards {
             true => Holding::Sealed(Unguarded::Moved),
-            false => Holding::Guarded,
+            false => expected,
         };
         assert_eq!(hold.holding(), expected, "{way}");
         self.count(Moment::After, &expected.to_string());

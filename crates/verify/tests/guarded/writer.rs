@@ -40,8 +40,21 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn start() -> Self {
+        Self::run("writer.py", &[])
+    }
+
+    /// Has a page of `path` pinned, where that is possible: `pin.py`.
+    pub(crate) fn pin(path: &Path) -> Option<Self> {
+        let mut pin = Self::run("pin.py", &[path]);
+        let said = pin.answer().unwrap_err();
+        (said == "pinned\n").then_some(pin)
+    }
+
+    fn run(script: &str, arguments: &[&Path]) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded");
         let mut process = Command::new("python3")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/writer.py"))
+            .arg(folder.join(script))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -30,7 +30,9 @@ impl Fixture {
 
     /// With these weights.
     pub(crate) fn of(tensors: &[(&str, usize)]) -> Self {
-        Self::inside(tempfile::tempdir().unwrap(), tensors)
+        // On a disk, where a file can be guarded.
+        let disk = env!("CARGO_TARGET_TMPDIR");
+        Self::inside(tempfile::tempdir_in(disk).unwrap(), tensors)
     }
 
     /// With these weights, in an empty folder.
