@@ -171,7 +171,6 @@ impl Taken {
         watch.take_lease(file).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => Unguarded::BeingWritten,
             io::ErrorKind::PermissionDenied => Unguarded::NotOwner,
-            io::ErrorKind::InvalidInput => Unguarded::FileSystem,
             _ => Unguarded::NoLease,
         })?;
         // Where it fails, nobody would answer for the lease. What cannot be given back ends with

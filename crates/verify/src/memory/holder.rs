@@ -22,6 +22,9 @@ use super::{LeaseEvent, LeaseOutcome, event, kernel};
 /// it: the rest of the process keeps its handlers, masks and dispositions. The process should not
 /// use the same signal for itself: where it is sent to no thread in particular, this one may get it.
 /// The threads live as long as this, or any hold.
+///
+/// A child that was forked and did not exec shares the open files, and with them the leases: if this
+/// process is killed, they end with the child.
 #[derive(Clone, Debug)]
 pub struct LeaseHolder {
     watch: Arc<Watch>,
@@ -262,5 +265,28 @@ fn break_time() -> io::Result<Duration> {
         Ok(0) => Ok(FOR_EVER),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_promised_than_can_be_kept() {
+        let holder = LeaseHolder::start(LeaseSignal::default(), |_| ()).unwrap();
+        let watch = holder.watch();
+        let most = watch.shared.patience().as_secs() * BYTES_PER_SECOND;
+        assert!(watch.promise(most + 1).is_none());
+        assert!(watch.promise(u64::MAX).is_none());
+        let all = watch.promise(most).unwrap();
+        assert!(watch.promise(1).is_none());
+        all.give_back();
+        let half = watch.promise(most / 2).unwrap();
+        assert!(watch.promise(most).is_none());
+        // What was given back is not given back again.
+        drop((all, half));
+        assert!(watch.promise(most).is_some());
+        assert_eq!(watch.shared.promised.load(Ordering::Acquire), 0);
     }
 }

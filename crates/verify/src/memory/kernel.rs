@@ -36,7 +36,7 @@ struct Owner {
 ///
 /// # Errors
 /// `EAGAIN` while somebody has the file open for writing, `EACCES` where it is another user's,
-/// `EINVAL` where the file system has no leases.
+/// `EINVAL` where the file system has no leases, or `/proc/sys/fs/leases-enable` is 0.
 pub(super) fn take_lease(file: &File, signal: LeaseSignal, thread: Pid) -> io::Result<()> {
     // The default, SIGIO to the process, would end it.
     fcntl(file, F_SETSIG, signal.number())?;

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// For what else the process does meanwhile, and for copies that go on beside this one.
+/// At most, for what else the process does meanwhile, and for copies that go on beside this one.
 const SPARE: u64 = 32 << 20;
 /// More than any of these files has.
 const LONGEST: u64 = 64 << 10;
@@ -46,7 +46,7 @@ const V2: Version = Version {
 /// # Errors
 /// `OutOfMemory`: this machine, or a control group that this process is in, has no `len` bytes left.
 pub(super) fn refuse_without_room(len: u64) -> io::Result<()> {
-    let wanted = len.saturating_add(SPARE);
+    let wanted = len.saturating_add(len.min(SPARE));
     match left() {
         Some(left) if left < wanted => Err(io::Error::new(
             io::ErrorKind::OutOfMemory,
