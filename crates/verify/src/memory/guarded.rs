@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
 use rustix::fs::{FsWord, fstatfs};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::holder::{Promise, Watch};
@@ -168,9 +169,10 @@ impl Taken {
         let promise = watch.promise(len).ok_or(Unguarded::TooLarge)?;
         let spare = Filling::spare(len).map_err(|_| Unguarded::NoLease)?;
         let at_peace = Instant::now();
-        watch.take_lease(file).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => Unguarded::BeingWritten,
-            io::ErrorKind::PermissionDenied => Unguarded::NotOwner,
+        let taken = watch.take_lease(file);
+        taken.map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => Unguarded::BeingWritten,
+            Some(Errno::ACCESS) => Unguarded::NotOwner,
             _ => Unguarded::NoLease,
         })?;
         // Where it fails, nobody would answer for the lease. What cannot be given back ends with

@@ -163,6 +163,19 @@ fn without_a_holder_it_is_a_copy() {
     assert_eq!(weights_hold(&policy).holding(), expected);
 }
 
+#[test]
+fn where_a_sandbox_refuses_leases_it_is_a_copy() {
+    let place = folder();
+    let mut sandbox = Command::new("python3");
+    sandbox.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/no_leases.py"));
+    sandbox.arg(std::env::current_exe().unwrap());
+    let mut reader = child::started(sandbox, "reads", place.path(), 1000);
+    reader.path();
+    let expected = Holding::Sealed(Unguarded::NoLease).to_string();
+    assert_eq!(reader.says(), Some(expected));
+    assert_eq!(reader.end(), None);
+}
+
 /// Two mounts and two names of one file are one inode; and two holds of it are two leases.
 #[test]
 fn another_mount_or_name_is_held_back_as_well() {

@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tensorgate_verify::*;
 
 use crate::child::{self, fixture, open, say};
@@ -88,6 +88,7 @@ fn a_forked_child_does_not_see_what_is_written() {
         format!("while guarded: ended by {}", libc::SIGSEGV)
     );
     assert_eq!(forks.says().unwrap(), "when sealed: read the same");
+    assert_eq!(forks.says().unwrap(), "when dropped: no lease is left");
     assert_eq!(forks.end(), None);
 }
 
@@ -103,6 +104,34 @@ pub(crate) fn forks() {
     ));
     drop(hold.to_memfd().unwrap());
     say(&format!("when sealed: {}", in_a_fork(|| hold[0] == first)));
+
+    // It has the file open as well, and stays.
+    let again = Fixture::inside(places::folder(), &[("a", 9)]);
+    let policy = open(&again, &holder).unwrap();
+    let dropped = in_a_fork_that_stays(|| {
+        drop(policy);
+        let mut now = OpenOptions::new();
+        now.write(true).custom_flags(libc::O_NONBLOCK);
+        now.open(again.path("model.safetensors"))
+    });
+    dropped.unwrap();
+    say("when dropped: no lease is left");
+}
+
+/// While there is a child that does nothing.
+#[expect(unsafe_code, reason = "fork without exec has no other name")]
+fn in_a_fork_that_stays<T>(meanwhile: impl FnOnce() -> T) -> T {
+    // SAFETY: the child sleeps; it allocates nothing and takes no lock.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        loop {
+            // SAFETY: pause(2) takes nothing and changes nothing.
+            unsafe { libc::pause() };
+        }
+    }
+    let done = meanwhile();
+    kill_process(Pid::from_raw(child).unwrap(), Signal::KILL).unwrap();
+    done
 }
 
 #[expect(unsafe_code, reason = "fork without exec has no other name")]
