@@ -19,9 +19,8 @@ use super::{LeaseEvent, LeaseOutcome, event, kernel};
 /// another that tells of it.
 ///
 /// The kernel sends one real-time signal to the first thread alone, which is the only one to block
-/// it: the rest of the process keeps its handlers, masks and dispositions. The process should not
-/// use the same signal for itself: where it is sent to no thread in particular, this one may get it.
-/// The threads live as long as this, or any hold.
+/// it: the rest of the process keeps its handlers, masks and dispositions. A signal of the same number
+/// that is sent to the process is passed on where that thread gets it. The threads live as long as this, or any hold.
 ///
 /// A child that was forked and did not exec shares the open files, and with them the leases: if this
 /// process is killed, they end with the child.
@@ -61,7 +60,7 @@ pub(super) struct Promise {
     bytes: AtomicU64,
 }
 
-/// Between two attempts to find memory.
+/// Between two attempts to find memory, or after a signal of somebody else's.
 const RETRY: Duration = Duration::from_millis(20);
 /// Between two looks at every lease, signal or not: signals are lost where too many are queued, or
 /// the process changed its user (sigio_perm in fs/fcntl.c). It is also how exactly is known since
@@ -194,9 +193,10 @@ impl Shared {
         let look = LOOK.min(self.break_time.checked_div(LOOKS).unwrap_or(LOOK));
         let mut all_moved = true;
         while !self.stop.load(Ordering::Acquire) {
-            match all_moved {
-                true => kernel::wait_for(signal, look),
-                false => thread::sleep(RETRY),
+            // Who waits for a signal may be given the process's own: it leaves some time to others.
+            let pause = !all_moved || kernel::wait_for(signal, look);
+            if pause {
+                thread::sleep(RETRY);
             }
             // Each is looked at before the first is moved, which takes a while.
             let mut wanted = self.live();

@@ -24,6 +24,10 @@ use super::holder::LeaseSignal;
 const F_SETSIG: c_int = 10;
 const F_SETOWN_EX: c_int = 15;
 const F_OWNER_TID: c_int = 0;
+/// include/uapi/asm-generic/siginfo.h.
+const POLL_MSG: c_int = 3;
+/// `sizeof(sigset_t)` of the kernel's.
+const SIGSET_BYTES: usize = 8;
 
 /// `struct f_owner_ex` of fcntl(2).
 #[repr(C)]
@@ -89,12 +93,13 @@ pub(super) fn block_all_signals() -> io::Result<()> {
     }
 }
 
-/// Waits until `signal` comes, but no longer than `at_most`.
+/// Waits until `signal` comes, but no longer than `at_most`; says whether it was the process's own,
+/// which has been passed on.
 ///
 /// Where the kernel cannot queue another real-time signal it sends SIGIO instead (send_sigio_to_task
-/// in fs/fcntl.c). That is not waited for: whoever waits for a signal may be given the process's
-/// own, and serial ports use SIGIO. It stays blocked, and the time runs out.
-pub(super) fn wait_for(signal: LeaseSignal, at_most: Duration) {
+/// in fs/fcntl.c). That is not waited for: from the process's own SIGIO, which serial ports use, it
+/// could not be told. It stays blocked, and the time runs out.
+pub(super) fn wait_for(signal: LeaseSignal, at_most: Duration) -> bool {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset(3) initialises the set that it is given.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
@@ -104,9 +109,47 @@ pub(super) fn wait_for(signal: LeaseSignal, at_most: Duration) {
         tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: at_most.subsec_nanos().into(),
     };
-    // SAFETY: sigtimedwait(2) reads an initialised set and a time, both of this frame, and is asked
-    // for no siginfo. The signal is blocked in this thread: `block_all_signals` was its first act.
-    unsafe { libc::sigtimedwait(set.as_ptr(), null_mut(), &raw const time) };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: rt_sigtimedwait(2) reads the first 8 bytes of an initialised set, and a time, and writes
+    // a siginfo, all of this frame. The signal is blocked in this thread: `block_all_signals` was its
+    // first act. (glibc's sigtimedwait(3) makes SI_USER of SI_TKILL.)
+    let came = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            set.as_ptr(),
+            info.as_mut_ptr(),
+            &raw const time,
+            SIGSET_BYTES,
+        )
+    };
+    // SAFETY: zeros are a siginfo, of numbers and a pointer that nobody follows.
+    let mut info = unsafe { info.assume_init() };
+    // A break of a lease (lease_break_callback in fs/locks.c), and `wake`.
+    let ours = [POLL_MSG, libc::SI_TKILL].contains(&info.si_code);
+    let foreign = came == i64::from(signal.number()) && !ours;
+    if foreign {
+        // Only its first thread may repeat kill(2)'s own code; sigqueue(3)'s has the same fields.
+        info.si_code = info.si_code.min(libc::SI_QUEUE);
+        pass_on(&info);
+    }
+    foreign
+}
+
+/// Sends a signal that was for the process to the process again: this thread blocks it, now that it
+/// waits no more, and another one gets it.
+fn pass_on(info: &libc::siginfo_t) {
+    let (process, number) = (rustix::process::getpid(), info.si_signo);
+    let process = process.as_raw_nonzero().get();
+    // SAFETY: rt_sigqueueinfo(2) reads a siginfo, which `info` is; a process may send any to itself.
+    // Shown by: tests/guarded, `a_signal_of_the_same_number_reaches_the_process`.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigqueueinfo,
+            process,
+            number,
+            std::ptr::from_ref(info),
+        )
+    };
 }
 
 /// Sends `signal` to the thread alone, which finds out later where the queue of signals is full.

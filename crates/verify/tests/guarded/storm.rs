@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -151,9 +152,14 @@ impl Storm {
             }
             Err(error) => {
                 drop(self.writer.answer());
-                // What was changed before is refused; `Io` would be a file that could not be read.
-                let rejection = error.rejection();
-                let code = rejection.unwrap_or_else(|| panic!("{way}: {error}")).code();
+                let code = match &error {
+                    // Gone after its name was read.
+                    Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => "not there",
+                    _ => error
+                        .rejection()
+                        .unwrap_or_else(|| panic!("{way}: {error}"))
+                        .code(),
+                };
                 self.count(Moment::During, code);
             }
         }
