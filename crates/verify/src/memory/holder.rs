@@ -1,28 +1,29 @@
 //! The thread that answers when a lease breaks.
 
 use std::ffi::c_int;
-use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::thread::{Pid, gettid};
 
 use super::guarded::Leased;
-use super::kernel;
-use crate::FilePath;
+use super::room::kernel_text;
+use super::{LeaseEvent, LeaseOutcome, event, kernel};
 
-/// Answers for the leases of guarded holds: a thread that sleeps until somebody wants to write.
+/// Answers for the leases of guarded holds: a thread that sleeps until somebody wants to write, and
+/// another that tells of it.
 ///
-/// The kernel tells of it by one real-time signal, sent to that thread alone, which is the only one
-/// to block it: the rest of the process keeps its handlers, masks and dispositions. The thread
-/// lives as long as this, or any hold.
+/// The kernel sends one real-time signal to the first thread alone, which is the only one to block
+/// it: the rest of the process keeps its handlers, masks and dispositions. A signal of the same number
+/// that is sent to the process is passed on where that thread gets it. The threads live as long as this, or any hold.
+///
+/// A child that was forked and did not exec shares the open files, and with them the leases: if this
+/// process is killed, they end with the child.
 #[derive(Clone, Debug)]
 pub struct LeaseHolder {
     watch: Arc<Watch>,
@@ -31,40 +32,6 @@ pub struct LeaseHolder {
 /// The real-time signal of a broken lease; by default `SIGRTMIN + 10`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LeaseSignal(c_int);
-
-/// Somebody wanted to write to a file that is held.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct LeaseEvent<'a> {
-    /// The file's path inside its policy.
-    pub path: &'a FilePath,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// What became of the hold.
-    pub outcome: LeaseOutcome<'a>,
-}
-
-/// What became of a hold when somebody wanted to write.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LeaseOutcome<'a> {
-    /// The bytes are in a sealed memfd now, at the same addresses, and the writer went on.
-    Moved {
-        /// For how long the writer waited, from the moment it was noticed.
-        took: Duration,
-    },
-    /// There is no memory to move to. It is tried again until the kernel lets the writer go on; who
-    /// holds the policy must withdraw it until then. Otherwise the process ends, since bytes that
-    /// somebody relies on would change.
-    Starved {
-        /// What the system said.
-        error: &'a io::Error,
-        /// How long the writer will be held back at most.
-        left: Duration,
-    },
-}
-
-type Listener = dyn Fn(&LeaseEvent<'_>) + Send + Sync;
 
 /// The thread, for those who keep it alive.
 #[derive(Debug)]
@@ -76,34 +43,50 @@ pub(super) struct Watch {
 }
 
 /// What the thread works on.
+#[derive(Debug)]
 struct Shared {
     leased: Mutex<Vec<Weak<Leased>>>,
+    /// Bytes that would have to move if somebody wanted to write to all files at once.
+    promised: AtomicU64,
     stop: AtomicBool,
     break_time: Duration,
-    listener: Box<Listener>,
+    events: Sender<LeaseEvent>,
 }
 
-/// Between two attempts to find memory.
+/// Bytes that can be moved in time, whatever else is promised.
+#[derive(Debug)]
+pub(super) struct Promise {
+    shared: Arc<Shared>,
+    bytes: AtomicU64,
+}
+
+/// Between two attempts to find memory, or after a signal of somebody else's.
 const RETRY: Duration = Duration::from_millis(20);
-/// What any machine copies and maps in a second.
-const BYTES_PER_SECOND: u64 = 256 << 20;
+/// Between two looks at every lease, signal or not: signals are lost where too many are queued, or
+/// the process changed its user (sigio_perm in fs/fcntl.c). It is also how exactly is known since
+/// when somebody may be waiting, so it must be a small part of `lease-break-time`.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 8;
+/// What any machine copies and maps in a second, evicted pages read again included.
+const BYTES_PER_SECOND: u64 = 128 << 20;
 /// `/proc/sys/fs/lease-break-time` of 0: the kernel waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl LeaseHolder {
-    /// Starts the thread; `listener` is called on it whenever somebody wanted to write.
+    /// Starts the threads; `listener` is called on one of them whenever somebody wanted to write.
     ///
     /// # Errors
     /// No thread, or `/proc/sys/fs/lease-break-time` cannot be read.
     pub fn start(
         signal: LeaseSignal,
-        listener: impl Fn(&LeaseEvent<'_>) + Send + Sync + 'static,
+        listener: impl Fn(&LeaseEvent) + Send + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             leased: Mutex::default(),
+            promised: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             break_time: break_time()?,
-            listener: Box::new(listener),
+            events: event::tell(listener)?,
         });
         let (sender, receiver) = sync_channel(1);
         let works = Arc::clone(&shared);
@@ -158,13 +141,22 @@ impl Watch {
         kernel::take_lease(file, self.signal, self.id)
     }
 
-    /// Whether what is held, and `len` bytes more, can be moved before the kernel's patience ends.
-    pub(super) fn has_time_for(&self, len: u64) -> bool {
-        let held = self.shared.live();
-        let held = held.iter().map(|leased| leased.bytes());
-        let all = held.fold(len, u64::saturating_add);
-        let seconds = all.div_ceil(BYTES_PER_SECOND);
-        Duration::from_secs(seconds) < self.shared.patience()
+    pub(super) fn break_time(&self) -> Duration {
+        self.shared.break_time
+    }
+
+    /// Promises that `bytes` more, and all that was promised before, can be moved before the
+    /// kernel's patience ends.
+    pub(super) fn promise(&self, bytes: u64) -> Option<Promise> {
+        let most = self.shared.patience().as_secs();
+        let most = most.saturating_mul(BYTES_PER_SECOND);
+        let add = |before: u64| before.checked_add(bytes).filter(|all| *all <= most);
+        let promised = &self.shared.promised;
+        let added = promised.fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+        added.ok().map(|_| Promise {
+            shared: Arc::clone(&self.shared),
+            bytes: AtomicU64::new(bytes),
+        })
     }
 
     /// Answers for a lease from now on. It may have been broken since it was taken.
@@ -182,42 +174,56 @@ impl Drop for Watch {
     }
 }
 
+impl Promise {
+    /// Nothing has to be moved any more.
+    pub(super) fn give_back(&self) {
+        let bytes = self.bytes.swap(0, Ordering::AcqRel);
+        self.shared.promised.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
 impl Shared {
     fn run(&self, signal: LeaseSignal) {
+        let look = LOOK.min(self.break_time.checked_div(LOOKS).unwrap_or(LOOK));
         let mut all_moved = true;
         while !self.stop.load(Ordering::Acquire) {
-            match all_moved {
-                true => kernel::wait_for(signal),
-                false => thread::sleep(RETRY),
+            // Who waits for a signal may be given the process's own: it leaves some time to others.
+            let pause = !all_moved || kernel::wait_for(signal, look);
+            if pause {
+                thread::sleep(RETRY);
             }
-            // Whichever hold the signal was for: signals are lost where too many are queued.
-            all_moved = self.live().iter().fold(true, |all, leased| {
-                let moved = leased
-                    .wanted_since()
-                    .is_none_or(|since| self.move_away(leased, since));
-                all && moved
-            });
+            // Each is looked at before the first is moved, which takes a while.
+            let mut wanted = self.live();
+            wanted.retain(|leased| leased.is_wanted());
+            wanted.retain(|leased| !self.move_away(leased));
+            all_moved = wanted.is_empty();
         }
     }
 
     /// Says whether nobody waits for the file any more.
-    fn move_away(&self, leased: &Leased, since: Instant) -> bool {
+    fn move_away(&self, leased: &Leased) -> bool {
         match leased.seal() {
-            Ok(true) => {
-                let took = since.elapsed();
-                self.tell(leased, LeaseOutcome::Moved { took });
+            Ok(took) => {
+                if let Some(took) = took {
+                    self.tell(leased, LeaseOutcome::Moved { took });
+                }
                 true
             }
-            Ok(false) => true,
             Err(error) => {
-                self.starve(leased, &error, since);
+                self.starve(leased, error);
                 false
             }
         }
     }
 
-    fn starve(&self, leased: &Leased, error: &io::Error, since: Instant) {
-        let left = self.patience().saturating_sub(since.elapsed());
+    fn starve(&self, leased: &Leased, error: io::Error) {
+        let left = self.patience().saturating_sub(leased.waited_at_most());
         if leased.starve() {
             self.tell(leased, LeaseOutcome::Starved { error, left });
         }
@@ -226,15 +232,14 @@ impl Shared {
         }
     }
 
-    /// A listener that panics must not end the thread: nobody would answer any more.
-    fn tell(&self, leased: &Leased, outcome: LeaseOutcome<'_>) {
+    fn tell(&self, leased: &Leased, outcome: LeaseOutcome) {
         let event = LeaseEvent {
-            path: leased.path(),
+            path: leased.path().clone(),
             bytes: leased.bytes(),
             outcome,
         };
-        let told = catch_unwind(AssertUnwindSafe(|| (self.listener)(&event)));
-        drop(told);
+        // The other thread is there as long as this one.
+        drop(self.events.send(event));
     }
 
     /// For how long a writer is held back before this process must have answered.
@@ -256,23 +261,32 @@ impl Shared {
 /// How long the kernel holds writers back (proc_sys_fs(5)).
 fn break_time() -> io::Result<Duration> {
     let path = "/proc/sys/fs/lease-break-time";
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let mut text = String::new();
-    File::from(openat(CWD, path, flags, Mode::empty())?)
-        .take(32)
-        .read_to_string(&mut text)?;
-    match text.trim().parse() {
+    match kernel_text(path)?.trim().parse() {
         Ok(0) => Ok(FOR_EVER),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, path)),
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("leased", &self.leased)
-            .field("break_time", &self.break_time)
-            .finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_promised_than_can_be_kept() {
+        let holder = LeaseHolder::start(LeaseSignal::default(), |_| ()).unwrap();
+        let watch = holder.watch();
+        let most = watch.shared.patience().as_secs() * BYTES_PER_SECOND;
+        assert!(watch.promise(most + 1).is_none());
+        assert!(watch.promise(u64::MAX).is_none());
+        let all = watch.promise(most).unwrap();
+        assert!(watch.promise(1).is_none());
+        all.give_back();
+        let half = watch.promise(most / 2).unwrap();
+        assert!(watch.promise(most).is_none());
+        // What was given back is not given back again.
+        drop((all, half));
+        assert!(watch.promise(most).is_some());
+        assert_eq!(watch.shared.promised.load(Ordering::Acquire), 0);
     }
 }

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::thread::JoinHandleExt;
 use std::ptr::null_mut;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use memmap2::{Advice, Mmap, MmapOptions};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -23,6 +24,10 @@ use super::holder::LeaseSignal;
 const F_SETSIG: c_int = 10;
 const F_SETOWN_EX: c_int = 15;
 const F_OWNER_TID: c_int = 0;
+/// include/uapi/asm-generic/siginfo.h.
+const POLL_MSG: c_int = 3;
+/// `sizeof(sigset_t)` of the kernel's.
+const SIGSET_BYTES: usize = 8;
 
 /// `struct f_owner_ex` of fcntl(2).
 #[repr(C)]
@@ -35,7 +40,7 @@ struct Owner {
 ///
 /// # Errors
 /// `EAGAIN` while somebody has the file open for writing, `EACCES` where it is another user's,
-/// `EINVAL` where the file system has no leases.
+/// `EINVAL` where the file system has no leases, or `/proc/sys/fs/leases-enable` is 0.
 pub(super) fn take_lease(file: &File, signal: LeaseSignal, thread: Pid) -> io::Result<()> {
     // The default, SIGIO to the process, would end it.
     fcntl(file, F_SETSIG, signal.number())?;
@@ -88,23 +93,66 @@ pub(super) fn block_all_signals() -> io::Result<()> {
     }
 }
 
-/// Waits until `signal` comes, or SIGIO, which the kernel sends where it cannot queue another
-/// real-time signal (send_sigio_to_task in fs/fcntl.c).
-pub(super) fn wait_for(signal: LeaseSignal) {
+/// Waits until `signal` comes, but no longer than `at_most`; says whether it was the process's own,
+/// which has been passed on.
+///
+/// Where the kernel cannot queue another real-time signal it sends SIGIO instead (send_sigio_to_task
+/// in fs/fcntl.c). That is not waited for: from the process's own SIGIO, which serial ports use, it
+/// could not be told. It stays blocked, and the time runs out.
+pub(super) fn wait_for(signal: LeaseSignal, at_most: Duration) -> bool {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset(3) initialises the set that it is given.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    for number in [signal.number(), libc::SIGIO] {
-        // SAFETY: the set was initialised above, and is only this function's.
-        unsafe { libc::sigaddset(set.as_mut_ptr(), number) };
+    // SAFETY: the set was initialised above, and is only this function's.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), signal.number()) };
+    let time = libc::timespec {
+        tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: at_most.subsec_nanos().into(),
+    };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: rt_sigtimedwait(2) reads the first 8 bytes of an initialised set, and a time, and writes
+    // a siginfo, all of this frame. The signal is blocked in this thread: `block_all_signals` was its
+    // first act. (glibc's sigtimedwait(3) makes SI_USER of SI_TKILL.)
+    let came = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            set.as_ptr(),
+            info.as_mut_ptr(),
+            &raw const time,
+            SIGSET_BYTES,
+        )
+    };
+    // SAFETY: zeros are a siginfo, of numbers and a pointer that nobody follows.
+    let mut info = unsafe { info.assume_init() };
+    // A break of a lease (lease_break_callback in fs/locks.c), and `wake`.
+    let ours = [POLL_MSG, libc::SI_TKILL].contains(&info.si_code);
+    let foreign = came == i64::from(signal.number()) && !ours;
+    if foreign {
+        // Only its first thread may repeat kill(2)'s own code; sigqueue(3)'s has the same fields.
+        info.si_code = info.si_code.min(libc::SI_QUEUE);
+        pass_on(&info);
     }
-    let mut came = 0;
-    // SAFETY: sigwait(3) reads an initialised set and writes one number, both of this frame. All its
-    // signals are blocked in this thread: `block_all_signals` was its first act.
-    unsafe { libc::sigwait(set.as_ptr(), &raw mut came) };
+    foreign
 }
 
-/// Sends `signal` to the thread alone.
+/// Sends a signal that was for the process to the process again: this thread blocks it, now that it
+/// waits no more, and another one gets it.
+fn pass_on(info: &libc::siginfo_t) {
+    let (process, number) = (rustix::process::getpid(), info.si_signo);
+    let process = process.as_raw_nonzero().get();
+    // SAFETY: rt_sigqueueinfo(2) reads a siginfo, which `info` is; a process may send any to itself.
+    // Shown by: tests/guarded, `a_signal_of_the_same_number_reaches_the_process`.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigqueueinfo,
+            process,
+            number,
+            std::ptr::from_ref(info),
+        )
+    };
+}
+
+/// Sends `signal` to the thread alone, which finds out later where the queue of signals is full.
 pub(super) fn wake(thread: &JoinHandle<()>, signal: LeaseSignal) {
     // SAFETY: pthread_kill(3) wants the id of a thread that was neither joined nor detached, which
     // is what an existing `JoinHandle` stands for.
@@ -119,11 +167,13 @@ pub(super) fn map_leased(file: &File, len: usize) -> io::Result<Mmap> {
     // 2. Excluded by the kernel: a read lease is given only while nobody has the inode open for
     //    writing, writable mappings included, and from then on holds back "open(2) … for writing or
     //    truncate(2)" until it is released (fcntl(2)). The caller releases it only when other pages
-    //    are in this place (`Guarded::seal`), or nobody looks at these any more. The file systems
+    //    are in this place (`Leased::seal`), or nobody looks at these any more. The file systems
     //    where the kernel's word is good are an allowlist (`guarded::refuse_file_system`).
-    // 3. Who could still: root, through the disk beneath; a process that stops this one for longer
-    //    than the lease-break-time, which is noticed and ends this process where the bytes have
-    //    changed (`Guarded::seal`); a medium that fails when an evicted page is read again.
+    // 3. Who could still: root, through the disk beneath; who has the right to write to the file, by
+    //    `O_RDONLY | O_TRUNC`, or by a direct read into a mapping of it that began before and goes on,
+    //    and that is this process's own user alone (`guarded::refuse_other_writers`); who stops this
+    //    process for longer than the lease-break-time, which is noticed and ends it
+    //    (`Leased::refuse_late`); a medium that fails when an evicted page is read again.
     // 4. Shown by: tests/guarded, where readers compare every byte while writers try.
     let map = unsafe { MmapOptions::new().len(len).map_copy_read_only(file) }?;
     // A child would keep the file's pages when this process moves away from them, and would see

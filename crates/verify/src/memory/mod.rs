@@ -16,9 +16,11 @@
 //!                 └─────────────── otherwise (`Unguarded` says why) ─────────────────────────▶ Sealed
 //! ```
 
+mod event;
 mod guarded;
 mod holder;
 mod kernel;
+mod room;
 mod sealed;
 
 use std::fmt;
@@ -28,8 +30,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::Blake3;
 
+pub use event::{LeaseEvent, LeaseOutcome};
 pub use guarded::{Guarded, Unguarded};
-pub use holder::{LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal};
+pub use holder::{LeaseHolder, LeaseSignal};
 pub(crate) use sealed::Filling;
 pub use sealed::Sealed;
 

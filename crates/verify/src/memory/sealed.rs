@@ -7,11 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::Mmap;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstatfs, memfd_create};
+use rustix::fs::{
+    FsWord, MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstatfs, memfd_create,
+};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::guarded::TMPFS;
+use super::room::refuse_without_room;
 use super::{Unguarded, kernel};
 
 /// A memfd that can neither be written nor resized, by anybody, and its mapping.
@@ -28,6 +30,12 @@ pub(crate) struct Filling {
     memfd: File,
     len: u64,
 }
+
+/// Where memfds are (include/uapi/linux/magic.h).
+const TMPFS: FsWord = 0x0102_1994;
+
+/// Copied between two looks at the memory that is left.
+const PIECE: u64 = 16 << 20;
 
 /// What must be sealed before the bytes are looked at.
 const SEALS: SealFlags = SealFlags::WRITE
@@ -98,8 +106,17 @@ fn is_sealed(memfd: &File) -> io::Result<bool> {
 }
 
 impl Filling {
-    /// An empty memfd of `len` zero bytes; pages are taken as they are filled.
+    /// A memfd of `len` zero bytes, to be filled soon.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `FileTooLarge`; what else the system says.
     pub(crate) fn new(len: u64) -> io::Result<Self> {
+        refuse_without_room(len)?;
+        Self::spare(len)
+    }
+
+    /// A memfd of `len` zero bytes that may never be filled: pages are taken when they are.
+    pub(super) fn spare(len: u64) -> io::Result<Self> {
         refuse_beyond_limit(len)?;
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Never a program. Kernels before 6.3 do not know the flag.
@@ -129,12 +146,15 @@ impl Filling {
     /// Fills the whole from the start of `file`, inside the kernel.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the file is shorter; what the system says, `ENOMEM` among it.
+    /// `UnexpectedEof` where the file is shorter; `OutOfMemory`; what else the system says.
     pub(crate) fn copy_from(&self, file: &File) -> io::Result<()> {
         let mut done = 0;
         while done < self.len {
-            let rest = usize::try_from(self.len.saturating_sub(done)).unwrap_or(usize::MAX);
-            match rustix::fs::sendfile(&self.memfd, file, Some(&mut done), rest) {
+            let rest = self.len.saturating_sub(done);
+            // Others take memory meanwhile: it is asked for again and again.
+            refuse_without_room(rest)?;
+            let piece = usize::try_from(rest.min(PIECE)).unwrap_or(usize::MAX);
+            match rustix::fs::sendfile(&self.memfd, file, Some(&mut done), piece) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a small policy, keys, and the way through the gate.
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -29,10 +30,18 @@ impl Fixture {
 
     /// With these weights.
     pub(crate) fn of(tensors: &[(&str, usize)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // On a disk, where a file can be guarded.
+        let disk = env!("CARGO_TARGET_TMPDIR");
+        Self::inside(tempfile::tempdir_in(disk).unwrap(), tensors)
+    }
+
+    /// With these weights, in an empty folder.
+    pub(crate) fn inside(folder: TempDir, tensors: &[(&str, usize)]) -> Self {
         fs::write(folder.path().join("config.json"), CONFIG).unwrap();
-        let weights = weights(tensors);
-        fs::write(folder.path().join("model.safetensors"), weights).unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, weights(tensors)).unwrap();
+        // Whatever the umask: where a group may write, there is no guard.
+        fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
         let state = folder
             .path()
             .join("policy_preprocessor_step_3_normalizer_processor.safetensors");
