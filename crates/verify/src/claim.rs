@@ -173,7 +173,7 @@ impl<'m> Claim<'m> {
             }
         };
         let notices = findings.into_result()?;
-        self.rely_on(&hold, Some(self.entry.blake3))?;
+        self.rely_on(&hold)?;
         let file = File::new(self.entry, self.rules, hold, header).with_notices(notices);
         Ok(Verified::assertion(file, Arc::clone(self.evidence)))
     }
@@ -197,7 +197,7 @@ impl<'m> Claim<'m> {
         }
         refuse_polyglot(path, &hold, &mut findings);
         findings.into_result()?;
-        self.rely_on(&hold, None)?;
+        self.rely_on(&hold)?;
         Ok(File::new(self.entry, self.rules, hold, Some(header)))
     }
 
@@ -217,9 +217,9 @@ impl<'m> Claim<'m> {
         findings.into_verdict()
     }
 
-    /// From now on somebody relies on the bytes; `proven` is their digest, where all were proven.
-    pub(crate) fn rely_on(&self, hold: &Hold, proven: Option<Blake3>) -> Result<()> {
-        let relied_on = hold.rely_on(proven);
+    /// From now on somebody relies on the bytes.
+    pub(crate) fn rely_on(&self, hold: &Hold) -> Result<()> {
+        let relied_on = hold.rely_on();
         relied_on.map_err(|error| self.unreadable(error))
     }
 

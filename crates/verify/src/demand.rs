@@ -280,7 +280,7 @@ impl Weights {
             let verdict = verdict.into_inner().ok_or_else(|| claim.unproven(index))?;
             notices.extend(verdict.map_err(Error::Rejected)?);
         }
-        claim.rely_on(self.file.hold(), Some(claim.entry().blake3))?;
+        claim.refuse_starved(self.file.hold())?;
         Ok(self.file.with_notices(notices))
     }
 }

@@ -18,7 +18,7 @@ use rustix::process::geteuid;
 
 use super::holder::{Promise, Watch};
 use super::{Filling, Holding, LeaseHolder, kernel};
-use crate::{Blake3, FilePath};
+use crate::FilePath;
 
 /// The pages of a file, mapped; when somebody wants to write to it, the same bytes at the same
 /// addresses, in a sealed memfd.
@@ -50,7 +50,6 @@ pub(super) struct Leased {
     at_peace: Mutex<Instant>,
     noticed: OnceLock<Instant>,
     relied_on: AtomicBool,
-    proven: OnceLock<Blake3>,
     moving: Mutex<()>,
 }
 
@@ -126,19 +125,15 @@ impl Guarded {
         self.leased.starved.load(Ordering::Acquire) || self.leased.lost.load(Ordering::Acquire)
     }
 
-    /// From now on somebody relies on the bytes: if they are lost, this process ends. `proven` is
-    /// the digest of them all, where that is known.
+    /// From now on somebody relies on the bytes: if they are lost, this process ends.
     ///
     /// # Errors
     /// They were lost before: nothing is known of what was read.
-    pub(super) fn rely_on(&self, proven: Option<Blake3>) -> io::Result<()> {
+    pub(super) fn rely_on(&self) -> io::Result<()> {
         let _still = self.leased.stand_still();
         self.leased.refuse_late();
         if self.is_starved() {
             return Err(starved());
-        }
-        if let Some(digest) = proven {
-            self.leased.proven.get_or_init(|| digest);
         }
         self.leased.relied_on.store(true, Ordering::Release);
         Ok(())
@@ -212,7 +207,6 @@ impl Leased {
             at_peace: Mutex::new(taken.at_peace),
             noticed: OnceLock::new(),
             relied_on: AtomicBool::new(false),
-            proven: OnceLock::new(),
             moving: Mutex::new(()),
         }
     }
@@ -275,20 +269,14 @@ impl Leased {
         })?;
         kernel::map_over(&self.map, memfd)?;
         self.sealed.store(true, Ordering::Release);
-        let in_time = kernel::release_lease(&self.file).unwrap_or(false);
-        if !in_time || !self.is_what_it_was() {
+        // The lease was ours until the copy was in its place, and kept the file as it was: that is
+        // the proof that these are the same bytes. No digest is computed while a writer waits.
+        if !kernel::release_lease(&self.file).unwrap_or(false) {
             self.lose();
         }
         self.starved.store(false, Ordering::Release);
         self.promise.give_back();
         Ok(Some(self.noticed.get().unwrap_or(&begun).elapsed()))
-    }
-
-    /// The lease was ours until the copy was in place, and kept the file as it was; but memory
-    /// fails, too.
-    fn is_what_it_was(&self) -> bool {
-        let mut proven = self.proven.get().into_iter();
-        proven.all(|proven| Blake3::of(&self.map) == *proven)
     }
 
     /// After the lease-break-time, the kernel let writers go on: this process was stopped, say.

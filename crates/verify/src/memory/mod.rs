@@ -28,8 +28,6 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::Blake3;
-
 pub use event::{LeaseEvent, LeaseOutcome};
 pub use guarded::{Guarded, Unguarded};
 pub use holder::{LeaseHolder, LeaseSignal};
@@ -92,13 +90,13 @@ impl Hold {
         Sealed::received(memfd.into(), len).map(Self::Sealed)
     }
 
-    /// From now on somebody relies on the bytes; `proven` is their digest, where all were hashed.
+    /// From now on somebody relies on the bytes.
     ///
     /// # Errors
     /// Somebody waits to write, and there was no memory to move them to: they may have changed.
-    pub(crate) fn rely_on(&self, proven: Option<Blake3>) -> io::Result<()> {
+    pub(crate) fn rely_on(&self) -> io::Result<()> {
         match self {
-            Self::Guarded(guarded) => guarded.rely_on(proven),
+            Self::Guarded(guarded) => guarded.rely_on(),
             Self::Owned(_) | Self::Sealed(_) => Ok(()),
         }
     }
