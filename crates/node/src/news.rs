@@ -57,9 +57,9 @@ impl Pace {
 }
 
 impl News {
-    fn of_lease(event: &LeaseEvent<'_>) -> Self {
-        let (path, bytes) = (event.path, event.bytes);
-        match event.outcome {
+    fn of_lease(event: &LeaseEvent) -> Self {
+        let (path, bytes) = (&event.path, event.bytes);
+        match &event.outcome {
             LeaseOutcome::Moved { took } => Self::Line(
                 Level::Info,
                 format!(
