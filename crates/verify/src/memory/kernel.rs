@@ -10,11 +10,13 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::thread::JoinHandleExt;
+use std::process::abort;
 use std::ptr::null_mut;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use memmap2::{Advice, Mmap, MmapOptions};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::Pid;
 
@@ -193,8 +195,11 @@ pub(super) fn map_over(map: &Mmap, memfd: impl AsFd) -> io::Result<()> {
     //    page), `map` stays its owner and unmaps it in the end. The bytes are the same before and
     //    after, so no reference sees a change; the kernel unmaps and maps under one hold of the
     //    address space's lock, so that a reader in between waits for it in its page fault.
-    // 3. Who could still: nobody; the memfd is sealed.
-    // 4. Shown by: tests/guarded, where readers compare every byte while it happens.
+    // 3. Who could still: nobody writes, the memfd is sealed. But where the kernel itself lacks memory,
+    //    the old pages may be gone and the new ones not there (mmap_region in mm/mmap.c, mm/vma.c):
+    //    readers fault, and the next mapping of any thread may take the place. So that ends the process.
+    // 4. Shown by: tests/guarded, where readers compare every byte while it happens, and
+    //    `a_place_that_may_be_lost_ends_the_process`.
     let mapped = unsafe {
         rustix::mm::mmap(
             place,
@@ -205,7 +210,10 @@ pub(super) fn map_over(map: &Mmap, memfd: impl AsFd) -> io::Result<()> {
             0,
         )
     };
-    mapped.map(drop).map_err(io::Error::from)
+    match mapped {
+        Err(Errno::NOMEM) => abort(),
+        mapped => Ok(mapped.map(drop)?),
+    }
 }
 
 /// Maps a memfd that is sealed against every change.
