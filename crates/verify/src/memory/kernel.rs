@@ -171,11 +171,13 @@ pub(super) fn map_leased(file: &File, len: usize) -> io::Result<Mmap> {
     //    truncate(2)" until it is released (fcntl(2)). The caller releases it only when other pages
     //    are in this place (`Leased::seal`), or nobody looks at these any more. The file systems
     //    where the kernel's word is good are an allowlist (`guarded::refuse_file_system`).
-    // 3. Who could still: root, through the disk beneath; who has the right to write to the file, by
-    //    `O_RDONLY | O_TRUNC`, or by a direct read into a mapping of it that began before and goes on,
-    //    and that is this process's own user alone (`guarded::refuse_other_writers`); who stops this
-    //    process for longer than the lease-break-time, which is noticed and ends it
-    //    (`Leased::refuse_late`); a medium that fails when an evicted page is read again.
+    // 3. Who could still: root, through the disk beneath, or by a shorter lease-break-time meanwhile;
+    //    who has the right to write to the file, by `O_RDONLY | O_TRUNC`, and that is this process's
+    //    own user alone (`guarded::refuse_other_writers`); who had it, a former owner among them, by a
+    //    direct read into a mapping of it that began then and goes on; who stops this process for
+    //    longer than the lease-break-time, which is noticed and ends it (`Leased::refuse_late`), after
+    //    others of its threads may have gone on reading; a medium that fails when an evicted page is
+    //    read again.
     // 4. Shown by: tests/guarded, where readers compare every byte while writers try.
     let map = unsafe { MmapOptions::new().len(len).map_copy_read_only(file) }?;
     // A child would keep the file's pages when this process moves away from them, and would see
