@@ -191,13 +191,11 @@ fn a_gate_that_could_be_anybodys_is_not_believed() {
         eprintln!("NOT TRIED, wants root: a process of another user");
         return;
     }
-    let (gate, mut role) = Role::start("open_gate", Path::new("/"), Some(4242));
+    let (gate, _role) = Role::start("open_gate", Path::new("/"), Some(4242));
     let path = Path::new(gate.text("path")).to_owned();
     let (said, _stranger) = Role::start_nameless("stranger", &path);
     assert_eq!(
         said.text("outcome"),
         "user 65534 at the other end, who is none of those expected"
     );
-    // The gate knows who came.
-    assert_eq!(role.go_on().text("event"), "handed over to user 0");
 }

@@ -236,8 +236,6 @@ fn open_gate() {
     limit_descriptors(256);
     say("path", gate.path().display());
     wait();
-    say("event", gate.event(1));
-    wait();
 }
 
 /// A gate that may make no file as large as the weights, for a while.
