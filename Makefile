@@ -36,6 +36,9 @@ bench:
 	cargo build --locked --release --package tensorgate --package tensorgate-testhub --package tensorgate-benches
 	cargo bench --locked --package tensorgate-benches --bench fetch --no-run
 	TENSORGATE_BENCH_FULL=1 python3 benches/compare
+	$(ROS)
+	cargo build --locked --release --package tensorgate-node --package tensorgate-python
+	python benches/benches/publish.py
 
 lint:
 	$(ROS)

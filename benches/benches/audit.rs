@@ -2,6 +2,7 @@
 //! proven in full (signed table, digests, NaN and infinity, polyglots, audit).
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -21,7 +22,13 @@ fn audit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("audit");
     group.sample_size(20).warm_up_time(Duration::from_secs(1));
     for (name, tensors, bytes) in SHAPES.into_iter().take(if full { 4 } else { 3 }) {
-        let signed = Signed::new(Dtype::F32, tensors, bytes).expect("a signed policy");
+        let signed = Signed::new(
+            Path::new(env!("CARGO_TARGET_TMPDIR")),
+            Dtype::F32,
+            tensors,
+            bytes,
+        )
+        .expect("a signed policy");
         let input = || {
             (
                 signed.manifest().expect("signed"),

@@ -4,10 +4,14 @@
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends")]
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tensorgate_benches::{Dtype, FIRST, Signed};
+
+/// Where the policies lie.
+const PLACE: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// Name, type, tensors, bytes of each: a walking net, an ACT policy, one huge tensor, many small
 /// ones; other types, whose numbers are judged differently.
@@ -29,7 +33,8 @@ fn open(criterion: &mut Criterion) {
     let full = std::env::var_os("TENSORGATE_BENCH_FULL").is_some_and(|value| value == "1");
     let large = if full { &LARGE[..] } else { &[] };
     for (name, dtype, tensors, bytes) in SHAPES.iter().chain(large) {
-        let signed = Signed::new(*dtype, *tensors, *bytes).expect("a signed policy");
+        let signed =
+            Signed::new(Path::new(PLACE), *dtype, *tensors, *bytes).expect("a signed policy");
         shape(criterion, name, &signed);
     }
 }
@@ -85,7 +90,8 @@ fn authenticate(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("authenticate");
     group.sample_size(10).warm_up_time(Duration::from_secs(1));
     for tensors in [1, 100, 10_000, 100_000] {
-        let signed = Signed::new(Dtype::F32, tensors, 4).expect("a signed policy");
+        let signed =
+            Signed::new(Path::new(PLACE), Dtype::F32, tensors, 4).expect("a signed policy");
         group.throughput(Throughput::Elements(tensors as u64));
         group.bench_function(
             BenchmarkId::new("tensorgate, tensors", tensors),

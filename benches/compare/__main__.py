@@ -98,11 +98,28 @@ def changed_byte(run, work):
     with policy(work, 10, MB) as folder:
         sign_for_peers(folder)
         with Hub(folder) as hub:
-            flip_last_byte(folder / "policy/model.safetensors")
             peers = {**whole_processes(folder, hub), **in_process(OPEN, folder)}
-            results = in_turns(peers, 0)
-    names = "; ".join(result.peer.name for result in results if not result.absent)
-    run.say(f"Shown weights of which one byte was changed, these notice nothing: {names}.\n")
+            before = in_turns(peers, 0)
+            flip_last_byte(folder / "policy/model.safetensors")
+            after = in_turns(peers, 0)
+    works = {result.peer for result in before if not result.absent}
+    here = [result for result in after if result.peer in works]
+    noticed = names(result for result in here if result.absent)
+    missed = names(missed_by(here))
+    absent = names(result for result in before if result.absent)
+    run.say(f"One byte of the weights is changed. Who notices: {noticed}.\n")
+    run.say(f"Who does not: {missed}.\n")
+    run.say(f"Who is not here: {absent or 'nobody'}.\n")
+    if any(r.peer.ours and r.absent for r in before) or any(r.peer.ours for r in missed_by(here)):
+        raise SystemExit("tensorgate must accept what was signed, and nothing else")
+
+
+def missed_by(results):
+    return [result for result in results if not result.absent]
+
+
+def names(results):
+    return "; ".join(result.peer.name for result in results)
 
 
 def flip_last_byte(path):
@@ -118,7 +135,8 @@ def one_policy(run, work):
         sign_for_peers(folder)
         processes(run, folder)
         opened(run, folder)
-        run.grow("cores", f"How cost grows: cores, {WHAT}", "cores", by_cores(folder))
+        title = f"How cost grows: threads (RAYON_NUM_THREADS, which ours obeys), {WHAT}"
+        run.grow("threads", title, "threads", by_threads(folder))
 
 
 def processes(run, folder):
@@ -145,7 +163,7 @@ def dropping(folder):
     return lambda: forget(folder / "policy/model.safetensors")
 
 
-def by_cores(folder):
+def by_threads(folder):
     peers = some_of(OPEN, GROWING)
     return [
         (

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 
 # Against hanging; what is measured takes seconds.
@@ -61,6 +62,8 @@ class Worker:
         self.command = [str(word) for word in command]
         self.variables = variables
         self.process = None
+        # A pipe that nobody reads would hold it up.
+        self.words = tempfile.TemporaryFile("w+")
 
     def way(self, name):
         return Way(self, name)
@@ -72,7 +75,7 @@ class Worker:
                 env={**os.environ, **self.variables},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=self.words,
                 text=True,
             )
         try:
@@ -81,9 +84,9 @@ class Worker:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            reason = last_line(self.process.communicate()[1])
-            self.process = None
-            raise Absent(reason or "it ended without a word")
+            self.close()
+            self.words.seek(0)
+            raise Absent(last_line(self.words.read()) or "it ended without a word")
         return float(answer)
 
     def close(self):

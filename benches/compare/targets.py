@@ -68,9 +68,6 @@ def targets(measured, fetched):
         Target("header of 100,000 tensors: faster than the crate", "≥", 1, "×", parsed("100,000")),
         Target("header: 100 times the tensors take", "≤", 150, "times as long", growth),
         *fetched,
-        # These want ROS 2: `crates/node/tests/test_memory.py`, `benches/benches/publish.py`.
-        Target("node: private memory for 1 GB, pulled or handed off", "≤", 60, "MiB", None),
-        Target("200 MiB to a late joiner: as fast as rclpy to rclpy", "≥", 1, "×", None),
     ]
 
 

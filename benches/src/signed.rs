@@ -30,12 +30,13 @@ pub struct Signed {
 const WEIGHTS: &str = "model.safetensors";
 
 impl Signed {
-    /// A policy of `tensors` tensors of `bytes` bytes each, in a temporary directory.
+    /// A policy of `tensors` tensors of `bytes` bytes each, in a temporary directory at `place`:
+    /// that of this machine may be where nothing can be guarded.
     ///
     /// # Errors
     /// The disk is full.
-    pub fn new(dtype: Dtype, tensors: usize, bytes: usize) -> Result<Self> {
-        let temporary = tempfile::tempdir()?;
+    pub fn new(place: &Path, dtype: Dtype, tensors: usize, bytes: usize) -> Result<Self> {
+        let temporary = tempfile::tempdir_in(place)?;
         Self::write(temporary.path(), dtype, tensors, bytes)?;
         let signed = Self::at(temporary.path())?;
         Ok(Self {

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -24,20 +25,6 @@ pub(crate) fn open_directory(path: &Path) -> Result<Directory, Failure> {
     }
 }
 
-/// The same directory, whose weights are read without a copy where the system allows that.
-pub(crate) fn guarded(directory: Directory) -> Directory {
-    match lease_holder() {
-        Some(holder) => directory.guarded_by(&holder),
-        None => directory,
-    }
-}
-
-/// Answers for leases; without it weights are copied, and `verify` says so. A writer who comes
-/// meanwhile waits for a copy, or until this command is done: nobody needs to hear of it.
-pub(crate) fn lease_holder() -> Option<LeaseHolder> {
-    LeaseHolder::start(LeaseSignal::default(), |_| {}).ok()
-}
-
 /// The same for whoever reads all of it: it may lie in a store, from which it is not removed
 /// meanwhile.
 pub(crate) fn hold_directory(path: &Path) -> Result<Directory, Failure> {
@@ -45,6 +32,22 @@ pub(crate) fn hold_directory(path: &Path) -> Result<Directory, Failure> {
     // Where there are no locks, nobody removes it either.
     let _held = tensorgate_store::hold(&directory);
     Ok(directory)
+}
+
+/// The same directory, whose weights are read without a copy where the system allows that.
+pub(crate) fn guarded(directory: Directory) -> Directory {
+    match lease_holder() {
+        Some(holder) => directory.guarded_by(holder),
+        None => directory,
+    }
+}
+
+/// Answers for leases; without it weights are copied, and `verify` says so. A writer who comes
+/// meanwhile waits for a copy, or until this command is done: nobody needs to hear of it.
+pub(crate) fn lease_holder() -> Option<&'static LeaseHolder> {
+    static HOLDER: LazyLock<Option<LeaseHolder>> =
+        LazyLock::new(|| LeaseHolder::start(LeaseSignal::default(), |_| {}).ok());
+    HOLDER.as_ref()
 }
 
 /// The manifest inside a policy's directory.

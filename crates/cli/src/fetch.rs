@@ -8,10 +8,9 @@ use tensorgate_hub::{
     At, Config, Expected, FetchError, Fetched, Hub, Progress, Request, Target, Token, fetch, pin,
 };
 use tensorgate_store::Store;
-use tensorgate_verify::{FilePath, LeaseHolder, RepoId, RepoType, Revision};
+use tensorgate_verify::{FilePath, RepoId, RepoType, Revision};
 
 use crate::args::{Fetch, RepoTypeArg, Source};
-use crate::disk;
 use crate::dry_run;
 use crate::failure::Failure;
 use crate::keys;
@@ -138,7 +137,6 @@ pub(crate) struct Session {
     pub(crate) store: Store,
     pub(crate) hub: Option<Hub>,
     pub(crate) progress: Arc<dyn Progress>,
-    pub(crate) holder: Option<LeaseHolder>,
 }
 
 impl Session {
@@ -155,7 +153,6 @@ impl Session {
             store,
             hub,
             progress,
-            holder: disk::lease_holder(),
         })
     }
 

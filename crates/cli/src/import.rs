@@ -24,7 +24,6 @@ pub(crate) fn run(args: &ImportHfCache, json: bool) -> Result<Report, Failure> {
         store: store.on_wait(move |lock| say_waiting(json, lock)),
         hub: None,
         progress: progress::choose(json),
-        holder: disk::lease_holder(),
     };
     let args = args.clone();
     stop::to_the_end(async move { session.import(&args, &cache).await })

@@ -61,7 +61,7 @@ impl Session {
     pub(crate) fn gate<'a>(&'a self, trust: &'a TrustPolicy) -> Gate<'a> {
         let (hub, progress) = (self.hub.as_ref(), self.progress.as_ref());
         let gate = Gate::new(&self.store, hub, trust, Timestamp::now(), progress);
-        match &self.holder {
+        match disk::lease_holder() {
             Some(holder) => gate.guarded_by(holder),
             None => gate,
         }

@@ -107,7 +107,7 @@ fn report(
     json["files"] = files.into();
     json["bytes"] = bytes.into();
     json["seconds"] = seconds.into();
-    json["held"] = policy.tensor_files().map(held_json).collect();
+    json["holds"] = policy.tensor_files().map(hold_json).collect();
     let mut prose = vec![format!("verified: {:?}", args.dir)];
     prose.extend(evidence_lines(evidence));
     prose.push(format!("  expires    {}", policy.manifest().expires));
@@ -140,9 +140,9 @@ fn held_lines(policy: &Verified<Policy>) -> Vec<String> {
         .collect()
 }
 
-fn held_json(file: &File) -> Value {
+fn hold_json(file: &File) -> Value {
     let holding = file.hold().holding();
-    json!({ "path": file.path(), "held": holding.name(), "how": holding.to_string() })
+    json!({ "path": file.path(), "holding": holding.name(), "words": holding.to_string() })
 }
 
 /// What a verdict rests on, for people.

@@ -1,7 +1,9 @@
 //! Proves that a robot's policy is, byte for byte, what somebody you trust signed.
 //!
 //! Bytes and open handles go in, [`Verified<T>`] comes out. This crate knows no network, no async
-//! runtime, no ROS, no clock and no paths: time, limits, state and handles are arguments.
+//! runtime and no ROS. No verdict depends on a clock, a path or the environment: time, limits, state
+//! and handles are arguments. Only `memory` asks the kernel how much memory is left, and how long a
+//! writer is held back.
 //!
 //! ```text
 //! envelope bytes ─SignedManifest::parse─▶ SignedManifest ─TrustPolicy::authenticate─▶ Verified<Manifest>

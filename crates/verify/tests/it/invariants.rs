@@ -82,6 +82,19 @@ fn unsafe_code_is_in_one_place() {
 }
 
 #[test]
+fn only_memory_asks_the_kernel() {
+    for (path, text) in sources("crates/verify/src") {
+        let asks = |line: &str| {
+            let words = ["Instant::now", "kernel_text(", "CWD", "thread::Builder"];
+            words.iter().any(|word| line.contains(word))
+        };
+        let is_memory = path.components().any(|part| part.as_os_str() == "memory");
+        let asking: Vec<_> = code(&text).filter(|line| asks(line)).collect();
+        assert!(asking.is_empty() || is_memory, "{path:?}: {asking:?}");
+    }
+}
+
+#[test]
 fn proof_types_cannot_be_copied_or_read_from_anything() {
     let text =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/verified.rs")).unwrap();
