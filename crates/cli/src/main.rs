@@ -40,6 +40,7 @@ mod trust_check;
 mod verify;
 mod watch;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::Command;
@@ -51,6 +52,9 @@ fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => {
             let output = Output::new(cli.json);
+            if let Err(failure) = start_threads() {
+                return output.finish(Err(failure));
+            }
             if let Command::Fetch(args) = &cli.command
                 && let Some(interval) = args.watch
             {
@@ -61,6 +65,12 @@ fn main() -> ExitCode {
         }
         Err(usage) => output::usage(&usage),
     }
+}
+
+/// All that hash work on these; rayon panics where it would start them and cannot.
+fn start_threads() -> Result<(), Failure> {
+    let started = rayon::ThreadPoolBuilder::new().build_global();
+    started.map_err(|error| Failure::about(Path::new("threads"), format!("no threads: {error}")))
 }
 
 fn run(command: &Command, json: bool) -> Result<Report, Failure> {

@@ -1,12 +1,13 @@
 //! The controller's end.
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, Stat, fstat, ftruncate};
+use rustix::fs::{FileType, SeekFrom, Stat, fstat, ftruncate, seek};
 use rustix::net::sockopt::Timeout;
 use rustix::net::{SocketAddrUnix, connect};
 use tensorgate_verify::{
@@ -212,11 +213,32 @@ fn hold(memfd: impl AsFd, len: u64) -> io::Result<Hold> {
 
 /// Counts pages instead of walking over them (`SEEK_HOLE` takes 36 ms for 1 GB). Those beyond the
 /// end would count, too: a truncation to the size that it has gives them up (shmem_setattr), and
-/// under `F_SEAL_GROW` nobody adds others (shmem_fallocate).
+/// under `F_SEAL_GROW` nobody adds others (shmem_fallocate). It cannot where they are the rest of a
+/// huge page of which somebody has a part pinned (truncate_inode_partial_folio in mm/truncate.c).
 fn has_all_pages(memfd: impl AsFd, len: u64) -> io::Result<bool> {
     ftruncate(&memfd, len)?;
     let blocks = u64::try_from(fstat(&memfd)?.st_blocks).unwrap_or(0);
-    Ok(blocks.saturating_mul(512) >= len)
+    if blocks.saturating_mul(512) < len {
+        return Ok(false);
+    }
+    Ok(!may_be_huge() || seek(&memfd, SeekFrom::Hole(0))? == len)
+}
+
+/// Whether memfds may have huge pages here (Documentation/admin-guide/mm/transhuge.rst).
+fn may_be_huge() -> bool {
+    let place = Path::new("/sys/kernel/mm/transparent_hugepage");
+    let is_off = |folder: &Path| {
+        let text = fs::read_to_string(folder.join("shmem_enabled")).unwrap_or_default();
+        ["[never]", "[deny]", "[inherit]"]
+            .iter()
+            .any(|off| text.contains(off))
+    };
+    let Ok(entries) = fs::read_dir(place) else {
+        return true;
+    };
+    let mut sizes = entries.flatten().map(|entry| entry.path());
+    let is_size = |path: &PathBuf| path.join("shmem_enabled").exists();
+    !is_off(place) || sizes.any(|path| is_size(&path) && !is_off(&path))
 }
 
 /// Why a descriptor is not the file `subject` of `size` bytes.

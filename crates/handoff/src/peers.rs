@@ -11,7 +11,9 @@ use crate::HandoffError;
 
 /// The users whom this end of a hand-off talks to: by default, this process's own and root.
 ///
-/// The kernel says who the other end is (`SO_PEERCRED`, unix(7)); nothing that it sends does.
+/// The kernel says who the other end is (`SO_PEERCRED`, unix(7)); nothing that it sends does. In a
+/// user namespace it gives all who have no number there the same one, usually 65534: that one is
+/// nobody's there, and never admitted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peers(BTreeSet<u32>);
 
@@ -40,11 +42,21 @@ impl Peers {
         let peer = getsockopt(&socket, PeerCredentials)
             .map_err(|error| HandoffError::io("SO_PEERCRED", error))?;
         let uid = peer.uid();
-        match self.contains(uid) {
+        match self.contains(uid) && !stands_for_anybody(uid) {
             true => Ok(uid),
             false => Err(HandoffError::Peer { uid }),
         }
     }
+}
+
+/// Whether this is the number of all who have none in this user namespace ("overflow user ID" in
+/// user_namespaces(7)). In the initial one, everybody has one.
+pub(crate) fn stands_for_anybody(uid: u32) -> bool {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let overflow = read("/proc/sys/kernel/overflowuid").trim().parse();
+    let everybody = ["0", "0", "4294967295"];
+    uid == overflow.unwrap_or(65_534)
+        && !read("/proc/self/uid_map").split_whitespace().eq(everybody)
 }
 
 impl Default for Peers {

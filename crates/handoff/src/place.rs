@@ -16,6 +16,7 @@ use rustix::net::{
 use rustix::process::geteuid;
 
 use crate::Peers;
+use crate::peers::stands_for_anybody;
 
 /// Connections that wait for their turn, in the kernel.
 const BACKLOG: i32 = 64;
@@ -153,7 +154,7 @@ impl Place {
 
 /// Whoever may write there could put a socket of their own in its place.
 fn refuse_open_to_others(stat: &Stat) -> io::Result<()> {
-    let owned = [0, geteuid().as_raw()].contains(&stat.st_uid);
+    let owned = [0, geteuid().as_raw()].contains(&stat.st_uid) && !stands_for_anybody(stat.st_uid);
     let others = Mode::WGRP | Mode::WOTH;
     match owned && !Mode::from_raw_mode(stat.st_mode).intersects(others) {
         true => Ok(()),

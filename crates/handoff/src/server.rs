@@ -19,6 +19,10 @@ use crate::{HandoffError, Offer, Peers, Refusal, line};
 ///
 /// One thread answers one connection after the other and waits for nobody: all packets fit into
 /// the socket's buffer, whether or not the other end reads them. The socket goes with this.
+///
+/// A peer that connects often, never reads and stays can keep the others away: the kernel bounds
+/// the descriptors of one user, root excepted, that are on their way (`RLIMIT_NOFILE`; unix(7),
+/// `ETOOMANYREFS`). Each hand-off that fails so is told to the listener.
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,

@@ -249,6 +249,10 @@ impl Gate {
                 Work::Loading(progress)
             }
             Ok(Progress::Failed(error)) => self.fail(error),
+            Ok(Progress::Loaded(announcement, ..)) if is_starved(announcement.policy()) => {
+                let why = "somebody waits to write to its weights, and there is no memory for them";
+                self.fail(LoadError::could_not(why.to_owned()))
+            }
             Ok(Progress::Loaded(announcement, directory, took)) => {
                 self.directory = Some(directory);
                 self.logger.info(&describe(announcement.policy(), took));
@@ -396,11 +400,14 @@ fn load_and_cut(
             .map_err(|error| LoadError::could_not(format!("parameter `handoff`: {error}")))?;
         drop(sender.send(Progress::Listening(server)));
     }
-    let holder = settings
-        .guard
-        .map(|signal| hold_leases(signal, teller.clone()))
-        .transpose()
-        .map_err(|error| LoadError::could_not(format!("no thread for leases: {error}")))?;
+    let holder = settings.guard.and_then(|signal| {
+        let holder = hold_leases(signal, teller.clone());
+        let tell = |error: &_| {
+            let line = format!("weights are copied, nobody can answer for leases: {error}");
+            drop(teller.send(News::Line(Level::Warn, line)));
+        };
+        holder.inspect_err(tell).ok()
+    });
     let waiting = sender.clone();
     let tell = move |lock: &Path| drop(waiting.send(Progress::Waiting(lock.to_owned())));
     let begun = Instant::now();
@@ -421,6 +428,11 @@ fn offer(server: &Server, policy: &Verified<Policy>, session: Session, teller: &
             drop(teller.send(News::Line(Level::Error, line)));
         }
     }
+}
+
+/// It was said while the policy was still being loaded, after it was proven: of that no word is left.
+fn is_starved(policy: &Verified<Policy>) -> bool {
+    policy.files().iter().any(|file| file.hold().is_starved())
 }
 
 fn describe(policy: &Verified<Policy>, took: Duration) -> String {

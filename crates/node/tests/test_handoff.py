@@ -1,5 +1,6 @@
 """How the gate holds weights, and hands their pages to controllers of the same machine."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import time
 from base64 import b64decode
 from pathlib import Path
 
+import conftest
 import numpy as np
 import pytest
 from conftest import Signed, small_tensors
@@ -267,4 +269,39 @@ def test_without_memory_for_the_weights_the_policy_is_withdrawn(tmp_path, gate, 
     thread.join(timeout=30)
     print(f"\nthe writer waited {took[0] * 1e3:.1f} ms")
     assert "model.safetensors" not in Path(f"/proc/{node.process.pid}/maps").read_text()
+    assert node.stop() == 0
+
+
+def test_what_is_starved_while_it_is_being_recorded_is_not_published(tmp_path, gate, ros):
+    """It was proven, so that somebody relies on it; the node waits for a lock before it is there."""
+    signed = Signed(tmp_path, large_tensors())
+    state = tmp_path / "store" / "state"
+    conftest.tensorgate("verify", signed.directory, "--trust", signed.trust, "--state", state)
+    with (state / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        node = gate(policy=signed.directory, trust=signed.trust)
+        ros.wait_for(lambda: "waiting for another process" in node.text(), "the word")
+        assert is_leased(signed.directory / "model.safetensors"), "it was proven before"
+        resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (LARGE // 2, LARGE // 2))
+        thread, took = overwrite(signed.directory / "model.safetensors")
+        ros.wait_for(lambda: "there is no memory for its" in node.text(), "the node's word")
+    subscriber = Subscriber(ros)
+    ros.wait_for(state_is(subscriber, Status.STATE_FAILED), "STATE_FAILED")
+    thread.join(timeout=30)
+    assert took and not subscriber.manifests
+    assert node.stop() == 0
+
+
+def is_leased(path):
+    return f":{path.stat().st_ino} " in Path("/proc/locks").read_text()
+
+
+def test_where_there_are_no_leases_the_weights_are_copied_and_the_log_says_why(tmp_path, gate, ros):
+    signed = Signed(tmp_path, small_tensors())
+    hidden = "mount -t tmpfs none /proc/sys/fs; exec \"$@\""
+    sandbox = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", hidden, "sh"]
+    node = gate(under=sandbox, policy=signed.directory, trust=signed.trust)
+    ready(ros)
+    assert "nobody can answer for leases: No such file or directory" in node.text()
+    assert "model.safetensors is held in a sealed copy" in node.text()
     assert node.stop() == 0

@@ -60,7 +60,8 @@ def test_publishing_takes_little_private_memory_beside_what_is_latched(tmp_path,
     random = np.random.default_rng(3)
     tensor = random.standard_normal((8, MIB // 4), dtype=np.float32)
     signed = Signed(tmp_path, {f"layer.{i}.weight": tensor for i in range(SIZE // 8)})
-    # The node waits for this lock before it opens the weights: so its start can be looked at.
+    # The node waits for this lock when the weights are proven, before it publishes: so that can be
+    # looked at.
     state = tmp_path / "store" / "state"
     conftest.tensorgate("verify", signed.directory, "--trust", signed.trust, "--state", state)
     with (state / "lock").open() as held:

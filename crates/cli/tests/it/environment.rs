@@ -104,3 +104,20 @@ fn a_token_that_is_named_and_not_there_is_an_error() {
     assert!(!format!("{run:?}").contains("hf_two"), "{run:?}");
     assert_eq!(gated.fixture.hub.requests(), []);
 }
+
+/// Of this user, there may be no further threads: a message, and no panic.
+#[test]
+fn without_threads_it_is_an_error() {
+    let mut limited = Command::new("bash");
+    if rustix::process::geteuid().is_root() {
+        // Root's threads are not counted.
+        limited = Command::new("setpriv");
+        limited.args(["--reuid=4242", "--regid=4242", "--clear-groups", "bash"]);
+    }
+    let program = env!("CARGO_BIN_EXE_tensorgate");
+    limited.args(["-c", "ulimit -u 1; exec \"$0\" inspect /", program]);
+    let output = limited.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.starts_with("error: no threads: "), "{errors}");
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
 use rustix::fs::{
@@ -261,4 +262,55 @@ fn an_envelope_beyond_the_limit_is_not_mapped() {
     fcntl_add_seals(&large, ALL_SEALS).unwrap();
     steps[0].1 = vec![large];
     malformed(steps, "an envelope that is too large");
+}
+
+/// `always` instead of what memfds get otherwise, as long as this lives.
+struct HugePages(String);
+
+impl HugePages {
+    const PLACE: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+
+    fn always() -> std::io::Result<Self> {
+        let all = fs::read_to_string(Self::PLACE)?;
+        let chosen = all.split(['[', ']']).nth(1).unwrap().to_owned();
+        fs::write(Self::PLACE, "always")?;
+        Ok(Self(chosen))
+    }
+}
+
+impl Drop for HugePages {
+    fn drop(&mut self) {
+        fs::write(Self::PLACE, &self.0).unwrap();
+    }
+}
+
+/// A huge page at the end stays whole while a pipe has a part of it, and counts for the hole.
+#[test]
+fn a_huge_page_does_not_count_for_those_that_are_missing() {
+    const HUGE: usize = 2 << 20;
+    let policy = policy_of(1, &weights(600_000));
+    let bytes = model(&policy);
+    // What lies beyond the end counts for what is missing before it.
+    let (ends, missing) = (bytes.len() - HUGE, HUGE - bytes.len() / 4);
+    assert!(HUGE - ends > missing, "{ends}");
+    let descriptor = memfd(&[], SealFlags::empty());
+    ftruncate(&descriptor, bytes.len() as u64).unwrap();
+    let file = fs::File::from(descriptor.try_clone().unwrap());
+    file.write_all_at(&bytes[..HUGE - missing], 0).unwrap();
+    let huge_pages = HugePages::always();
+    file.write_all_at(&bytes[HUGE..], HUGE as u64).unwrap();
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap());
+    if huge_pages.is_err() || blocks * 512 < bytes.len() as u64 {
+        eprintln!("NOT TRIED: no huge page, which root chooses");
+        return;
+    }
+    fcntl_add_seals(&descriptor, ALL_SEALS).unwrap();
+    let (_reads, pipe) = rustix::pipe::pipe().unwrap();
+    let (flags, at) = (rustix::pipe::SpliceFlags::empty(), &mut (HUGE as u64));
+    rustix::pipe::splice(&descriptor, Some(at), &pipe, None, 4096, flags).unwrap();
+    let mut steps = genuine(&policy);
+    steps[2].1 = vec![descriptor];
+    assert_eq!(rejected(steps), Rejection::FileNotRegular);
+    // One that is whole is taken, huge pages or not.
+    assert!(prove(receive_all(genuine(&policy)).unwrap()).is_ok());
 }

@@ -138,6 +138,31 @@ fn a_controller_that_never_reads_holds_nobody_up() {
     assert!(prove(gate.receive().unwrap()).is_ok());
 }
 
+/// The kernel bounds how many descriptors of one user are on their way (too_many_unix_fds in
+/// net/core/scm.c), root's excepted: who never reads can use them up, as long as it stays.
+#[test]
+fn a_controller_that_hoards_keeps_others_away_until_it_goes() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("NOT TRIED, wants root: a process of another user");
+        return;
+    }
+    let (gate, _role) = Role::start("open_gate", Path::new("/"), Some(4242));
+    let path = Path::new(gate.text("path")).to_owned();
+    let limits = Limits::default();
+    let receive = || receive(&path, &Peers::of([4242]), &limits, PATIENCE);
+    let hoard: Vec<OwnedFd> = (0..200).map(|_| connect_to(&path)).collect();
+    let received = receive();
+    let early = matches!(received, Err(HandoffError::Malformed("it ended early")));
+    assert!(early, "{received:?}");
+    drop(hoard);
+    // The kernel closes in its own time what nobody read.
+    let later = (0..100).find_map(|_| {
+        thread::sleep(Duration::from_millis(50));
+        receive().ok()
+    });
+    assert!(prove(later.unwrap()).is_ok());
+}
+
 #[test]
 fn a_controller_that_dies_in_between_changes_nothing() {
     let gate = Gate::of(&policy(), Peers::default());

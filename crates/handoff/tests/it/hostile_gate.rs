@@ -1,11 +1,13 @@
 //! What a controller refuses of what a gate says.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use tensorgate_handoff::*;
 use tensorgate_verify::{Limits, Rejection};
 
+use crate::process::Role;
 use crate::script::*;
 use crate::support::*;
 
@@ -180,4 +182,20 @@ fn a_socket_that_nobody_listens_at_is_named() {
     let received = receive_at(&home.path().join("stream"));
     assert!(matches!(received, Err(HandoffError::Place { .. })));
     drop(stream);
+}
+
+/// In a user namespace, all who have no number there have the same one: also this end.
+#[test]
+fn a_gate_that_could_be_anybodys_is_not_believed() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("NOT TRIED, wants root: a process of another user");
+        return;
+    }
+    let (gate, _role) = Role::start("open_gate", Path::new("/"), Some(4242));
+    let path = Path::new(gate.text("path")).to_owned();
+    let (said, _stranger) = Role::start_nameless("stranger", &path);
+    assert_eq!(
+        said.text("outcome"),
+        "user 65534 at the other end, who is none of those expected"
+    );
 }

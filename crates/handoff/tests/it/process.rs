@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use tensorgate_handoff::*;
 
 use crate::pages::Measured;
@@ -41,6 +41,13 @@ impl Role {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child"]);
         command.arg(std::env::current_exe().unwrap());
+        Self::start_as(command, role, socket)
+    }
+
+    /// The same, in a user namespace where nobody has a number, this user neither.
+    pub(crate) fn start_nameless(role: &str, socket: &Path) -> (Said, Self) {
+        let mut command = Command::new("unshare");
+        command.arg("--user").arg(std::env::current_exe().unwrap());
         Self::start_as(command, role, socket)
     }
 
@@ -218,6 +225,16 @@ fn contained_gate() {
     say("pid", std::process::id());
     wait();
     say("event", gate.event(1));
+    wait();
+}
+
+/// A gate to which everybody may come.
+#[test]
+#[ignore = "a process that other tests start"]
+fn open_gate() {
+    let gate = Gate::of(&policy(), Peers::of([0, 1, geteuid().as_raw(), 65_534]));
+    limit_descriptors(256);
+    say("path", gate.path().display());
     wait();
 }
 

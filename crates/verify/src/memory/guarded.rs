@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use memmap2::Mmap;
-use rustix::fs::{FsWord, fstatfs};
+use rustix::fs::{FsWord, fstatfs, ioctl_getflags};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -84,7 +84,9 @@ pub enum Unguarded {
 /// - tmpfs: pages that were pinned through a shared mapping (io_uring_register(2)) can be written to
 ///   after the mapping and the file are closed, when a lease is given. Where pages are written back to
 ///   a disk, they cannot be pinned so (writable_file_mapping_allowed in mm/gup.c).
-/// - FUSE, network: a server may change a file behind the kernel's back.
+/// - FUSE, network: a server may change a file behind the kernel's back. 9p, by which virtual machines
+///   and containers get folders of their host, gives out the server's magic for its own (v9fs_statfs
+///   in fs/9p/vfs_super.c); it has no inode flags, which all of these have (ioctl_iflags(2)).
 const GUARDING: [FsWord; 3] = [EXT, XFS, BTRFS];
 const EXT: FsWord = 0xef53;
 const XFS: FsWord = 0x5846_5342;
@@ -336,7 +338,7 @@ fn refuse_other_writers(file: &File) -> Result<(), Unguarded> {
 
 fn refuse_file_system(file: &File) -> Result<(), Unguarded> {
     match fstatfs(file) {
-        Ok(stat) if GUARDING.contains(&stat.f_type) => Ok(()),
+        Ok(stat) if GUARDING.contains(&stat.f_type) && ioctl_getflags(file).is_ok() => Ok(()),
         _ => Err(Unguarded::FileSystem),
     }
 }

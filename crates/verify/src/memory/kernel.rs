@@ -10,11 +10,13 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::thread::JoinHandleExt;
+use std::process::abort;
 use std::ptr::null_mut;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use memmap2::{Advice, Mmap, MmapOptions};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::Pid;
 
@@ -169,11 +171,13 @@ pub(super) fn map_leased(file: &File, len: usize) -> io::Result<Mmap> {
     //    truncate(2)" until it is released (fcntl(2)). The caller releases it only when other pages
     //    are in this place (`Leased::seal`), or nobody looks at these any more. The file systems
     //    where the kernel's word is good are an allowlist (`guarded::refuse_file_system`).
-    // 3. Who could still: root, through the disk beneath; who has the right to write to the file, by
-    //    `O_RDONLY | O_TRUNC`, or by a direct read into a mapping of it that began before and goes on,
-    //    and that is this process's own user alone (`guarded::refuse_other_writers`); who stops this
-    //    process for longer than the lease-break-time, which is noticed and ends it
-    //    (`Leased::refuse_late`); a medium that fails when an evicted page is read again.
+    // 3. Who could still: root, through the disk beneath, or by a shorter lease-break-time meanwhile;
+    //    who has the right to write to the file, by `O_RDONLY | O_TRUNC`, and that is this process's
+    //    own user alone (`guarded::refuse_other_writers`); who had it, a former owner among them, by a
+    //    direct read into a mapping of it that began then and goes on; who stops this process for
+    //    longer than the lease-break-time, which is noticed and ends it (`Leased::refuse_late`), after
+    //    others of its threads may have gone on reading; a medium that fails when an evicted page is
+    //    read again.
     // 4. Shown by: tests/guarded, where readers compare every byte while writers try.
     let map = unsafe { MmapOptions::new().len(len).map_copy_read_only(file) }?;
     // A child would keep the file's pages when this process moves away from them, and would see
@@ -193,8 +197,11 @@ pub(super) fn map_over(map: &Mmap, memfd: impl AsFd) -> io::Result<()> {
     //    page), `map` stays its owner and unmaps it in the end. The bytes are the same before and
     //    after, so no reference sees a change; the kernel unmaps and maps under one hold of the
     //    address space's lock, so that a reader in between waits for it in its page fault.
-    // 3. Who could still: nobody; the memfd is sealed.
-    // 4. Shown by: tests/guarded, where readers compare every byte while it happens.
+    // 3. Who could still: nobody writes, the memfd is sealed. But where the kernel itself lacks memory,
+    //    the old pages may be gone and the new ones not there (mmap_region in mm/mmap.c, mm/vma.c):
+    //    readers fault, and the next mapping of any thread may take the place. So that ends the process.
+    // 4. Shown by: tests/guarded, where readers compare every byte while it happens, and
+    //    `a_place_that_may_be_lost_ends_the_process`.
     let mapped = unsafe {
         rustix::mm::mmap(
             place,
@@ -205,7 +212,10 @@ pub(super) fn map_over(map: &Mmap, memfd: impl AsFd) -> io::Result<()> {
             0,
         )
     };
-    mapped.map(drop).map_err(io::Error::from)
+    match mapped {
+        Err(Errno::NOMEM) => abort(),
+        mapped => Ok(mapped.map(drop)?),
+    }
 }
 
 /// Maps a memfd that is sealed against every change.

@@ -103,7 +103,7 @@ impl Hold {
 
     /// Whether the bytes will be lost: somebody waits to write to the file, and there is no memory
     /// to move them to. Whoever holds them must let go of them.
-    pub(crate) fn is_starved(&self) -> bool {
+    pub fn is_starved(&self) -> bool {
         matches!(self, Self::Guarded(guarded) if guarded.is_starved())
     }
 

@@ -106,6 +106,14 @@ pub(crate) fn all() -> Vec<Place> {
     places
 }
 
+/// Starts this program in a sandbox that refuses `what`.
+pub(crate) fn without(what: &str) -> Command {
+    let mut sandbox = Command::new("python3");
+    sandbox.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/sandbox.py"));
+    sandbox.arg(what).arg(std::env::current_exe().unwrap());
+    sandbox
+}
+
 /// On the disk that the tests were built on.
 pub(crate) fn folder() -> TempDir {
     tempfile::tempdir_in(DISK).unwrap()
@@ -166,14 +174,31 @@ fn without_a_holder_it_is_a_copy() {
 #[test]
 fn where_a_sandbox_refuses_leases_it_is_a_copy() {
     let place = folder();
-    let mut sandbox = Command::new("python3");
-    sandbox.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guarded/no_leases.py"));
-    sandbox.arg(std::env::current_exe().unwrap());
-    let mut reader = child::started(sandbox, "reads", place.path(), 1000);
+    let mut reader = child::started(without("leases"), "reads", place.path(), 1000);
     reader.path();
     let expected = Holding::Sealed(Unguarded::NoLease).to_string();
     assert_eq!(reader.says(), Some(expected));
     assert_eq!(reader.end(), None);
+}
+
+/// As it is on 9p, whatever the file system of the host that it shows.
+#[test]
+fn where_there_are_no_inode_flags_it_is_a_copy() {
+    let place = folder();
+    let mut reader = child::started(without("inode flags"), "reads", place.path(), 1000);
+    reader.path();
+    let expected = Holding::Sealed(Unguarded::FileSystem).to_string();
+    assert_eq!(reader.says(), Some(expected));
+    assert_eq!(reader.end(), None);
+}
+
+#[test]
+fn where_a_sandbox_has_no_memfds_it_is_an_error() {
+    let place = folder();
+    let fixture = Fixture::inside(place, &[("a", 9)]);
+    let mut opens = child::started(without("memfds"), "finds", fixture.folder.path(), 0);
+    assert_eq!(opens.says().unwrap(), "not read: Unsupported");
+    assert_eq!(opens.end(), None);
 }
 
 /// Two mounts and two names of one file are one inode; and two holds of it are two leases.

@@ -112,6 +112,20 @@ fn memory_that_is_found_in_time_is_taken() {
     assert_eq!(reader.end(), None);
 }
 
+/// Where the kernel has no memory for the new mapping, the old one may be gone, and another thread's
+/// come into its place: nothing is tried again there.
+#[test]
+fn a_place_that_may_be_lost_ends_the_process() {
+    let place = places::folder();
+    let mut owner = child::started(places::without("moves"), "withdraws", place.path(), 9000);
+    let path = owner.path();
+    let mut writer = Writer::start();
+    writer.ask("pwrite", &path, &path, Duration::ZERO);
+    writer.answer().unwrap();
+    assert_eq!(owner.says(), None);
+    assert_eq!(owner.end(), Some(libc::SIGABRT));
+}
+
 /// The copy takes the place of the file: there need be no addresses for both.
 #[test]
 fn a_limit_of_addresses_keeps_nothing_from_moving() {
