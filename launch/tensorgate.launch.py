@@ -41,7 +41,7 @@ ARGUMENTS = [
         'writes to it) or sealed (always a copy in memory)',
     ),
     (
-        'lease_signal',
+        'hold_signal',
         str(signal.SIGRTMIN + 10),
         'Real-time signal that tells of a writer to a guarded file',
     ),
@@ -57,7 +57,7 @@ ARGUMENTS = [
         'Users who get it there: numbers separated by commas; empty: the node\'s own and root',
     ),
 ]
-NUMBERS = ('fragment_size_kib', 'lease_ms', 'lease_signal')
+NUMBERS = ('fragment_size_kib', 'lease_ms', 'hold_signal')
 
 
 def generate_launch_description():

@@ -55,11 +55,13 @@
 //! use tensorgate_handoff::Peers;
 //! use tensorgate_verify::Limits;
 //!
-//! fn take_over(receiver: &mut Receiver, socket: &Path) -> Result<(), Box<dyn std::error::Error>> {
+//! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+//!
+//! /// `limits` are those of the trust policy that the receiver was made with.
+//! fn take_over(receiver: &mut Receiver, socket: &Path, limits: &Limits) -> Result<()> {
 //!     let gate = Peers::default(); // this user, or root
-//!     let (limits, patience) = (Limits::default(), Duration::from_secs(2));
-//!     let handed = tensorgate_handoff::receive(socket, &gate, &limits, patience)?;
-//!     receiver.hand_off(handed, jiff::Timestamp::now(), Instant::now())?;
+//!     let handed = tensorgate_handoff::receive(socket, &gate, limits, Duration::from_secs(2))?;
+//!     receiver.take_handed(handed, jiff::Timestamp::now(), Instant::now())?;
 //!     Ok(()) // Active, until no heartbeat comes in time
 //! }
 //! ```

@@ -170,7 +170,7 @@ impl Receiver {
     /// Those of [`announce`](Self::announce), which go by the same rules; what
     /// [`Handed::into_holds`] and [`open_holds`](Verified::open_holds) refuse. Nothing has changed
     /// then: neither what runs, nor what is being received.
-    pub fn hand_off(
+    pub fn take_handed(
         &mut self,
         handed: Handed,
         now: Timestamp,

@@ -249,7 +249,7 @@ impl Gate {
                 Work::Loading(progress)
             }
             Ok(Progress::Failed(error)) => self.fail(error),
-            Ok(Progress::Loaded(announcement, ..)) if is_starved(announcement.policy()) => {
+            Ok(Progress::Loaded(announcement, ..)) if is_lost(announcement.policy()) => {
                 let why = "somebody waits to write to its weights, and there is no memory for them";
                 self.fail(LoadError::could_not(why.to_owned()))
             }
@@ -431,8 +431,8 @@ fn offer(server: &Server, policy: &Verified<Policy>, session: Session, teller: &
 }
 
 /// It was said while the policy was still being loaded, after it was proven: of that no word is left.
-fn is_starved(policy: &Verified<Policy>) -> bool {
-    policy.files().iter().any(|file| file.hold().is_starved())
+fn is_lost(policy: &Verified<Policy>) -> bool {
+    policy.files().iter().any(|file| file.hold().is_lost())
 }
 
 fn describe(policy: &Verified<Policy>, took: Duration) -> String {

@@ -30,7 +30,7 @@ pub(crate) struct Params {
     /// How weights are held: guarded = as pages of their file, under a lease, moved into memory when somebody writes to it; sealed = always as a copy in memory
     pub(crate) hold: String,
     /// Real-time signal by which the kernel tells one thread that somebody wants to write to a guarded file; nothing else in the process may use it
-    pub(crate) lease_signal: u32,
+    pub(crate) hold_signal: u32,
     /// Path of a Unix socket through which controllers on this machine get the policy's pages instead of copies; nobody else may write to its directory; empty = none
     pub(crate) handoff: String,
     /// Users who get it there: numbers separated by commas; empty = the node's own user and root
@@ -84,7 +84,7 @@ impl Default for Params {
             fragment_size_kib: FragmentSize::DEFAULT.bytes() >> 10,
             lease_ms: 500,
             hold: "guarded".to_owned(),
-            lease_signal: LeaseSignal::default().number().cast_unsigned(),
+            hold_signal: LeaseSignal::default().number().cast_unsigned(),
             handoff: empty(),
             handoff_uids: empty(),
         }
@@ -103,7 +103,7 @@ impl Params {
         "fragment_size_kib",
         "lease_ms",
         "hold",
-        "lease_signal",
+        "hold_signal",
         "handoff",
         "handoff_uids",
     ];
@@ -145,12 +145,12 @@ impl Params {
         match self.hold.as_str() {
             "sealed" => Ok(None),
             "guarded" => {
-                let signal = i32::try_from(self.lease_signal).ok();
+                let signal = i32::try_from(self.hold_signal).ok();
                 let signal = signal.and_then(LeaseSignal::new);
                 let wrong = || {
                     format!(
-                        "parameter `lease_signal` is {}: give a real-time signal's number, such as {}",
-                        self.lease_signal,
+                        "parameter `hold_signal` is {}: give a real-time signal's number, such as {}",
+                        self.hold_signal,
                         LeaseSignal::default().number()
                     )
                 };
@@ -275,7 +275,7 @@ mod tests {
             (|p| p.fragment_size_kib = 100, "`fragment_size_kib` is 100"),
             (|p| p.lease_ms = 0, "`lease_ms` is 0"),
             (|p| p.hold = "mapped".into(), "`hold` is \"mapped\""),
-            (|p| p.lease_signal = 9, "`lease_signal` is 9"),
+            (|p| p.hold_signal = 9, "`hold_signal` is 9"),
             (
                 |p| p.handoff_uids = "robot".into(),
                 "`handoff_uids`: \"robot\"",

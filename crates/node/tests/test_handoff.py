@@ -236,7 +236,7 @@ def test_weights_can_be_sealed_from_the_beginning(tmp_path, gate, ros, home):
     options = {"hold": "sealed", "handoff": home / "gate"}
     node = gate(policy=signed.directory, trust=signed.trust, **options)
     ready(ros)
-    assert "model.safetensors is held in a sealed copy" in node.text()
+    assert "model.safetensors is held in sealed memory" in node.text()
     thread, took = overwrite(signed.directory / "model.safetensors")
     thread.join(timeout=30)
     assert took[0] < 10
@@ -251,7 +251,7 @@ def test_a_file_that_is_being_written_is_sealed_and_the_log_says_why(tmp_path, g
     with (signed.directory / "model.safetensors").open("r+b"):
         node = gate(policy=signed.directory, trust=signed.trust)
         ready(ros)
-    assert "in a sealed copy: somebody has the file open for writing" in node.text()
+    assert "in sealed memory: somebody has the file open for writing" in node.text()
 
 
 def test_without_memory_for_the_weights_the_policy_is_withdrawn(tmp_path, gate, ros, home):
@@ -272,7 +272,7 @@ def test_without_memory_for_the_weights_the_policy_is_withdrawn(tmp_path, gate, 
     assert node.stop() == 0
 
 
-def test_what_is_starved_while_it_is_being_recorded_is_not_published(tmp_path, gate, ros):
+def test_what_is_lost_while_it_is_being_recorded_is_not_published(tmp_path, gate, ros):
     """It was proven, so that somebody relies on it; the node waits for a lock before it is there."""
     signed = Signed(tmp_path, large_tensors())
     state = tmp_path / "store" / "state"
@@ -303,5 +303,5 @@ def test_where_there_are_no_leases_the_weights_are_copied_and_the_log_says_why(t
     node = gate(under=sandbox, policy=signed.directory, trust=signed.trust)
     ready(ros)
     assert "nobody can answer for leases: No such file or directory" in node.text()
-    assert "model.safetensors is held in a sealed copy" in node.text()
+    assert "model.safetensors is held in sealed memory" in node.text()
     assert node.stop() == 0

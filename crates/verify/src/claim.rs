@@ -224,8 +224,8 @@ impl<'m> Claim<'m> {
     }
 
     /// What cannot be kept must be let go of: somebody waits to write, and there is no memory.
-    pub(crate) fn refuse_starved(&self, hold: &Hold) -> Result<()> {
-        let starved = hold.refuse_starved();
+    pub(crate) fn refuse_lost(&self, hold: &Hold) -> Result<()> {
+        let starved = hold.refuse_lost();
         starved.map_err(|error| self.unreadable(error))
     }
 
@@ -269,11 +269,11 @@ impl<'m> Claim<'m> {
             .map(|tensor| {
                 let bytes = slice(hold, header.len, tensor)?;
                 // What cannot be kept must be let go of soon.
-                let kept = !hold.is_starved();
+                let kept = !hold.is_lost();
                 kept.then(|| Scan::of(tensor.dtype, bytes))
             })
             .collect();
-        self.refuse_starved(hold)?;
+        self.refuse_lost(hold)?;
         for (tensor, scan) in tensors.iter().zip(proofs) {
             self.judge(tensor, scan, findings);
         }

@@ -257,7 +257,7 @@ impl Part {
 impl Weights {
     /// What is to be said of a tensor, once it was looked at.
     fn verdict(&self, claim: &Claim<'_>, index: usize) -> Result<&Verdict> {
-        claim.refuse_starved(self.file.hold())?;
+        claim.refuse_lost(self.file.hold())?;
         let verdict = self.verdicts.get(index);
         verdict
             .map(|once| once.get_or(|| claim.check_tensor(&self.file, index)))
@@ -267,7 +267,7 @@ impl Weights {
     /// Looks at a tensor, unless that was done or somebody is at it.
     fn prove(&self, claim: &Claim<'_>, index: usize) {
         // What cannot be kept must be let go of soon.
-        let kept = !self.file.hold().is_starved();
+        let kept = !self.file.hold().is_lost();
         if let Some(once) = self.verdicts.get(index).filter(|_| kept) {
             once.make(|| claim.check_tensor(&self.file, index));
         }
@@ -280,7 +280,7 @@ impl Weights {
             let verdict = verdict.into_inner().ok_or_else(|| claim.unproven(index))?;
             notices.extend(verdict.map_err(Error::Rejected)?);
         }
-        claim.refuse_starved(self.file.hold())?;
+        claim.refuse_lost(self.file.hold())?;
         Ok(self.file.with_notices(notices))
     }
 }

@@ -66,7 +66,7 @@ impl Verified<Manifest> {
     pub fn reopen(&self, held: &Verified<Policy>, rules: &Rules) -> Option<Verified<Policy>> {
         let (now, then) = (self.evidence(), held.evidence());
         let is_same = now.manifest == then.manifest && now.trust_policy == then.trust_policy;
-        let lasts = |file: &File| file.rules() == rules && !file.hold().is_starved();
+        let lasts = |file: &File| file.rules() == rules && !file.hold().is_lost();
         if !is_same || !held.files.iter().all(lasts) {
             return None;
         }

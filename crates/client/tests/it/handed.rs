@@ -23,7 +23,7 @@ fn handed(gate: &Gate) -> Handed {
 fn a_handed_over_policy_is_active_at_once_and_in_the_gates_memory() {
     let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
     let policy = receiver
-        .hand_off(handed(&gate), now(), at)
+        .take_handed(handed(&gate), now(), at)
         .unwrap()
         .unwrap();
     assert_eq!(bytes(&policy), bytes(&gate.policy));
@@ -39,10 +39,12 @@ fn a_handed_over_policy_is_active_at_once_and_in_the_gates_memory() {
 #[test]
 fn an_older_release_does_not_come_back_by_hand() {
     let (mut receiver, at) = (receiver(), Instant::now());
-    receiver.hand_off(handed(&Gate::new(5)), now(), at).unwrap();
-    let older = receiver.hand_off(handed(&Gate::new(4)), now(), at);
+    receiver
+        .take_handed(handed(&Gate::new(5)), now(), at)
+        .unwrap();
+    let older = receiver.take_handed(handed(&Gate::new(4)), now(), at);
     assert_eq!(refusal(older), Rejection::ManifestRollback);
-    let newer = receiver.hand_off(handed(&Gate::new(6)), now(), at);
+    let newer = receiver.take_handed(handed(&Gate::new(6)), now(), at);
     assert_eq!(newer.unwrap().unwrap().evidence().sequence, 6);
     // Nor by message.
     let announced = receiver.announce(Gate::new(5).announcement(), now(), at);
@@ -53,7 +55,7 @@ fn an_older_release_does_not_come_back_by_hand() {
 fn what_is_older_than_the_release_on_its_way_is_not_taken_by_hand() {
     let (mut receiver, at, coming) = (receiver(), Instant::now(), Gate::new(7));
     receiver.announce(coming.announcement(), now(), at).unwrap();
-    let older = receiver.hand_off(handed(&Gate::new(6)), now(), at);
+    let older = receiver.take_handed(handed(&Gate::new(6)), now(), at);
     assert_eq!(refusal(older), Rejection::ManifestRollback);
     // What is on its way still arrives.
     assert_eq!(coming.complete(&mut receiver, at).evidence().sequence, 7);
@@ -66,7 +68,7 @@ fn what_is_on_its_way_can_be_handed_over_instead() {
     receiver.fragment(&gate.fragment(0), now(), at).unwrap();
     assert!(
         receiver
-            .hand_off(handed(&gate), now(), at)
+            .take_handed(handed(&gate), now(), at)
             .unwrap()
             .is_some()
     );
@@ -90,7 +92,7 @@ fn a_word_of_withdrawal_counts_for_what_is_handed_over_afterwards() {
     receiver.announce(gate.announcement(), now(), at).unwrap();
     receiver.status(&gate.status(1, Status::WITHDRAWN), at);
     receiver
-        .hand_off(handed(&gate), now(), at)
+        .take_handed(handed(&gate), now(), at)
         .unwrap()
         .unwrap();
     assert_eq!(receiver.state(at), State::Stale);
@@ -102,7 +104,7 @@ fn a_word_of_withdrawal_counts_for_what_is_handed_over_afterwards() {
 fn what_was_revoked_is_not_taken_by_hand() {
     let (mut receiver, at, gate) = (receiver(), Instant::now(), Gate::new(5));
     receiver.status(&gate.status(1, Status::REVOKED), at);
-    let revoked = receiver.hand_off(handed(&gate), now(), at);
+    let revoked = receiver.take_handed(handed(&gate), now(), at);
     assert_eq!(refusal(revoked), Rejection::ManifestRevoked);
 }
 
@@ -113,7 +115,7 @@ fn what_runs_stays_when_it_is_handed_over_again() {
     let again = Gate::new(5).at(9, 4);
     assert!(
         receiver
-            .hand_off(handed(&again), now(), at)
+            .take_handed(handed(&again), now(), at)
             .unwrap()
             .is_none()
     );
@@ -130,16 +132,16 @@ fn what_runs_stays_when_it_is_handed_over_again() {
 fn other_rules_hold_by_hand_as_well() {
     let at = Instant::now();
     let mut receiver = receiver();
-    let foreign = receiver.hand_off(handed(&Gate::signed_by(2, REPO, 5)), now(), at);
+    let foreign = receiver.take_handed(handed(&Gate::signed_by(2, REPO, 5)), now(), at);
     assert_eq!(refusal(foreign), Rejection::SignatureInvalid);
-    let other = receiver.hand_off(handed(&Gate::signed_by(1, "acme/run", 5)), now(), at);
+    let other = receiver.take_handed(handed(&Gate::signed_by(1, "acme/run", 5)), now(), at);
     assert_eq!(refusal(other), Rejection::RepoMismatch);
-    let data = receiver.hand_off(handed(&Gate::new(5)), instant("2027-12-01T00:00:00Z"), at);
+    let data = receiver.take_handed(handed(&Gate::new(5)), instant("2027-12-01T00:00:00Z"), at);
     assert_eq!(refusal(data), Rejection::ManifestExpired);
-    let nameless = receiver.hand_off(handed(&Gate::new(5).at(1, 0)), now(), at);
+    let nameless = receiver.take_handed(handed(&Gate::new(5).at(1, 0)), now(), at);
     assert_eq!(refusal(nameless), Rejection::ManifestMalformed);
     let mut narrow = receiver.with_max_bytes(1000);
-    let large = narrow.hand_off(handed(&Gate::new(5)), now(), at);
+    let large = narrow.take_handed(handed(&Gate::new(5)), now(), at);
     assert_eq!(refusal(large), Rejection::SizeMismatch);
     assert_eq!(narrow.state(at), State::NoPolicy);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +22,12 @@ use crate::FilePath;
 
 /// The pages of a file, mapped; when somebody wants to write to it, the same bytes at the same
 /// addresses, in a sealed memfd.
+///
+/// This process ends (SIGABRT) where bytes that somebody relies on cannot be kept: there is no memory
+/// for a copy until the kernel's `lease-break-time` (45 s) is nearly over, or the process was stopped
+/// for that long (a debugger, SIGSTOP) while somebody waited to write. Whoever truncates the file by
+/// `O_RDONLY | O_TRUNC`, which takes this user's own rights, ends it by SIGBUS. A child that was
+/// forked and did not exec has no such pages: reading them is SIGSEGV there.
 #[derive(Debug)]
 pub struct Guarded {
     leased: Arc<Leased>,
@@ -53,11 +59,11 @@ pub(super) struct Leased {
     moving: Mutex<()>,
 }
 
-/// Why a file is not held under a lease, but as a sealed copy.
+/// Why bytes are in sealed memory, and not guarded in their file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Unguarded {
-    /// Nobody is there to answer for leases, or the bytes never were a file here.
+    /// No lease was asked for, or there is no file here.
     NotAsked,
     /// Another process handed it over.
     HandedOff,
@@ -123,7 +129,7 @@ impl Guarded {
         self.leased.spare.memfd().try_clone_to_owned()
     }
 
-    pub(super) fn is_starved(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.leased.starved.load(Ordering::Acquire) || self.leased.lost.load(Ordering::Acquire)
     }
 
@@ -134,8 +140,8 @@ impl Guarded {
     pub(super) fn rely_on(&self) -> io::Result<()> {
         let _still = self.leased.stand_still();
         self.leased.refuse_late();
-        if self.is_starved() {
-            return Err(starved());
+        if self.is_lost() {
+            return Err(lost());
         }
         self.leased.relied_on.store(true, Ordering::Release);
         Ok(())
@@ -299,7 +305,10 @@ impl Leased {
     /// behaviour, and foreign weights. Who only reads them to find out is told afterwards.
     fn lose(&self) {
         if self.relied_on.load(Ordering::Acquire) {
-            abort();
+            end(&format!(
+                "{:?} could not be kept as it was",
+                self.path.as_str()
+            ));
         }
         self.lost.store(true, Ordering::Release);
     }
@@ -309,9 +318,19 @@ impl Leased {
     }
 }
 
-pub(super) fn starved() -> io::Error {
-    let why = "somebody waits to write to the file, and there is no memory to move it to";
-    io::Error::new(io::ErrorKind::OutOfMemory, why)
+pub(super) fn lost() -> io::Error {
+    io::Error::other(
+        "the file could not be kept as it was: somebody wrote to it, or waits to and there is no \
+         memory to move it to",
+    )
+}
+
+/// Ends this process with a word, whatever else it does.
+pub(super) fn end(why: &str) -> ! {
+    let line = format!("tensorgate: {why}; this process ends rather than act on other bytes\n");
+    // Where nobody listens, it ends all the same.
+    drop(io::stderr().write_all(line.as_bytes()));
+    abort()
 }
 
 impl Drop for Leased {

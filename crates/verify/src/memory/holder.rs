@@ -19,8 +19,12 @@ use super::{LeaseEvent, LeaseOutcome, event, kernel};
 /// another that tells of it.
 ///
 /// The kernel sends one real-time signal to the first thread alone, which is the only one to block
-/// it: the rest of the process keeps its handlers, masks and dispositions. A signal of the same number
-/// that is sent to the process is passed on where that thread gets it. The threads live as long as this, or any hold.
+/// it: the rest of the process keeps its handlers, masks and dispositions. A signal of that number
+/// which was meant for the process is sent to it again. The threads end with the last clone of this
+/// and the last hold.
+///
+/// At the usual `lease-break-time` of 45 s no more than about 4 GiB are guarded at a time, over all
+/// files: what is beyond is copied ([`Unguarded::TooLarge`](super::Unguarded)).
 ///
 /// A child that was forked and did not exec shares the open files, and with them the leases: if this
 /// process is killed, they end with the child.
@@ -67,7 +71,8 @@ const RETRY: Duration = Duration::from_millis(20);
 /// when somebody may be waiting, so it must be a small part of `lease-break-time`.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 8;
-/// What any machine copies and maps in a second, evicted pages read again included.
+/// Assumed of every machine: 128 MiB a second are copied, evicted pages read again. Where the disk is
+/// slower and somebody writes, the copy may come too late, and the process ends.
 const BYTES_PER_SECOND: u64 = 128 << 20;
 /// `/proc/sys/fs/lease-break-time` of 0: the kernel waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,6 +1,5 @@
 //! What the kernel is asked for: leases (fcntl(2)), the signal of their break (sigwait(3)), and
-//! mappings (mmap(2)). One call a function; together with the mapping of a sealed memfd all the
-//! unsafe code of the crate.
+//! mappings (mmap(2)). One call a function: all the unsafe code of the crate.
 
 #![expect(unsafe_code, reason = "system calls, each argued where it is made")]
 
@@ -10,7 +9,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::thread::JoinHandleExt;
-use std::process::abort;
 use std::ptr::null_mut;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +18,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::Pid;
 
+use super::guarded::end;
 use super::holder::LeaseSignal;
 
 /// include/uapi/asm-generic/fcntl.h; `libc` does not name them.
@@ -213,7 +212,7 @@ pub(super) fn map_over(map: &Mmap, memfd: impl AsFd) -> io::Result<()> {
         )
     };
     match mapped {
-        Err(Errno::NOMEM) => abort(),
+        Err(Errno::NOMEM) => end("the kernel has no memory to put a copy in its place"),
         mapped => Ok(mapped.map(drop)?),
     }
 }

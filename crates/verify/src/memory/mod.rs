@@ -103,14 +103,14 @@ impl Hold {
 
     /// Whether the bytes will be lost: somebody waits to write to the file, and there is no memory
     /// to move them to. Whoever holds them must let go of them.
-    pub fn is_starved(&self) -> bool {
-        matches!(self, Self::Guarded(guarded) if guarded.is_starved())
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Guarded(guarded) if guarded.is_lost())
     }
 
     /// What is starved proves nothing.
-    pub(crate) fn refuse_starved(&self) -> io::Result<()> {
-        match self.is_starved() {
-            true => Err(guarded::starved()),
+    pub(crate) fn refuse_lost(&self) -> io::Result<()> {
+        match self.is_lost() {
+            true => Err(guarded::lost()),
             false => Ok(()),
         }
     }
@@ -144,7 +144,7 @@ impl fmt::Display for Holding {
         match self {
             Self::Owned => f.write_str("in private memory"),
             Self::Guarded => f.write_str("guarded by a lease"),
-            Self::Sealed(why) => write!(f, "in a sealed copy: {why}"),
+            Self::Sealed(why) => write!(f, "in sealed memory: {why}"),
         }
     }
 }

@@ -149,7 +149,7 @@ fn a_limit_of_addresses_keeps_nothing_from_moving() {
 
 /// Neither refused, which would be a verdict, nor ended: it could not be read.
 #[test]
-fn a_check_that_is_starved_could_not_be_made() {
+fn a_check_that_is_lost_could_not_be_made() {
     let place = places::folder();
     let mut writer = Writer::start();
     let mut checks = child::start("checks", place.path(), 64 << 20);
