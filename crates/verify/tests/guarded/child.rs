@@ -100,7 +100,10 @@ pub(crate) fn wait_for_the_end() {
 }
 
 pub(crate) fn fixture() -> Fixture {
-    let floats = std::env::var(FLOATS).unwrap().parse().unwrap();
+    fixture_of(std::env::var(FLOATS).unwrap().parse().unwrap())
+}
+
+pub(crate) fn fixture_of(floats: usize) -> Fixture {
     let folder = tempfile::tempdir_in(std::env::var(FOLDER).unwrap()).unwrap();
     Fixture::inside(folder, &[("big", floats)])
 }
