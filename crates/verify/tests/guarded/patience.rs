@@ -49,7 +49,7 @@ impl Shell {
     /// Ends, and puts the number back, when nobody holds its input any more: even if this process is
     /// killed.
     fn start() -> Option<Self> {
-        let script = "trap '' INT TERM HUP; read before < \"$0\"; { echo 4 > \"$0\"; } 2> /dev/null\n\
+        let script = "trap '' INT TERM HUP; before=$(cat \"$0\"); { echo 4 > \"$0\"; } 2> /dev/null\n\
                       echo short; cat > /dev/null; echo \"$before\" > \"$0\"";
         let mut shell = Command::new("sh")
             .args(["-ec", script, BREAK_TIME])
