@@ -122,7 +122,6 @@ fn is_starved_by_a_writer(place: &Path) -> bool {
     let mut writer = Writer::start();
     let mut checks = child::start("checks", place, 64 << 20);
     let path = checks.path();
-    leave_no_room(&checks);
     // Its lease is there, and the check goes on for a while.
     let inode = MetadataExt::ino(&fs::metadata(&path).unwrap());
     let lease = format!(":{inode} ");
@@ -131,6 +130,7 @@ fn is_starved_by_a_writer(place: &Path) -> bool {
         assert!(begun.elapsed() < child::PATIENCE, "no lease was taken");
         std::thread::yield_now();
     }
+    leave_no_room(&checks);
     writer.ask("pwrite", &path, &path, Duration::ZERO);
     let said = checks.says();
     if said != Some("not read: OutOfMemory".to_owned()) {
