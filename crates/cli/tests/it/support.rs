@@ -31,7 +31,9 @@ impl Workshop {
         Self::inside(tempfile::tempdir().unwrap())
     }
 
-    pub(crate) const fn inside(folder: TempDir) -> Self {
+    pub(crate) fn inside(folder: TempDir) -> Self {
+        // Whatever the umask: where a group may write, no trust policy is read.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self { folder }
     }
 
