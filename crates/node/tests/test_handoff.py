@@ -209,8 +209,8 @@ def overwrite(path):
     return thread, took
 
 
-def test_a_writer_moves_the_weights_and_changes_nothing(tmp_path, gate, ros, home):
-    signed = Signed(tmp_path, large_tensors())
+def test_a_writer_moves_the_weights_and_changes_nothing(disk, gate, ros):
+    signed = Signed(disk, large_tensors())
     original = (signed.directory / "model.safetensors").read_bytes()
     node = gate(policy=signed.directory, trust=signed.trust)
     subscriber = ready(ros)
@@ -246,16 +246,16 @@ def test_weights_can_be_sealed_from_the_beginning(tmp_path, gate, ros, home):
     assert np.array_equal(got, expected)
 
 
-def test_a_file_that_is_being_written_is_sealed_and_the_log_says_why(tmp_path, gate, ros):
-    signed = Signed(tmp_path, small_tensors())
+def test_a_file_that_is_being_written_is_sealed_and_the_log_says_why(disk, gate, ros):
+    signed = Signed(disk, small_tensors())
     with (signed.directory / "model.safetensors").open("r+b"):
         node = gate(policy=signed.directory, trust=signed.trust)
         ready(ros)
     assert "in sealed memory: somebody has the file open for writing" in node.text()
 
 
-def test_without_memory_for_the_weights_the_policy_is_withdrawn(tmp_path, gate, ros, home):
-    signed = Signed(tmp_path, large_tensors())
+def test_without_memory_for_the_weights_the_policy_is_withdrawn(disk, gate, ros):
+    signed = Signed(disk, large_tensors())
     node = gate(policy=signed.directory, trust=signed.trust)
     subscriber = ready(ros)
     assert "guarded by a lease" in node.text()

@@ -2,7 +2,7 @@
 
 use tensorgate_testhub::{Repository, TestHub};
 
-use crate::support::{Run, Workshop};
+use crate::support::{Run, Workshop, weights};
 
 /// A Hub with `acme/walk`: the files at the first commit, the manifest of them at the second.
 pub(crate) struct Fixture {
@@ -14,10 +14,15 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let workshop = Workshop::new();
+        Self::of(Workshop::new(), &weights())
+    }
+
+    /// With these weights.
+    pub(crate) fn of(workshop: Workshop, weights: &[u8]) -> Self {
         workshop.keygen("release");
         workshop.trust(1, &["release"]);
         workshop.policy("walk");
+        workshop.write("walk/model.safetensors", weights);
         workshop.write("walk/run.exe", "MZ");
         let walk = Repository::new("acme/walk").unwrap();
         let walk = walk.commit_dir(workshop.path("walk")).unwrap();

@@ -10,6 +10,7 @@ mod environment;
 mod fetch;
 mod fetch_signed;
 mod fixture;
+mod held;
 mod help;
 mod import;
 mod inspect;

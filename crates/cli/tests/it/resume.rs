@@ -140,10 +140,13 @@ fn what_the_disk_took_is_kept_and_gone_on_from() {
 
 /// `VmHWM` of proc(5): the most memory that the process ever had, in KiB.
 pub(crate) fn peak(child: &Child) -> Option<u64> {
+    memory(child, "VmHWM:")
+}
+
+/// A field of proc_pid_status(5), in KiB.
+pub(crate) fn memory(child: &Child, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 

@@ -28,16 +28,26 @@ pub(crate) struct Workshop {
 
 impl Workshop {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self::inside(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn inside(folder: TempDir) -> Self {
+        // Whatever the umask: where a group may write, no trust policy is read.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder }
     }
 
     /// With the policy `walk`, signed by the key `release`, and a trust policy for it.
     pub(crate) fn signed() -> Self {
-        let workshop = Self::new();
+        Self::signed_inside(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in an empty folder, with weights that their owner alone may write to.
+    pub(crate) fn signed_inside(folder: TempDir) -> Self {
+        let workshop = Self::inside(folder);
         workshop.keygen("release");
         workshop.policy("walk");
+        workshop.chmod("walk/model.safetensors", 0o644);
         workshop.trust(1, &["release"]);
         workshop.sign(&[]).expect(0);
         workshop
@@ -250,6 +260,26 @@ impl Run {
         assert_eq!(self.stdout.lines().count(), 1, "{self:#?}");
         serde_json::from_str(&self.stdout).unwrap()
     }
+}
+
+/// On a disk where files are guarded (ext4, xfs and btrfs, by their numbers in statfs(2)), if the
+/// checkout or the temporary files lie on one.
+pub(crate) fn guarding_folder() -> Option<TempDir> {
+    const NUMBERS: [u64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
+    let guards = |disk: &&PathBuf| {
+        rustix::fs::statfs(disk.as_path()).is_ok_and(|stat| NUMBERS.contains(&(stat.f_type as u64)))
+    };
+    let disks = [
+        env!("CARGO_TARGET_TMPDIR").into(),
+        std::env::temp_dir(),
+        "/var/tmp".into(),
+    ];
+    let mut disks = disks.iter().filter(guards);
+    let folder = disks.find_map(|disk| tempfile::tempdir_in(disk).ok());
+    if folder.is_none() {
+        println!("NOT TRIED: neither the checkout nor TMPDIR is on ext4, xfs or btrfs");
+    }
+    folder
 }
 
 /// A safetensors file of two tensors.

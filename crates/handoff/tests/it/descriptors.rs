@@ -148,6 +148,14 @@ fn a_memfd_with_holes_is_refused() {
     };
     let empty = weights_in(|bytes| holed(bytes, |_, _| {}));
     assert_eq!(empty, Rejection::FileNotRegular);
+    // Nor is there a hold of it that a tensor could be asked of later.
+    let policy = policy();
+    let mut steps = genuine(&policy);
+    steps[2].1 = vec![holed(model(&policy), |_, _| {})];
+    let handed = receive_all(steps).unwrap();
+    let manifest = authenticate(1, handed.envelope()).unwrap();
+    let refused = handed.into_holds(&manifest).unwrap_err();
+    assert_eq!(refused.rejection(), Some(Rejection::FileNotRegular));
     // As many pages as a whole file has, but beyond its end.
     let hidden = weights_in(|bytes| {
         holed(bytes, |hole, len| {

@@ -131,6 +131,34 @@ fn more_files_than_are_ever_handed_over_are_refused_before_they_come() {
 }
 
 #[test]
+fn a_policy_of_more_files_than_are_ever_handed_over_is_not_offered() {
+    let policy = policy_of_shards(MAX_WEIGHTS);
+    let gate = Gate::of(&policy, Peers::default());
+    assert!(prove(gate.receive().unwrap()).is_ok());
+    let larger = policy_of_shards(MAX_WEIGHTS + 1);
+    let refused = Offer::seal(&larger, SESSION, EPOCH).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
+    assert!(
+        refused.to_string().starts_with("129 files of tensors"),
+        "{refused}"
+    );
+    // Nor is it taken, whatever the gate says their number is.
+    let envelope = memfd(larger.evidence().envelope(), ALL_SEALS);
+    let mut steps = vec![
+        Step(hello(&larger, MAX_WEIGHTS as u32), vec![envelope]),
+        Step(packet(SMALL, 0), vec![memfd(&small(&larger), ALL_SEALS)]),
+    ];
+    for (index, file) in (0..).zip(larger.tensor_files().take(MAX_WEIGHTS)) {
+        steps.push(Step(
+            packet(WEIGHTS, index),
+            vec![memfd(file.bytes(), ALL_SEALS)],
+        ));
+    }
+    steps.push(Step(packet(END, 0), vec![]));
+    assert_eq!(rejected(steps), Rejection::FileMissing);
+}
+
+#[test]
 fn an_unknown_packet_is_refused() {
     let policy = policy();
     let changes: [fn(&mut Vec<u8>); 5] = [

@@ -242,9 +242,9 @@ fn open_gate() {
 #[test]
 #[ignore = "a process that other tests start"]
 fn starving_gate() {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = socket();
     let sealed = policy_of(1, &weights(100_000));
-    let policy = crate::pages::guarded(folder.path(), &sealed);
+    let policy = crate::pages::guarded(&folder, &sealed);
     let model = policy.file("model.safetensors").unwrap();
     say("before", model.hold().holding());
     let before = getrlimit(Resource::Fsize);

@@ -30,10 +30,39 @@ pub(crate) const ALL_SEALS: SealFlags = SealFlags::WRITE
 /// A verified policy of one file of weights and two small ones, signed by `key(seed)`.
 pub(crate) fn policy_of(seed: u8, weights: &[u8]) -> Verified<Policy> {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("config.json"), r#"{"type": "mlp"}"#).unwrap();
-    fs::write(folder.path().join("README.md"), "# Walk\n").unwrap();
     fs::write(folder.path().join("model.safetensors"), weights).unwrap();
-    let open = || Directory::new(OwnedFd::from(fs::File::open(folder.path()).unwrap()));
+    signed(seed, folder.path())
+}
+
+/// The same, of as many files of weights, each of one number.
+pub(crate) fn policy_of_shards(count: usize) -> Verified<Policy> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut map = Vec::new();
+    for n in 1..=count {
+        let (tensor, name) = (
+            format!("t{n}"),
+            format!("model-{n:05}-of-{count:05}.safetensors"),
+        );
+        let number = 1_f32.to_le_bytes();
+        let view = TensorView::new(Dtype::F32, vec![1], &number).unwrap();
+        let bytes = safetensors::serialize([(&tensor, view)], None).unwrap();
+        fs::write(folder.path().join(&name), bytes).unwrap();
+        map.push(format!(r#""{tensor}": "{name}""#));
+    }
+    let index = format!(
+        r#"{{"metadata": {{"total_size": {}}}, "weight_map": {{{}}}}}"#,
+        4 * count,
+        map.join(", ")
+    );
+    fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    signed(1, folder.path())
+}
+
+/// With two small files beside the weights that are there.
+fn signed(seed: u8, folder: &Path) -> Verified<Policy> {
+    fs::write(folder.join("config.json"), r#"{"type": "mlp"}"#).unwrap();
+    fs::write(folder.join("README.md"), "# Walk\n").unwrap();
+    let open = || Directory::new(OwnedFd::from(fs::File::open(folder).unwrap()));
     let rules = Rules::default();
     let files = Survey::new(&rules).run(&open()).unwrap().files;
     let revision = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
@@ -158,6 +187,26 @@ pub(crate) fn home() -> TempDir {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(home.path(), mode).unwrap();
     home
+}
+
+/// On a disk where files are guarded (ext4, xfs and btrfs, by their numbers in statfs(2)), if the
+/// checkout or the temporary files lie on one.
+pub(crate) fn guarding_folder() -> Option<TempDir> {
+    const NUMBERS: [u64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
+    let guards = |disk: &&PathBuf| {
+        rustix::fs::statfs(disk.as_path()).is_ok_and(|stat| NUMBERS.contains(&(stat.f_type as u64)))
+    };
+    let disks = [
+        env!("CARGO_TARGET_TMPDIR").into(),
+        std::env::temp_dir(),
+        "/var/tmp".into(),
+    ];
+    let mut disks = disks.iter().filter(guards);
+    let folder = disks.find_map(|disk| tempfile::tempdir_in(disk).ok());
+    if folder.is_none() {
+        eprintln!("NOT TRIED: neither the checkout nor TMPDIR is on ext4, xfs or btrfs");
+    }
+    folder
 }
 
 /// A memfd of `bytes`, with these seals.

@@ -100,7 +100,10 @@ pub(crate) fn wait_for_the_end() {
 }
 
 pub(crate) fn fixture() -> Fixture {
-    let floats = std::env::var(FLOATS).unwrap().parse().unwrap();
+    fixture_of(std::env::var(FLOATS).unwrap().parse().unwrap())
+}
+
+pub(crate) fn fixture_of(floats: usize) -> Fixture {
     let folder = tempfile::tempdir_in(std::env::var(FOLDER).unwrap()).unwrap();
     Fixture::inside(folder, &[("big", floats)])
 }
@@ -117,6 +120,11 @@ fn role() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
+    // Whoever waits for its word does not wait for ever.
+    std::thread::spawn(|| {
+        std::thread::sleep(10 * PATIENCE);
+        std::process::abort();
+    });
     match role.as_str() {
         "reads" => reads(),
         "waits" => waits(),
@@ -199,7 +207,9 @@ fn checks() {
         "holds {}",
         fixture.path("model.safetensors").display()
     ));
-    say_how_it_ended(open(&fixture, &holder));
+    let opened = open(&fixture, &holder);
+    say_how_it_ended(&opened);
+    // With its lease, if there is one.
     wait_for_the_end();
 }
 
@@ -214,13 +224,13 @@ fn finds() {
         let directory = directory(&folder).guarded_by(&holder);
         manifest.open(&directory, Proof::Tensors, &Rules::default())
     };
-    say_how_it_ended(open());
+    say_how_it_ended(&open());
     wait_for_the_end();
 }
 
-fn say_how_it_ended(opened: Result<Verified<Policy>>) {
+fn say_how_it_ended(opened: &Result<Verified<Policy>>) {
     match opened {
-        Ok(policy) => say(&crate::storm::weights_hold(&policy).holding().to_string()),
+        Ok(policy) => say(&crate::storm::weights_hold(policy).holding().to_string()),
         Err(Error::Io { source, .. }) => say(&format!("not read: {:?}", source.kind())),
         Err(other) => say(&other.to_string()),
     }

@@ -8,6 +8,7 @@
 )]
 
 mod child;
+mod patience;
 mod places;
 mod processes;
 mod signals;

@@ -8,6 +8,8 @@ use std::process::Command;
 use tempfile::TempDir;
 use tensorgate_verify::*;
 
+use crate::patience::Patience;
+
 use crate::storm::weights_hold;
 use crate::support::*;
 use crate::{child, writer::Writer};
@@ -90,7 +92,7 @@ impl Drop for Mounted {
 /// Every file system of the allowlist that there is, or can be made, here; and one that is not on it.
 pub(crate) fn all() -> Vec<Place> {
     let here = Place::on("the checkout's disk", DISK);
-    let guards = held_on(here.path(), 0o644) == Holding::Guarded;
+    let guards = is_guarding(here.path());
     let tmpfs = Place::on("tmpfs", "/dev/shm");
     let made = [
         Place::made("ext4", &["mkfs.ext4", "-q", "-F"]),
@@ -114,9 +116,35 @@ pub(crate) fn without(what: &str) -> Command {
     sandbox
 }
 
-/// On the disk that the tests were built on.
-pub(crate) fn folder() -> TempDir {
-    tempfile::tempdir_in(DISK).unwrap()
+/// A folder where files are guarded, for as long as the kernel grants.
+pub(crate) struct Disk {
+    folder: TempDir,
+    _patience: Patience,
+}
+
+impl Disk {
+    pub(crate) fn find() -> Option<Self> {
+        Self::with(Patience::of_the_kernel)
+    }
+
+    /// Where the kernel grants a few seconds only.
+    pub(crate) fn for_a_short_time() -> Option<Self> {
+        Self::with(Patience::short)
+    }
+
+    fn with(patience: fn() -> Patience) -> Option<Self> {
+        let folder = guarding_folder()?;
+        let _patience = patience();
+        Some(Self { folder, _patience })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn fixture(&self, tensors: &[(&str, usize)]) -> Fixture {
+        Fixture::inside(tempfile::tempdir_in(self.path()).unwrap(), tensors)
+    }
 }
 
 pub(crate) fn run(command: &mut Command) -> std::result::Result<(), String> {
@@ -141,16 +169,22 @@ fn held_on(folder: &Path, mode: u32) -> Holding {
 
 #[test]
 fn a_file_that_others_may_write_to_is_copied() {
+    let Some(place) = Disk::find() else {
+        return;
+    };
     for mode in [0o664, 0o646, 0o666] {
-        let holding = held_on(Path::new(DISK), mode);
+        let holding = held_on(place.path(), mode);
         assert_eq!(holding, Holding::Sealed(Unguarded::Writable), "{mode:o}");
     }
-    assert_eq!(held_on(Path::new(DISK), 0o444), Holding::Guarded);
+    assert_eq!(held_on(place.path(), 0o444), Holding::Guarded);
 }
 
 #[test]
 fn an_access_control_list_makes_it_writable_to_others() {
-    let fixture = Fixture::inside(folder(), &[("a", 9)]);
+    let Some(place) = Disk::find() else {
+        return;
+    };
+    let fixture = place.fixture(&[("a", 9)]);
     let path = fixture.path("model.safetensors");
     if let Err(why) = run(Command::new("setfacl").args(["-m", "u:1234:rw"]).arg(&path)) {
         return println!("NOT TRIED: {why}");
@@ -173,7 +207,9 @@ fn without_a_holder_it_is_a_copy() {
 
 #[test]
 fn where_a_sandbox_refuses_leases_it_is_a_copy() {
-    let place = folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let mut reader = child::started(without("leases"), "reads", place.path(), 1000);
     reader.path();
     let expected = Holding::Sealed(Unguarded::NoLease).to_string();
@@ -184,7 +220,9 @@ fn where_a_sandbox_refuses_leases_it_is_a_copy() {
 /// As it is on 9p, whatever the file system of the host that it shows.
 #[test]
 fn where_there_are_no_inode_flags_it_is_a_copy() {
-    let place = folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let mut reader = child::started(without("inode flags"), "reads", place.path(), 1000);
     reader.path();
     let expected = Holding::Sealed(Unguarded::FileSystem).to_string();
@@ -194,8 +232,10 @@ fn where_there_are_no_inode_flags_it_is_a_copy() {
 
 #[test]
 fn where_a_sandbox_has_no_memfds_it_is_an_error() {
-    let place = folder();
-    let fixture = Fixture::inside(place, &[("a", 9)]);
+    let Some(place) = Disk::find() else {
+        return;
+    };
+    let fixture = place.fixture(&[("a", 9)]);
     let mut opens = child::started(without("memfds"), "finds", fixture.folder.path(), 0);
     assert_eq!(opens.says().unwrap(), "not read: Unsupported");
     assert_eq!(opens.end(), None);
@@ -204,7 +244,9 @@ fn where_a_sandbox_has_no_memfds_it_is_an_error() {
 /// Two mounts and two names of one file are one inode; and two holds of it are two leases.
 #[test]
 fn another_mount_or_name_is_held_back_as_well() {
-    let place = folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let fixture = Fixture::inside(tempfile::tempdir_in(place.path()).unwrap(), &[("a", 9000)]);
     let weights = fs::read(fixture.path("model.safetensors")).unwrap();
     let holder = LeaseHolder::start(LeaseSignal::default(), |_| ()).unwrap();
@@ -241,7 +283,9 @@ fn another_mount_or_name_is_held_back_as_well() {
 /// the layer belongs to the same user where containers run without root.
 #[test]
 fn on_an_overlay_it_is_a_copy_that_the_layer_beneath_does_not_change() {
-    let place = folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     for name in ["lower", "upper", "work", "merged"] {
         fs::create_dir(place.path().join(name)).unwrap();
     }
@@ -301,7 +345,9 @@ fn on_a_disk_no_page_stays_pinned() {
 /// The file is the user's own: no capability is wanted. It is somebody else's: it is copied.
 #[test]
 fn an_ordinary_user_guards_what_is_their_own() {
-    let place = folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let everybody = PermissionsExt::from_mode(0o777);
     fs::set_permissions(place.path(), everybody).unwrap();
     // Where that user can run it.

@@ -1,23 +1,28 @@
 //! What happens to the process: killed, stopped, forked, robbed of its file.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tensorgate_verify::*;
 
-use crate::child::{self, fixture, open, say};
-use crate::places;
+use crate::child::{self, fixture, fixture_of, open, say};
+use crate::places::Disk;
 use crate::storm::weights_hold;
-use crate::support::*;
 use crate::writer::Writer;
 
 #[test]
 fn a_process_that_is_killed_leaves_nothing() {
+    let Some(disk) = Disk::find() else {
+        return;
+    };
+    let before = named_after_us();
     for round in 0..40 {
-        let place = places::folder();
+        let place = tempfile::tempdir_in(disk.path()).unwrap();
         let mut reader = child::start("reads", place.path(), 300_000);
         let path = reader.path();
         let mut writer = Writer::start();
@@ -37,22 +42,30 @@ fn a_process_that_is_killed_leaves_nothing() {
         // The fixture's own directory is all that there is.
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
     }
-    for folder in [Path::new("/dev/shm"), &std::env::temp_dir()] {
-        let entries = std::fs::read_dir(folder).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name());
-        let litter: Vec<_> = names
-            .filter(|name| name.to_string_lossy().contains("tensorgate"))
-            .collect();
-        assert!(litter.is_empty(), "{litter:?}");
-    }
+    let litter: Vec<_> = named_after_us().difference(&before).cloned().collect();
+    assert!(litter.is_empty(), "{litter:?}");
+}
+
+/// A checkout may well lie among the temporary files.
+fn named_after_us() -> BTreeSet<OsString> {
+    let folders = [Path::new("/dev/shm"), &std::env::temp_dir()];
+    let entries = folders.map(|folder| std::fs::read_dir(folder).unwrap());
+    let names = entries
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_string_lossy().contains("tensorgate"))
+        .collect()
 }
 
 /// After lease-break-time, the kernel lets the writer go on. A process that was stopped all the
 /// while must not go on as if nothing had happened.
 #[test]
 fn a_process_that_was_stopped_for_too_long_ends() {
-    let place = places::folder();
-    let _short = crate::starved::ShortPatience::new();
+    let Some(place) = Disk::for_a_short_time() else {
+        return;
+    };
     let mut holder = child::start("waits", place.path(), 300_000);
     let path = holder.path();
     let signed = std::fs::read(&path).unwrap();
@@ -70,7 +83,9 @@ fn a_process_that_was_stopped_for_too_long_ends() {
 /// Stopped, and nobody came, or not for long enough: nothing has happened.
 #[test]
 fn a_process_that_was_stopped_for_a_while_goes_on() {
-    let place = places::folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let mut reader = child::start("reads", place.path(), 300_000);
     let path = reader.path();
     reader.send(Signal::STOP);
@@ -84,7 +99,9 @@ fn a_process_that_was_stopped_for_a_while_goes_on() {
 
 #[test]
 fn a_forked_child_does_not_see_what_is_written() {
-    let place = places::folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let mut forks = child::start("forks", place.path(), 300_000);
     assert_eq!(
         forks.says().unwrap(),
@@ -109,7 +126,7 @@ pub(crate) fn forks() {
     say(&format!("when sealed: {}", in_a_fork(|| hold[0] == first)));
 
     // It has the file open as well, and stays.
-    let again = Fixture::inside(places::folder(), &[("a", 9)]);
+    let again = fixture_of(9);
     let policy = open(&again, &holder).unwrap();
     let dropped = in_a_fork_that_stays(|| {
         drop(policy);
@@ -160,7 +177,9 @@ fn in_a_fork(read_the_same: impl Fn() -> bool) -> String {
 /// is what it comes to: no byte is read that was not signed.
 #[test]
 fn a_file_that_its_owner_truncates_for_reading_ends_the_process() {
-    let place = places::folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let mut reader = child::start("reads", place.path(), 300_000);
     let path = reader.path();
     assert_eq!(reader.says(), Some(Holding::Guarded.to_string()));
@@ -175,7 +194,9 @@ fn a_file_that_its_owner_truncates_for_reading_ends_the_process() {
 /// The same, but nobody reads: the next writer finds out, and the process ends.
 #[test]
 fn a_file_that_was_truncated_for_reading_is_not_moved() {
-    let place = places::folder();
+    let Some(place) = Disk::find() else {
+        return;
+    };
     let mut holder = child::start("waits", place.path(), 300_000);
     let path = holder.path();
     truncate_for_reading(&path).unwrap();
@@ -201,10 +222,14 @@ fn others_cannot_truncate_what_is_guarded() {
     if !rustix::process::geteuid().is_root() {
         return println!("NOT TRIED: to become another user wants root");
     }
-    let fixture = Fixture::inside(places::folder(), &[("a", 9)]);
+    let Some(place) = Disk::find() else {
+        return;
+    };
+    let fixture = place.fixture(&[("a", 9)]);
     let path = fixture.path("model.safetensors");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(fixture.folder.path(), mode).unwrap();
+    for folder in [place.path(), fixture.folder.path()] {
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+    }
     let code = "import os, sys\nos.setuid(65534)\ntry: os.open(sys.argv[1], os.O_RDONLY | os.O_TRUNC)\n\
                 except PermissionError: sys.exit(7)";
     let mut python = std::process::Command::new("python3");

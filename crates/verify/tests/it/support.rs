@@ -30,9 +30,13 @@ impl Fixture {
 
     /// With these weights.
     pub(crate) fn of(tensors: &[(&str, usize)]) -> Self {
-        // On a disk, where a file can be guarded.
-        let disk = env!("CARGO_TARGET_TMPDIR");
-        Self::inside(tempfile::tempdir_in(disk).unwrap(), tensors)
+        Self::inside(tempfile::tempdir().unwrap(), tensors)
+    }
+
+    /// The same on a disk where files are guarded, if there is one.
+    pub(crate) fn guarded() -> Option<Self> {
+        let tensors = [("actor.bias", 3), ("actor.weight", 6), ("big", 400_000)];
+        Some(Self::inside(guarding_folder()?, &tensors))
     }
 
     /// With these weights, in an empty folder.
@@ -74,6 +78,28 @@ impl Fixture {
     pub(crate) fn refusal(&self) -> Rejection {
         refusal(self.open())
     }
+}
+
+/// Below a checkout in a container, or a `/tmp` in memory, nothing is guarded; told by the numbers of
+/// statfs(2), and not by what this crate says of it.
+pub(crate) fn is_guarding(folder: &Path) -> bool {
+    const EXT4_XFS_BTRFS: [u64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
+    rustix::fs::statfs(folder).is_ok_and(|stat| EXT4_XFS_BTRFS.contains(&(stat.f_type as u64)))
+}
+
+/// On a disk where files are guarded: the one that the tests were built on, or another.
+pub(crate) fn guarding_folder() -> Option<TempDir> {
+    let disks = [
+        env!("CARGO_TARGET_TMPDIR").into(),
+        std::env::temp_dir(),
+        "/var/tmp".into(),
+    ];
+    let mut disks = disks.iter().filter(|disk| is_guarding(disk));
+    let folder = disks.find_map(|disk| tempfile::tempdir_in(disk).ok());
+    if folder.is_none() {
+        println!("NOT TRIED: neither the checkout nor TMPDIR is on ext4, xfs or btrfs");
+    }
+    folder
 }
 
 pub(crate) fn refusal<T>(result: Result<T>) -> Rejection {

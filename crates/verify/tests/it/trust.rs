@@ -138,11 +138,12 @@ fn a_trust_policy_that_others_can_write_is_not_read() {
     let text = "threshold = 1\n[[keys]]\nname = 'a'\npublic_key_file = 'a.pub.pem'";
     write("a.pub.pem", &key(1).public_pem().unwrap(), 0o644);
     write("trust.toml", text, 0o644);
-    assert_eq!(open().unwrap().keys()[0].id(), key(1).public().id());
     let chmod = |name: &str, mode| {
         let mode = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(folder.path().join(name), mode).unwrap();
     };
+    chmod(".", 0o755);
+    assert_eq!(open().unwrap().keys()[0].id(), key(1).public().id());
     for (name, mode, good) in [
         ("trust.toml", 0o664, 0o644),
         ("trust.toml", 0o646, 0o644),
@@ -178,6 +179,11 @@ fn a_trust_policy_of_another_user_is_not_read() {
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("trust.toml"), trust_text(1, &[1])).unwrap();
+    // Whatever the umask.
+    for (name, mode) in [(".", 0o755), ("trust.toml", 0o644)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(folder.path().join(name), mode).unwrap();
+    }
     let handle = std::fs::File::open(folder.path()).unwrap();
     let open = || TrustPolicy::open(&handle, std::path::Path::new("trust.toml"));
     assert!(open().is_ok());
