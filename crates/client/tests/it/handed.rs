@@ -12,6 +12,9 @@ use crate::support::*;
 /// What a controller gets from the socket of this gate.
 fn handed(gate: &Gate) -> Handed {
     let home = tempfile::tempdir().unwrap();
+    // Whatever the umask: where a group may write, nobody listens.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(home.path(), mode).unwrap();
     let path = home.path().join("gate");
     let server = Server::start(&path, Peers::default(), |_| {}).unwrap();
     server.offer(Offer::seal(&gate.policy, gate.session, gate.epoch).unwrap());
