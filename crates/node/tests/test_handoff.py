@@ -101,6 +101,17 @@ def test_controllers_get_the_gates_pages(tmp_path, gate, ros, home):
     assert handed.small == (signed.directory / "config.json").read_bytes()
 
 
+def test_a_controller_in_rust_takes_it_from_the_gate(tmp_path, gate, ros, home):
+    signed = Signed(tmp_path, large_tensors())
+    gate(policy=signed.directory, trust=signed.trust, handoff=home / "gate")
+    ready(ros)
+    command = [conftest.PROGRAMS / "examples/beside_the_gate", home / "gate", signed.trust]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("active: ")
+    assert done.stdout.endswith(f"1 tensors, {LARGE} bytes of weights\n")
+
+
 class Controller:
     """A process that maps what is handed over, reads it all and says what that cost."""
 

@@ -17,8 +17,8 @@ fn assert_held(workshop: &Workshop, name: &str, how: &str) {
         .expect(0)
         .says(&format!("\n  held       {how}\n"));
     let object = workshop.verify(&["--json"]).json();
-    let expected = serde_json::json!([{ "path": "model.safetensors", "held": name, "how": how }]);
-    assert_eq!(object["evidence"]["held"], expected, "{object:#}");
+    let expected = serde_json::json!([{ "path": "model.safetensors", "holding": name, "words": how }]);
+    assert_eq!(object["evidence"]["holds"], expected, "{object:#}");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_file_that_somebody_has_open_for_writing_is_copied() {
     let workshop = Workshop::signed_inside(folder);
     let path = workshop.path("walk/model.safetensors");
     let _writer = OpenOptions::new().write(true).open(path).unwrap();
-    let how = "in a sealed copy: somebody has the file open for writing";
+    let how = "in sealed memory: somebody has the file open for writing";
     assert_held(&workshop, "sealed", how);
 }
 
@@ -49,12 +49,12 @@ fn a_file_that_others_may_write_to_is_copied() {
     };
     let workshop = Workshop::signed_inside(folder);
     workshop.chmod("walk/model.safetensors", 0o664);
-    let how = "in a sealed copy: others than its owner may write to the file";
+    let how = "in sealed memory: others than its owner may write to the file";
     assert_held(&workshop, "sealed", how);
     if rustix::process::geteuid().is_root() {
         workshop.chmod("walk/model.safetensors", 0o644);
         chown(workshop.path("walk/model.safetensors"), Some(65534), None).unwrap();
-        let how = "in a sealed copy: the file is another user's";
+        let how = "in sealed memory: the file is another user's";
         assert_held(&workshop, "sealed", how);
     }
 }
@@ -62,7 +62,7 @@ fn a_file_that_others_may_write_to_is_copied() {
 #[test]
 fn in_memory_it_is_copied() {
     let workshop = Workshop::signed_inside(tempfile::tempdir_in("/dev/shm").unwrap());
-    let how = "in a sealed copy: on this file system a lease does not keep everybody from writing";
+    let how = "in sealed memory: on this file system a lease does not keep everybody from writing";
     assert_held(&workshop, "sealed", how);
 }
 
