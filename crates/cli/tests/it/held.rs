@@ -17,7 +17,8 @@ fn assert_held(workshop: &Workshop, name: &str, how: &str) {
         .expect(0)
         .says(&format!("\n  held       {how}\n"));
     let object = workshop.verify(&["--json"]).json();
-    let expected = serde_json::json!([{ "path": "model.safetensors", "holding": name, "words": how }]);
+    let expected =
+        serde_json::json!([{ "path": "model.safetensors", "holding": name, "words": how }]);
     assert_eq!(object["evidence"]["holds"], expected, "{object:#}");
 }
 
