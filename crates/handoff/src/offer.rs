@@ -31,12 +31,11 @@ impl Offer {
             let detail = format!("{} files of tensors, at most {MAX_WEIGHTS}", weights.len());
             return Err(io::Error::new(io::ErrorKind::Unsupported, detail));
         }
-        let indices = 0..;
         let hello = Hello {
             manifest: *policy.evidence().manifest.as_bytes(),
             session,
             epoch,
-            weights: indices.clone().zip(&weights).count() as u32,
+            weights: weights.len() as u32,
         };
         let envelope = memfd_of(policy.evidence().envelope())?;
         let small = policy
@@ -48,7 +47,7 @@ impl Offer {
             (Packet::Hello(hello), Some(envelope)),
             (Packet::Small, Some(memfd_of(&small)?)),
         ];
-        for (index, file) in indices.zip(weights) {
+        for (index, file) in (0..).zip(weights) {
             packets.push((Packet::Weights(index), Some(file.hold().to_memfd()?)));
         }
         packets.push((Packet::End, None));

@@ -1,25 +1,26 @@
 //! The node's life: load, publish, keep saying so until told to stop.
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 use jiff::Timestamp;
 use r2r::tensorgate_msgs::msg::{PolicyManifest, TensorFragment};
-use r2r::{Context, Node, Publisher, QosProfile};
+use r2r::{Node, Publisher, QosProfile};
 use tensorgate_handoff::{Offer, Refusal, Server};
 use tensorgate_verify::{Directory, Holding, Policy, Unguarded, Verified};
 
 use crate::announce::{Announcement, Session};
-use crate::load::{LoadError, Loaded, load};
-use crate::news::{News, hold_leases, listen};
+use crate::load::LoadError;
+use crate::loading::{Progress, start_loading};
+use crate::news::News;
 use crate::params::{Fixed, Params};
 use crate::rosout::{Level, Logger};
+use crate::start::{refuse_unknown, session_id, start_ros};
 use crate::status::{Heartbeat, State};
 use crate::{answers, borrowed};
 
@@ -40,7 +41,7 @@ struct Gate {
     /// Where controllers of this machine get the policy's pages.
     server: Option<Arc<Server>>,
     fragments: Option<Publisher<TensorFragment>>,
-    /// What is published: the bytes that are answered for.
+    /// What is announced: held for as long as the gate stands by it.
     published: Option<Box<Announcement>>,
     /// When the announced policy stops to count.
     expires: Timestamp,
@@ -54,17 +55,6 @@ enum Work {
     Publishing(JoinHandle<Result<Published, String>>, Arc<AtomicBool>),
     /// Nothing to do: the middleware's history serves those who come late.
     Settled,
-}
-
-/// What the loader says.
-enum Progress {
-    /// Another process has this lock.
-    Waiting(PathBuf),
-    /// It listens for controllers of this machine.
-    Listening(Server),
-    /// A policy, where it lies, and how long proving it took.
-    Loaded(Box<Announcement>, Directory, Duration),
-    Failed(LoadError),
 }
 
 /// How publishing ended.
@@ -99,39 +89,6 @@ pub(crate) fn run(stop: Arc<AtomicBool>) -> Result<(), String> {
     }
     gate.withdraw();
     Ok(())
-}
-
-/// r2r panics where rcl refuses the arguments; for a person at a terminal that is a message.
-fn start_ros() -> Result<Node, String> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let started = std::panic::catch_unwind(|| Node::create(Context::create()?, "tensorgate", ""));
-    std::panic::set_hook(hook);
-    let why = match started {
-        Ok(Ok(node)) => return Ok(node),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "rcl refused the arguments".to_owned(),
-    };
-    let hint =
-        "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?";
-    Err(format!("could not start ROS: {why}; hint: {hint}"))
-}
-
-/// A misspelt `revision` would pin nothing, silently.
-fn refuse_unknown(node: &Node) -> Result<(), String> {
-    let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = |name: &String| {
-        Params::NAMES.contains(&name.as_str())
-            || name == "use_sim_time"
-            || name.starts_with("qos_overrides.")
-    };
-    match given.keys().find(|name| !known(name)) {
-        None => Ok(()),
-        Some(name) => Err(format!(
-            "there is no parameter {name:?}; hint: there are {}",
-            Params::NAMES.join(", ")
-        )),
-    }
 }
 
 impl Gate {
@@ -320,8 +277,12 @@ impl Gate {
                 }
                 borrowed::publish(&fragments, head, payload).map_err(text)?;
             }
-            if let Some(server) = &server {
+            if let Some(server) = server.as_ref().filter(|_| !ended()) {
                 offer(server, announcement.policy(), session, &teller);
+                // It may have been let go of meanwhile.
+                if ended() {
+                    server.withdraw(Refusal::NothingOffered);
+                }
             }
             if ended() {
                 return Ok(Published::Stopped);
@@ -378,45 +339,6 @@ impl Gate {
     }
 }
 
-/// Loads beside the spinning. The receiver is gone only when the node stops; then nobody wants to
-/// know.
-fn start_loading(params: Params, teller: Sender<News>) -> Receiver<Progress> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let loaded = load_and_cut(&params, &teller, &sender);
-        drop(sender.send(loaded.unwrap_or_else(Progress::Failed)));
-    });
-    receiver
-}
-
-fn load_and_cut(
-    params: &Params,
-    teller: &Sender<News>,
-    sender: &Sender<Progress>,
-) -> Result<Progress, LoadError> {
-    let settings = params.settings().map_err(LoadError::could_not)?;
-    if let Some(handoff) = &settings.handoff {
-        let server = listen(handoff, teller.clone())
-            .map_err(|error| LoadError::could_not(format!("parameter `handoff`: {error}")))?;
-        drop(sender.send(Progress::Listening(server)));
-    }
-    let holder = settings.guard.and_then(|signal| {
-        let holder = hold_leases(signal, teller.clone());
-        let tell = |error: &_| {
-            let line = format!("weights are copied, nobody can answer for leases: {error}");
-            drop(teller.send(News::Line(Level::Warn, line)));
-        };
-        holder.inspect_err(tell).ok()
-    });
-    let waiting = sender.clone();
-    let tell = move |lock: &Path| drop(waiting.send(Progress::Waiting(lock.to_owned())));
-    let begun = Instant::now();
-    let Loaded { policy, directory } = load(&settings, holder.as_ref(), tell)?;
-    let took = begun.elapsed();
-    let announcement = Announcement::new(policy, settings.fragment_size);
-    Ok(Progress::Loaded(Box::new(announcement), directory, took))
-}
-
 /// Seals the policy for controllers of this machine. Where that cannot be, they are told so, and
 /// there are still the topics.
 fn offer(server: &Server, policy: &Verified<Policy>, session: Session, teller: &Sender<News>) {
@@ -452,12 +374,6 @@ fn describe(policy: &Verified<Policy>, took: Duration) -> String {
         policy.files().len(),
         took.as_secs_f64()
     )
-}
-
-fn session_id() -> Result<[u8; 16], String> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| format!("no randomness for a session id: {error}"))?;
-    Ok(id)
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -11,9 +11,11 @@ mod answers;
 mod borrowed;
 mod gate;
 mod load;
+mod loading;
 mod news;
 mod params;
 mod rosout;
+mod start;
 mod status;
 
 use std::process::ExitCode;

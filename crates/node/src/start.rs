@@ -1,0 +1,47 @@
+//! Before there is a gate: ROS, its arguments, a name for the run.
+
+use std::sync::PoisonError;
+
+use r2r::{Context, Node};
+
+use crate::params::Params;
+
+/// r2r panics where rcl refuses the arguments; for a person at a terminal that is a message.
+pub(crate) fn start_ros() -> Result<Node, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let started = std::panic::catch_unwind(|| Node::create(Context::create()?, "tensorgate", ""));
+    std::panic::set_hook(hook);
+    let why = match started {
+        Ok(Ok(node)) => return Ok(node),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "rcl refused the arguments".to_owned(),
+    };
+    let hint =
+        "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?";
+    Err(format!("could not start ROS: {why}; hint: {hint}"))
+}
+
+/// A misspelt `revision` would pin nothing, silently.
+pub(crate) fn refuse_unknown(node: &Node) -> Result<(), String> {
+    let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = |name: &String| {
+        Params::NAMES.contains(&name.as_str())
+            || name == "use_sim_time"
+            || name.starts_with("qos_overrides.")
+    };
+    match given.keys().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "there is no parameter {name:?}; hint: there are {}",
+            Params::NAMES.join(", ")
+        )),
+    }
+}
+
+/// Drawn anew for each run.
+pub(crate) fn session_id() -> Result<[u8; 16], String> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| format!("no randomness for a session id: {error}"))?;
+    Ok(id)
+}
