@@ -86,6 +86,7 @@ def test_controllers_get_the_gates_pages(tmp_path, gate, ros, home):
 
     # It is the policy that the topics announce.
     handed = Handed(path)
+    ros.wait_for(lambda: subscriber.manifests, "the manifest")
     manifest = subscriber.manifests[0]
     assert handed.envelope == bytes(manifest.envelope)
     assert handed.session == bytes(manifest.session_id) and handed.epoch == manifest.epoch
