@@ -3,6 +3,8 @@
 Run with the ROS environment: `source ros/env.sh && pytest crates/node/tests`.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -147,6 +149,19 @@ def ros():
     yield node
     node.destroy_node()
     rclpy.try_shutdown()
+
+
+@contextlib.contextmanager
+def waiting_with_proven_weights(home, signed, gate, ros):
+    """A gate that has proven the weights, and publishes nothing before this ends: it waits for the
+    lock of its state."""
+    state = home / "store" / "state"
+    tensorgate("verify", signed.directory, "--trust", signed.trust, "--state", state)
+    with (state / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        node = gate(policy=signed.directory, trust=signed.trust)
+        ros.wait_for(lambda: "waiting for another process" in node.text(), "the word")
+        yield node
 
 
 def small_tensors():

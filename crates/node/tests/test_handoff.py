@@ -1,6 +1,5 @@
 """How the gate holds weights, and hands their pages to controllers of the same machine."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -287,12 +286,7 @@ def test_without_memory_for_the_weights_the_policy_is_withdrawn(disk, gate, ros)
 def test_what_is_lost_while_it_is_being_recorded_is_not_published(tmp_path, gate, ros):
     """It was proven, so that somebody relies on it; the node waits for a lock before it is there."""
     signed = Signed(tmp_path, large_tensors())
-    state = tmp_path / "store" / "state"
-    conftest.tensorgate("verify", signed.directory, "--trust", signed.trust, "--state", state)
-    with (state / "lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        node = gate(policy=signed.directory, trust=signed.trust)
-        ros.wait_for(lambda: "waiting for another process" in node.text(), "the word")
+    with conftest.waiting_with_proven_weights(tmp_path, signed, gate, ros) as node:
         assert is_leased(signed.directory / "model.safetensors"), "it was proven before"
         resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (LARGE // 2, LARGE // 2))
         thread, took = overwrite(signed.directory / "model.safetensors")

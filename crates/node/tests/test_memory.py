@@ -1,6 +1,5 @@
 """What publishing costs: the weights once, what the middleware latches, and little besides."""
 
-import fcntl
 import os
 import re
 import subprocess
@@ -62,12 +61,7 @@ def test_publishing_takes_little_private_memory_beside_what_is_latched(tmp_path,
     signed = Signed(tmp_path, {f"layer.{i}.weight": tensor for i in range(SIZE // 8)})
     # The node waits for this lock when the weights are proven, before it publishes: so that can be
     # looked at.
-    state = tmp_path / "store" / "state"
-    conftest.tensorgate("verify", signed.directory, "--trust", signed.trust, "--state", state)
-    with (state / "lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        node = gate(policy=signed.directory, trust=signed.trust)
-        ros.wait_for(lambda: "waiting for another process" in node.text(), "the word")
+    with conftest.waiting_with_proven_weights(tmp_path, signed, gate, ros) as node:
         before, peak = private(node), Peak(node)
     try:
         subscriber = Subscriber(ros)
