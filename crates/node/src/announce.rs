@@ -68,6 +68,7 @@ impl Announcement {
             weights_size: self.weights_size(),
             fragment_size: self.cut.size().bytes(),
             fragment_count: self.fragment_count() as u32,
+            delivery: PolicyManifest::DELIVERY_LATCHED as u8,
             fragment_digests: self
                 .digests
                 .iter()
