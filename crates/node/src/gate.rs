@@ -2,12 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use futures::executor::LocalPool;
-use futures::task::LocalSpawnExt;
 use jiff::Timestamp;
 use r2r::tensorgate_msgs::msg::{PolicyManifest, TensorFragment};
 use r2r::{Node, Publisher, QosProfile};
@@ -18,11 +16,12 @@ use crate::announce::{Announcement, Session};
 use crate::load::LoadError;
 use crate::loading::{Progress, start_loading};
 use crate::news::News;
-use crate::params::{Fixed, Params};
+use crate::parameters::{Parameters, Params};
 use crate::rosout::{Level, Logger};
-use crate::start::{refuse_unknown, session_id, start_ros};
+use crate::start::{session_id, start_ros};
 use crate::status::{Heartbeat, State};
-use crate::{answers, borrowed};
+use crate::publish;
+use crate::pull::Pulls;
 
 /// How long one spin waits: the finest grain of the heartbeat and of a stop.
 const SPIN: Duration = Duration::from_millis(20);
@@ -67,38 +66,33 @@ enum Published {
 /// Runs the node until `stop` is set.
 pub(crate) fn run(stop: Arc<AtomicBool>) -> Result<(), String> {
     let mut node = start_ros()?;
-    let params = Arc::new(Mutex::new(Fixed::default()));
-    let (handler, _changes) =
-        node.make_derived_parameter_handler(params.clone()).map_err(|error| {
-            format!("{error}; hint: text that looks like a number wants quotes, as in -p revision:=\"'123…'\"")
-        })?;
-    refuse_unknown(&node)?;
-    let params = params
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .0
-        .clone();
-    let mut gate = Gate::new(node, &params, Arc::clone(&stop))?;
-    let answers = answers::serve(handler, gate.node.params.clone(), gate.logger.clone());
-    let mut pool = LocalPool::new();
-    pool.spawner().spawn_local(answers).map_err(text)?;
+    let logger = Logger::new(&mut node).map_err(text)?;
+    let mut parameters = Parameters::new(&mut node, logger.clone())?;
+    let mut pulls = Pulls::new(&mut node, logger.clone()).map_err(text)?;
+    let mut gate = Gate::new(node, logger, parameters.params(), Arc::clone(&stop))?;
     while !stop.load(Ordering::Relaxed) {
         gate.node.spin_once(SPIN);
-        pool.run_until_stalled();
+        parameters.step(&mut gate.node);
         gate.step();
+        let offered = gate.published.as_deref();
+        pulls.step(offered.map(|announcement| (gate.session, announcement)));
     }
     gate.withdraw();
     Ok(())
 }
 
 impl Gate {
-    fn new(mut node: Node, params: &Params, stop: Arc<AtomicBool>) -> Result<Self, String> {
-        let logger = Logger::new(&mut node).map_err(text)?;
+    fn new(
+        mut node: Node,
+        logger: Logger,
+        params: &Params,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, String> {
         let session = Session {
             id: session_id()?,
             epoch: 1,
         };
-        let lease = Duration::from_millis(params.lease_ms.into());
+        let lease = params.lease();
         let heartbeat = Heartbeat::new(&mut node, logger.clone(), session, lease).map_err(text)?;
         let latched = QosProfile::default()
             .reliable()
@@ -206,7 +200,7 @@ impl Gate {
                 Work::Loading(progress)
             }
             Ok(Progress::Failed(error)) => self.fail(error),
-            Ok(Progress::Loaded(announcement, ..)) if is_lost(announcement.policy()) => {
+            Ok(Progress::Loaded(announcement, ..)) if announcement.is_lost() => {
                 let why = "somebody waits to write to its weights, and there is no memory for them";
                 self.fail(LoadError::could_not(why.to_owned()))
             }
@@ -256,12 +250,7 @@ impl Gate {
     /// are fragments; the depth is known only now. The manifest comes last: what is announced is
     /// there, and what fails on the way is not announced.
     fn start_publishing(&mut self, announcement: Box<Announcement>) -> r2r::Result<Work> {
-        let depth = announcement.fragment_count().max(1);
-        let latched = QosProfile::default()
-            .reliable()
-            .transient_local()
-            .keep_last(depth);
-        let fragments = self.node.create_publisher("~/fragments", latched)?;
+        let fragments = publish::create(&mut self.node, &announcement)?;
         self.fragments = Some(fragments.clone());
         let manifest = announcement.manifest(self.session, self.logger.now());
         let (manifests, session, stop) =
@@ -271,11 +260,8 @@ impl Gate {
         let cancel = Arc::clone(&cancelled);
         let thread = thread::spawn(move || {
             let ended = || stop.load(Ordering::Relaxed) || cancelled.load(Ordering::Relaxed);
-            for (head, payload) in announcement.fragments(session) {
-                if ended() {
-                    return Ok(Published::Stopped);
-                }
-                borrowed::publish(&fragments, head, payload).map_err(text)?;
+            if !publish::fill(&fragments, &announcement, session, ended)? {
+                return Ok(Published::Stopped);
             }
             if let Some(server) = server.as_ref().filter(|_| !ended()) {
                 offer(server, announcement.policy(), session, &teller);
@@ -350,11 +336,6 @@ fn offer(server: &Server, policy: &Verified<Policy>, session: Session, teller: &
             drop(teller.send(News::Line(Level::Error, line)));
         }
     }
-}
-
-/// It was said while the policy was still being loaded, after it was proven: of that no word is left.
-fn is_lost(policy: &Verified<Policy>) -> bool {
-    policy.files().iter().any(|file| file.hold().is_lost())
 }
 
 fn describe(policy: &Verified<Policy>, took: Duration) -> String {

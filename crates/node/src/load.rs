@@ -12,7 +12,7 @@ use tensorgate_verify::{
     SignedManifest, TrustPolicy, Verified,
 };
 
-use crate::params::{Settings, Source};
+use crate::parameters::{Settings, Source};
 
 /// Why there is no policy.
 #[derive(Debug)]
@@ -81,6 +81,11 @@ fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
 fn locate(settings: &Settings, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
     let (manifest, what) = match &settings.source {
         Source::Directory(path) => return Ok((open_directory(path)?, path.clone())),
+        Source::Channel => {
+            return Err(LoadError::could_not(
+                "parameter `policy` is empty: nothing follows the channel yet".into(),
+            ));
+        }
         Source::Manifest(digest) => (Some(*digest), format!("of the manifest {digest}")),
         Source::Store { repo, revision } => {
             let mut found = store.find(Default::default(), repo)?.into_iter();

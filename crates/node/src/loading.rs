@@ -11,7 +11,7 @@ use tensorgate_verify::Directory;
 use crate::announce::Announcement;
 use crate::load::{LoadError, Loaded, load};
 use crate::news::{News, hold_leases, listen};
-use crate::params::Params;
+use crate::parameters::Params;
 use crate::rosout::Level;
 
 /// What the loader says.
@@ -60,6 +60,6 @@ fn load_and_cut(
     let begun = Instant::now();
     let Loaded { policy, directory } = load(&settings, holder.as_ref(), tell)?;
     let took = begun.elapsed();
-    let announcement = Announcement::new(policy, settings.fragment_size);
+    let announcement = Announcement::new(policy, settings.fragment_size, settings.latch_limit);
     Ok(Progress::Loaded(Box::new(announcement), directory, took))
 }

@@ -7,14 +7,16 @@
 #![warn(missing_docs)]
 
 mod announce;
-mod answers;
 mod borrowed;
 mod gate;
 mod load;
 mod loading;
 mod news;
-mod params;
+mod parameters;
+mod publish;
+mod pull;
 mod rosout;
+mod served;
 mod start;
 mod status;
 
