@@ -10,8 +10,10 @@ use crate::announce::{Announcement, Session};
 use crate::rosout::Logger;
 use crate::served::{PATIENCE, Served};
 
-/// Payload of one answer in bytes, where it holds more than one fragment.
-const BATCH: usize = 8 << 20;
+/// Payload of one answer in bytes, where it holds more than one fragment. Of 206 MB on one host, 1,
+/// 4 and 8 MiB a time were measured to take 0.7 to 1.6 s, without order; the middleware may keep ten
+/// answers for a reader that does not acknowledge them.
+const BATCH: usize = 4 << 20;
 
 /// The requests for fragments.
 pub(crate) struct Pulls {
