@@ -104,6 +104,14 @@ impl Announcement {
         }
     }
 
+    /// Every fragment, as [`Announcement::fragment`] has it.
+    pub(crate) fn fragments(
+        &self,
+        session: Session,
+    ) -> impl Iterator<Item = (TensorFragment, &[u8])> {
+        (0..self.fragment_count()).filter_map(move |index| self.fragment(session, index))
+    }
+
     /// The fragment's message without `data`, and the bytes that belong there.
     pub(crate) fn fragment(
         &self,

@@ -15,6 +15,9 @@ use crate::served::{PATIENCE, Served};
 /// answers for a reader that does not acknowledge them.
 const BATCH: usize = 4 << 20;
 
+/// What may be asked for, by its epoch.
+pub(crate) type Offered<'a> = Option<(u64, &'a Announcement)>;
+
 /// The requests for fragments.
 pub(crate) struct Pulls {
     requests: Served<GetFragments::Service>,
@@ -29,23 +32,24 @@ impl Pulls {
 
     /// Answers who asked, from what is `offered` now. However many ask, the gate goes on: the
     /// middleware keeps the last few requests, and who gets no answer asks again.
-    pub(crate) fn step(&mut self, offered: Option<(Session, &Announcement)>) {
+    pub(crate) fn step(&mut self, id: [u8; 16], offered: &[Offered<'_>]) {
         let begun = Instant::now();
-        let answer = |asked: &GetFragments::Request| answer(asked, offered);
+        let answer = |asked: &GetFragments::Request| answer(asked, id, offered);
         while self.requests.answer(&self.logger, answer) && begun.elapsed() < PATIENCE {}
     }
 }
 
 fn answer(
     asked: &GetFragments::Request,
-    offered: Option<(Session, &Announcement)>,
+    id: [u8; 16],
+    offered: &[Offered<'_>],
 ) -> GetFragments::Response {
-    let wanted = |session: Session| {
-        (asked.session_id.as_slice(), asked.epoch) == (session.id.as_slice(), session.epoch)
-    };
-    let Some((session, announcement)) = offered.filter(|(session, _)| wanted(*session)) else {
+    let mut offered = offered.iter().copied().flatten();
+    let wanted = offered.find(|(epoch, _)| *epoch == asked.epoch && asked.session_id == id);
+    let Some((epoch, announcement)) = wanted else {
         return rejected("no such policy is announced; hint: take session and epoch of ~/manifest");
     };
+    let session = Session { id, epoch };
     let count = announcement.fragment_count();
     let (first, last) = (asked.first as usize, range_end(asked, count));
     if first >= last {

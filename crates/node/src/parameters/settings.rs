@@ -7,11 +7,11 @@ use tensorgate_handoff::Peers;
 use tensorgate_verify::{FragmentSize, LeaseSignal, RepoId, Revision};
 
 use super::params::Params;
+use crate::load::Wanted;
 
 /// The parameters, understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) source: Source,
     pub(crate) trust: PathBuf,
     pub(crate) store: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
@@ -53,7 +53,6 @@ impl Params {
             return Err("parameter `trust` is empty: give the path of a trust.toml".into());
         }
         Ok(Settings {
-            source: self.source()?,
             trust: PathBuf::from(&self.trust),
             store: path(&self.store),
             state: path(&self.state),
@@ -65,6 +64,15 @@ impl Params {
             latch_limit: u64::from(self.latch_limit_mib) << 20,
             guard: self.guard()?,
             handoff: self.handoff()?,
+        })
+    }
+
+    /// What the parameters say is to be loaded.
+    pub(crate) fn wanted(&self) -> Result<Wanted, String> {
+        Ok(Wanted {
+            source: self.source()?,
+            repo: None,
+            revision: None,
         })
     }
 
@@ -139,7 +147,8 @@ impl Params {
 }
 
 impl Source {
-    fn parse(policy: &str) -> Result<Self, String> {
+    /// Understands the parameter `policy`, or the field of that name of a request.
+    pub(crate) fn parse(policy: &str) -> Result<Self, String> {
         if let Ok(digest) = policy.parse() {
             return Ok(Self::Manifest(digest));
         }
@@ -181,14 +190,15 @@ where
 mod tests {
     use super::*;
 
-    fn with(change: impl FnOnce(&mut Params)) -> Result<Settings, String> {
+    fn with(change: impl FnOnce(&mut Params)) -> Result<Wanted, String> {
         let mut params = Params {
             policy: "/policy".into(),
             trust: "/trust.toml".into(),
             ..Params::default()
         };
         change(&mut params);
-        params.settings()
+        params.settings()?;
+        params.wanted()
     }
 
     #[test]
