@@ -14,7 +14,7 @@ use tensorgate_verify::{
 };
 
 use crate::observer::{Observer, Phase};
-use crate::params::{Settings, Source};
+use crate::parameters::{Settings, Source};
 
 /// Why there is no policy.
 #[derive(Debug)]
@@ -107,6 +107,11 @@ fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
 fn locate(source: &Source, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
     let (manifest, what) = match source {
         Source::Directory(path) => return Ok((open_directory(path)?, path.clone())),
+        Source::Channel => {
+            return Err(LoadError::could_not(
+                "parameter `policy` is empty: nothing follows the channel yet".into(),
+            ));
+        }
         Source::Manifest(digest) => (Some(*digest), format!("of the manifest {digest}")),
         Source::Store { repo, revision } => {
             let mut found = store.find(Default::default(), repo)?.into_iter();

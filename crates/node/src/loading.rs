@@ -15,7 +15,7 @@ use crate::announce::Announcement;
 use crate::load::{LoadError, Loaded, Wanted, load};
 use crate::news::{News, hold_leases, listen};
 use crate::observer::{Observer, Phase};
-use crate::params::Settings;
+use crate::parameters::Settings;
 use crate::rosout::Level;
 
 /// A policy that was proven, and is held.
@@ -181,7 +181,8 @@ fn load_and_cut(
     let begun = Instant::now();
     let Loaded { policy, directory } = load(settings, wanted, holder, &observer)?;
     let took = begun.elapsed();
-    let announcement = Arc::new(Announcement::new(policy, settings.fragment_size));
+    let (size, latch_limit) = (settings.fragment_size, settings.latch_limit);
+    let announcement = Arc::new(Announcement::new(policy, size, latch_limit));
     Ok(Held {
         announcement,
         directory,

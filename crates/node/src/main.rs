@@ -7,7 +7,6 @@
 #![warn(missing_docs)]
 
 mod announce;
-mod answers;
 mod borrowed;
 mod gate;
 mod heartbeat;
@@ -15,9 +14,11 @@ mod load;
 mod loading;
 mod news;
 mod observer;
-mod params;
+mod parameters;
 mod publish;
+mod pull;
 mod rosout;
+mod served;
 mod start;
 mod status;
 

@@ -11,7 +11,7 @@ use r2r::{Node, Publisher, QosProfile};
 use tensorgate_handoff::{Offer, Refusal, Server};
 use tensorgate_verify::{Policy, Verified};
 
-use crate::announce::{Announcement, Session};
+use crate::announce::{Announcement, Delivery, Session};
 use crate::borrowed;
 use crate::news::News;
 use crate::rosout::Level;
@@ -40,8 +40,7 @@ pub(crate) enum Published {
 }
 
 impl Job {
-    /// Late joiners get every fragment from the middleware's history, so that is as deep as there
-    /// are fragments; the depth is known only now.
+    /// Begins beside the spinning.
     pub(crate) fn start(
         node: &mut Node,
         outlets: Outlets,
@@ -49,12 +48,7 @@ impl Job {
         session: Session,
         stamp: Time,
     ) -> r2r::Result<Self> {
-        let depth = announcement.fragment_count().max(1);
-        let latched = QosProfile::default()
-            .reliable()
-            .transient_local()
-            .keep_last(depth);
-        let fragments = node.create_publisher("~/fragments", latched)?;
+        let fragments = node.create_publisher("~/fragments", profile(&announcement))?;
         let canceled = Arc::new(AtomicBool::new(false));
         let work = Work {
             outlets,
@@ -105,11 +99,8 @@ impl Work {
     /// The manifest comes last: what is announced is there, and what fails on the way is not
     /// announced.
     fn publish(self) -> Result<Published, String> {
-        for (head, payload) in self.announcement.fragments(self.session) {
-            if self.is_canceled() {
-                return Ok(Published::Canceled);
-            }
-            borrowed::publish(&self.fragments, head, payload).map_err(|error| error.to_string())?;
+        if self.announcement.delivery() == Delivery::Latched {
+            self.latch()?;
         }
         if let Some(server) = self.outlets.server.as_ref().filter(|_| !self.is_canceled()) {
             offer(
@@ -132,8 +123,31 @@ impl Work {
         Ok(Published::All)
     }
 
+    fn latch(&self) -> Result<(), String> {
+        for (head, payload) in self.announcement.fragments(self.session) {
+            if self.is_canceled() {
+                break;
+            }
+            borrowed::publish(&self.fragments, head, payload).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
     fn is_canceled(&self) -> bool {
         self.canceled.load(Ordering::Relaxed)
+    }
+}
+
+/// Late joiners get every fragment from the middleware's history, so that is as deep as there are
+/// fragments; the depth is known only now. Of a policy that is pulled nothing is latched: the topic
+/// is there for the graph.
+fn profile(announcement: &Announcement) -> QosProfile {
+    let reliable = QosProfile::default().reliable();
+    match announcement.delivery() {
+        Delivery::Latched => reliable
+            .transient_local()
+            .keep_last(announcement.fragment_count().max(1)),
+        Delivery::Pulled => reliable.volatile().keep_last(1),
     }
 }
 

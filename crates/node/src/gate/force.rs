@@ -42,6 +42,14 @@ impl Gate {
         }
     }
 
+    /// Answers controllers who pull.
+    pub(super) fn serve_pulls(&mut self) {
+        let announced = self.announced.as_ref().zip(self.held.as_ref());
+        let announced = announced.map(|(it, held)| (it.named.epoch, &*held.announcement));
+        let published = self.work.as_ref().and_then(Work::published);
+        self.pulls.step(self.session_id, &[announced, published]);
+    }
+
     /// The bytes would change soon, and nobody may read them then. What is still being loaded fails
     /// by itself.
     pub(super) fn lose(&mut self, why: &str) {

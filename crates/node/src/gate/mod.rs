@@ -8,23 +8,21 @@ mod work;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::executor::LocalPool;
-use futures::task::LocalSpawnExt;
 use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Node, Publisher, QosProfile};
 
-use crate::answers;
 use crate::gate::force::Announced;
 use crate::gate::work::Work;
 use crate::heartbeat::Heartbeat;
 use crate::loading::{Held, Shared};
 use crate::news::News;
-use crate::params::{Fixed, Params};
+use crate::parameters::Parameters;
+use crate::pull::Pulls;
 use crate::rosout::Logger;
-use crate::start::{refuse_unknown, session_id, start_ros};
+use crate::start::{session_id, start_ros};
 
 /// How long one spin waits: the finest grain of an answer and of a stop.
 const SPIN: Duration = Duration::from_millis(20);
@@ -33,7 +31,8 @@ const SPIN: Duration = Duration::from_millis(20);
 struct Gate {
     node: Node,
     logger: Logger,
-    params: Params,
+    parameters: Parameters,
+    pulls: Pulls,
     heartbeat: Heartbeat,
     manifests: Publisher<PolicyManifest>,
     session_id: [u8; 16],
@@ -54,26 +53,10 @@ struct Gate {
 
 /// Runs the node until `stop` is set.
 pub(crate) fn run(stop: &AtomicBool) -> Result<(), String> {
-    let mut node = start_ros()?;
-    let params = Arc::new(Mutex::new(Fixed::default()));
-    let (handler, _changes) =
-        node.make_derived_parameter_handler(params.clone()).map_err(|error| {
-            format!("{error}; hint: text that looks like a number wants quotes, as in -p revision:=\"'123…'\"")
-        })?;
-    refuse_unknown(&node)?;
-    let params = params
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .0
-        .clone();
-    let mut gate = Gate::new(node, params)?;
-    let answers = answers::serve(handler, gate.node.params.clone(), gate.logger.clone());
-    let mut pool = LocalPool::new();
-    pool.spawner().spawn_local(answers).map_err(text)?;
+    let mut gate = Gate::new(start_ros()?)?;
     gate.begin();
     while !stop.load(Ordering::Relaxed) {
         gate.node.spin_once(SPIN);
-        pool.run_until_stalled();
         gate.step();
     }
     gate.stop();
@@ -81,10 +64,12 @@ pub(crate) fn run(stop: &AtomicBool) -> Result<(), String> {
 }
 
 impl Gate {
-    fn new(mut node: Node, params: Params) -> Result<Self, String> {
+    fn new(mut node: Node) -> Result<Self, String> {
         let logger = Logger::new(&mut node).map_err(text)?;
+        let parameters = Parameters::new(&mut node, logger.clone())?;
+        let pulls = Pulls::new(&mut node, logger.clone()).map_err(text)?;
         let session_id = session_id()?;
-        let lease = Duration::from_millis(params.lease_ms.into());
+        let lease = parameters.params().lease();
         let heartbeat =
             Heartbeat::start(&mut node, logger.clone(), session_id, lease).map_err(text)?;
         let latched = QosProfile::default()
@@ -96,7 +81,8 @@ impl Gate {
         Ok(Self {
             node,
             logger,
-            params,
+            parameters,
+            pulls,
             heartbeat,
             manifests,
             session_id,
@@ -116,6 +102,8 @@ impl Gate {
         self.hear();
         self.work();
         self.judge_again();
+        self.parameters.step(&mut self.node);
+        self.serve_pulls();
     }
 
     fn hear(&mut self) {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tensorgate_verify::{Policy, Verified};
-
-use crate::announce::Session;
+use crate::announce::{Announcement, Session};
 use crate::gate::{Gate, text};
 use crate::load::LoadError;
 use crate::loading::{Held, Loader};
@@ -24,6 +22,15 @@ pub(super) struct Publishing {
 }
 
 impl Work {
+    /// What is published: the first to have its manifest may ask for fragments before it has
+    /// ended.
+    pub(super) fn published(&self) -> Option<(u64, &Announcement)> {
+        match self {
+            Self::Loading(_) => None,
+            Self::Publishing(it) => Some((it.named.epoch, &it.held.announcement)),
+        }
+    }
+
     /// Nobody wants it any more. It ends soon, by itself.
     pub(super) fn cancel(&self) {
         match self {
@@ -50,8 +57,8 @@ impl Gate {
     }
 
     fn start_loading(&self) -> Result<Loader, LoadError> {
-        let settings = self.params.settings().map_err(LoadError::could_not)?;
-        let wanted = self.params.wanted().map_err(LoadError::could_not)?;
+        let settings = self.parameters.params().settings().map_err(LoadError::could_not)?;
+        let wanted = self.parameters.params().wanted().map_err(LoadError::could_not)?;
         let shared = Arc::clone(&self.shared);
         Ok(Loader::start(settings, wanted, shared, self.teller.clone()))
     }
@@ -134,13 +141,9 @@ impl Gate {
 
 /// While it was being loaded somebody may have wanted to write to it, after it was proven.
 fn still_there(held: Held) -> Result<Held, LoadError> {
-    if is_lost(held.announcement.policy()) {
+    if held.announcement.is_lost() {
         let why = "somebody waits to write to its weights, and there is no memory for them";
         return Err(LoadError::could_not(why.to_owned()));
     }
     Ok(held)
-}
-
-fn is_lost(policy: &Verified<Policy>) -> bool {
-    policy.files().iter().any(|file| file.hold().is_lost())
 }
