@@ -10,10 +10,13 @@ mod announce;
 mod answers;
 mod borrowed;
 mod gate;
+mod heartbeat;
 mod load;
 mod loading;
 mod news;
+mod observer;
 mod params;
+mod publish;
 mod rosout;
 mod start;
 mod status;
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
         [SIGINT, SIGTERM].map(|signal| signal_hook::flag::register(signal, Arc::clone(&stop)));
     let outcome = match installed.into_iter().find_map(Result::err) {
         Some(error) => Err(format!("no signal handler: {error}")),
-        None => gate::run(stop),
+        None => gate::run(&stop),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

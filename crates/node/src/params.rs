@@ -7,6 +7,8 @@ use r2r::{Parameter, ParameterValue, RosParams};
 use tensorgate_handoff::Peers;
 use tensorgate_verify::{FragmentSize, LeaseSignal, RepoId, Revision};
 
+use crate::load::Wanted;
+
 /// The parameters as `ros2 param describe` shows them. They are read once, at start; relative
 /// paths are those of the directory that the node was started in.
 #[derive(Clone, Debug, RosParams)]
@@ -44,7 +46,6 @@ pub(crate) struct Fixed(pub(crate) Params);
 /// The parameters, understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) source: Source,
     pub(crate) trust: PathBuf,
     pub(crate) store: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
@@ -129,7 +130,6 @@ impl Params {
             ));
         }
         Ok(Settings {
-            source: Source::parse(&self.policy)?,
             trust: PathBuf::from(&self.trust),
             store: path(&self.store),
             state: path(&self.state),
@@ -138,6 +138,15 @@ impl Params {
             fragment_size,
             guard: self.guard()?,
             handoff: self.handoff()?,
+        })
+    }
+
+    /// What the parameters say is to be loaded.
+    pub(crate) fn wanted(&self) -> Result<Wanted, String> {
+        Ok(Wanted {
+            source: Source::parse(&self.policy)?,
+            repo: None,
+            revision: None,
         })
     }
 
@@ -198,7 +207,8 @@ impl RosParams for Fixed {
 }
 
 impl Source {
-    fn parse(policy: &str) -> Result<Self, String> {
+    /// Understands the parameter `policy`, or the field of that name of a request.
+    pub(crate) fn parse(policy: &str) -> Result<Self, String> {
         if let Ok(digest) = policy.parse() {
             return Ok(Self::Manifest(digest));
         }
@@ -240,14 +250,15 @@ where
 mod tests {
     use super::*;
 
-    fn with(change: impl FnOnce(&mut Params)) -> Result<Settings, String> {
+    fn with(change: impl FnOnce(&mut Params)) -> Result<Wanted, String> {
         let mut params = Params {
             policy: "/policy".into(),
             trust: "/trust.toml".into(),
             ..Params::default()
         };
         change(&mut params);
-        params.settings()
+        params.settings()?;
+        params.wanted()
     }
 
     #[test]

@@ -1,0 +1,133 @@
+//! The gate: one thread owns the ROS node and all that stands. What others find out (the loader,
+//! the publisher, leases, controllers at the hand-off) reaches it as events; [`Gate::step`] draws
+//! the conclusions.
+
+mod force;
+mod tell;
+mod work;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::executor::LocalPool;
+use futures::task::LocalSpawnExt;
+use r2r::tensorgate_msgs::msg::PolicyManifest;
+use r2r::{Node, Publisher, QosProfile};
+
+use crate::answers;
+use crate::gate::force::Announced;
+use crate::gate::work::Work;
+use crate::heartbeat::Heartbeat;
+use crate::loading::{Held, Shared};
+use crate::news::News;
+use crate::params::{Fixed, Params};
+use crate::rosout::Logger;
+use crate::start::{refuse_unknown, session_id, start_ros};
+
+/// How long one spin waits: the finest grain of an answer and of a stop.
+const SPIN: Duration = Duration::from_millis(20);
+
+/// What the node is and what it stands by.
+struct Gate {
+    node: Node,
+    logger: Logger,
+    params: Params,
+    heartbeat: Heartbeat,
+    manifests: Publisher<PolicyManifest>,
+    session_id: [u8; 16],
+    /// Of the newest announcement, tried ones included: never used twice.
+    epoch: u64,
+    news: Receiver<News>,
+    /// For threads that have something to say.
+    teller: Sender<News>,
+    /// What all loads share.
+    shared: Arc<Shared>,
+    /// What goes on beside the spinning: ROS waits for neither disk nor middleware.
+    work: Option<Work>,
+    /// What was proven last: ready to be announced, or announced.
+    held: Option<Held>,
+    /// What controllers may use.
+    announced: Option<Announced>,
+}
+
+/// Runs the node until `stop` is set.
+pub(crate) fn run(stop: &AtomicBool) -> Result<(), String> {
+    let mut node = start_ros()?;
+    let params = Arc::new(Mutex::new(Fixed::default()));
+    let (handler, _changes) =
+        node.make_derived_parameter_handler(params.clone()).map_err(|error| {
+            format!("{error}; hint: text that looks like a number wants quotes, as in -p revision:=\"'123…'\"")
+        })?;
+    refuse_unknown(&node)?;
+    let params = params
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .0
+        .clone();
+    let mut gate = Gate::new(node, params)?;
+    let answers = answers::serve(handler, gate.node.params.clone(), gate.logger.clone());
+    let mut pool = LocalPool::new();
+    pool.spawner().spawn_local(answers).map_err(text)?;
+    gate.begin();
+    while !stop.load(Ordering::Relaxed) {
+        gate.node.spin_once(SPIN);
+        pool.run_until_stalled();
+        gate.step();
+    }
+    gate.stop();
+    Ok(())
+}
+
+impl Gate {
+    fn new(mut node: Node, params: Params) -> Result<Self, String> {
+        let logger = Logger::new(&mut node).map_err(text)?;
+        let session_id = session_id()?;
+        let lease = Duration::from_millis(params.lease_ms.into());
+        let heartbeat =
+            Heartbeat::start(&mut node, logger.clone(), session_id, lease).map_err(text)?;
+        let latched = QosProfile::default()
+            .reliable()
+            .transient_local()
+            .keep_last(1);
+        let manifests = node.create_publisher("~/manifest", latched).map_err(text)?;
+        let (teller, news) = channel();
+        Ok(Self {
+            node,
+            logger,
+            params,
+            heartbeat,
+            manifests,
+            session_id,
+            epoch: 0,
+            news,
+            teller,
+            shared: Arc::default(),
+            work: None,
+            held: None,
+            announced: None,
+        })
+    }
+
+    /// One turn of the loop: everything that came since the last.
+    fn step(&mut self) {
+        self.heartbeat.alive();
+        self.hear();
+        self.work();
+        self.judge_again();
+    }
+
+    fn hear(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            match news {
+                News::Line(level, text) => self.logger.log(level, &text),
+                News::Starved(why) => self.lose(&why),
+            }
+        }
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
