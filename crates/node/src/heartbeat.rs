@@ -72,9 +72,11 @@ impl Heartbeat {
         self.shared.lock().state
     }
 
-    /// The gate's loop still turns.
-    pub(crate) fn alive(&self) {
-        self.shared.lock().alive = Instant::now();
+    /// The gate's loop still turns, and what it promises is relied on for `lease`.
+    pub(crate) fn alive(&self, lease: Duration) {
+        let mut beat = self.shared.lock();
+        beat.alive = Instant::now();
+        beat.lease = lease;
     }
 }
 
