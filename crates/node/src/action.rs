@@ -9,7 +9,7 @@ use r2r::action_msgs::msg::{GoalInfo, GoalStatus, GoalStatusArray};
 use r2r::action_msgs::srv::CancelGoal;
 use r2r::builtin_interfaces::msg::Time;
 use r2r::tensorgate_msgs::action::LoadPolicy::{
-    Feedback, FeedbackMessage, Goal as Wish, GetResult, Result as LoadResult, SendGoal,
+    Feedback, FeedbackMessage, GetResult, Goal as Wish, Result as LoadResult, SendGoal,
 };
 use r2r::unique_identifier_msgs::msg::UUID;
 use r2r::{Node, Publisher, QosProfile, ServiceRequest};

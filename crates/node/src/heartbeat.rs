@@ -68,15 +68,18 @@ impl Heartbeat {
         beat.step(now);
     }
 
+    /// Counts from the next status on.
+    pub(crate) fn set_lease(&self, lease: Duration) {
+        self.shared.lock().lease = lease;
+    }
+
     pub(crate) fn state(&self) -> State {
         self.shared.lock().state
     }
 
-    /// The gate's loop still turns, and what it promises is relied on for `lease`.
-    pub(crate) fn alive(&self, lease: Duration) {
-        let mut beat = self.shared.lock();
-        beat.alive = Instant::now();
-        beat.lease = lease;
+    /// The gate's loop still turns.
+    pub(crate) fn alive(&self) {
+        self.shared.lock().alive = Instant::now();
     }
 }
 

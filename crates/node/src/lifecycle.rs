@@ -2,8 +2,8 @@
 //! here: the machine alone.
 
 use State::{
-    Activating, Active, CleaningUp, Configuring, Deactivating, ErrorProcessing, Finalized, Inactive,
-    ShuttingDown, Unconfigured, Unknown,
+    Activating, Active, CleaningUp, Configuring, Deactivating, ErrorProcessing, Finalized,
+    Inactive, ShuttingDown, Unconfigured, Unknown,
 };
 
 /// The states, with the numbers of `lifecycle_msgs/msg/State`.

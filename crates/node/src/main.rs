@@ -9,6 +9,7 @@
 mod action;
 mod announce;
 mod borrowed;
+mod diagnostics;
 mod gate;
 mod heartbeat;
 mod lifecycle;

@@ -1,5 +1,7 @@
 //! Who asked, and what they are answered.
 
+use std::time::Instant;
+
 use crate::action::Goal;
 use crate::gate::Gate;
 use crate::lifecycle::State as Life;
@@ -55,6 +57,9 @@ impl Gate {
             }
             (Ok(wanted), state) => return self.pursue(request, wanted.clone(), state),
         };
+        if let Err(error) = &wanted {
+            self.note_rejection(error);
+        }
         self.turn_down(request, &refusal);
     }
 
@@ -96,6 +101,13 @@ impl Gate {
             Asker::Load(request) => self.requests.answer_load(request, answer, epoch),
             Asker::Reload(request) => self.requests.answer_reload(request, answer),
             Asker::Goal => self.action.end_running(answer, epoch),
+        }
+    }
+
+    /// For those who ask `/diagnostics` later.
+    pub(super) fn note_rejection(&mut self, error: &LoadError) {
+        if error.rejection.is_some() {
+            self.last_rejection = Some((Instant::now(), error.message.clone()));
         }
     }
 

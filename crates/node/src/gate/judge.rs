@@ -1,7 +1,7 @@
 //! What was genuine when it was announced is not for ever.
 
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,10 @@ impl Gate {
             self.judge.verdict = Some((judged, verdict));
             return;
         };
-        let current = self.held.as_ref().is_some_and(|it| Arc::ptr_eq(it, &judged));
+        let current = self
+            .held
+            .as_ref()
+            .is_some_and(|it| Arc::ptr_eq(it, &judged));
         match outcome {
             _ if !current => {}
             Ok(()) => self.judge.doubt = None,

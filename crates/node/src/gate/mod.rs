@@ -14,13 +14,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Node, Publisher, QosProfile};
 use tensorgate_verify::Sha256;
 
 use crate::action::LoadAction;
+use crate::diagnostics::Diagnostics;
 use crate::gate::force::Announced;
 use crate::gate::judge::Judge;
 use crate::gate::revoke::Recording;
@@ -48,6 +49,9 @@ struct Gate {
     requests: Requests,
     action: LoadAction,
     pulls: Pulls,
+    diagnostics: Diagnostics,
+    /// The newest refusal, for people.
+    last_rejection: Option<(Instant, String)>,
     heartbeat: Heartbeat,
     manifests: Publisher<PolicyManifest>,
     session_id: [u8; 16],
@@ -96,6 +100,7 @@ impl Gate {
             .transient_local()
             .keep_last(1);
         let manifests = node.create_publisher("~/manifest", latched).map_err(text)?;
+        let diagnostics = Diagnostics::new(&mut node, logger.clone(), manifests.clone());
         let (teller, news) = channel();
         Ok(Self {
             parameters,
@@ -103,6 +108,8 @@ impl Gate {
             requests: Requests::new(&mut node, logger.clone()).map_err(text)?,
             action: LoadAction::new(&mut node, logger.clone()).map_err(text)?,
             pulls: Pulls::new(&mut node, logger.clone()).map_err(text)?,
+            diagnostics: diagnostics.map_err(text)?,
+            last_rejection: None,
             heartbeat,
             manifests,
             session_id,
@@ -125,16 +132,18 @@ impl Gate {
     /// One turn of the loop: everything that came since the last. What takes force away comes
     /// before what gives it.
     fn step(&mut self) {
-        self.heartbeat.alive(self.parameters.params().lease());
+        self.heartbeat.alive();
         self.hear();
         self.hear_revokes();
         self.judge_again();
         self.hear_changes();
         self.hear_loads();
         self.work();
-        self.heartbeat.alive(self.parameters.params().lease());
+        self.heartbeat.alive();
         self.parameters.step(&mut self.node);
+        self.heartbeat.set_lease(self.parameters.params().lease());
         self.serve_pulls();
+        self.diagnose();
     }
 
     fn hear(&mut self) {

@@ -56,8 +56,7 @@ impl Gate {
         let (manifest, reason) = (named.manifest, reason.clone());
         thread::spawn(move || {
             let settings = settings.map_err(LoadError::could_not);
-            let outcome =
-                settings.and_then(|settings| load::revoke(&settings, &manifest, &reason));
+            let outcome = settings.and_then(|settings| load::revoke(&settings, &manifest, &reason));
             // The gate is gone only when the node stops; then nobody wants to know.
             drop(sender.send(outcome));
         });
@@ -74,7 +73,9 @@ impl Gate {
                 }
                 Ok(Ok(())) => Answer::new(Verdict::Ok, "revoked, for good"),
                 Ok(Err(error)) => not_recorded(&error.message),
-                Err(TryRecvError::Disconnected) => not_recorded("the recorder ended without a word"),
+                Err(TryRecvError::Disconnected) => {
+                    not_recorded("the recorder ended without a word")
+                }
             };
             if answer.verdict != Verdict::Ok {
                 self.logger.error(&answer.message);

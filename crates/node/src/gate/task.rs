@@ -119,7 +119,7 @@ impl Gate {
                 Work::Publishing(publishing) => publishing.job.cancel(),
             };
             if canceled {
-                task.canceled = Some("called off");
+                task.canceled = Some("by its caller");
             }
         }
     }
@@ -188,6 +188,7 @@ impl Gate {
         };
         let line = format!("{consequence}: {}", error.message);
         self.logger.error(&line);
+        self.note_rejection(error);
         if configuring {
             self.heartbeat.set(match error.rejection {
                 _ if error.is_canceled => State::NoPolicy,
@@ -251,7 +252,7 @@ impl Gate {
             (Ok(outcome), why) => {
                 self.take_back(outcome, fragments);
                 self.end(Outcome::Failure);
-                let why = LoadError::canceled(why.unwrap_or("called off"));
+                let why = LoadError::canceled(why.unwrap_or("by its caller"));
                 self.answer(task.asker, &Answer::from(&why));
             }
             (Err(message), _) => {
