@@ -149,7 +149,7 @@ fn unless_canceled<T>(
     let outcome = runtime.block_on(async {
         tokio::select! {
             biased;
-            () = canceled(observer) => Err(Stopped::Locally(LoadError::canceled("called off"))),
+            () = canceled(observer) => Err(Stopped::Locally(LoadError::canceled("by its caller"))),
             outcome = work => outcome.map_err(Stopped::By),
         }
     });

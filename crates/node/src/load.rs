@@ -128,6 +128,15 @@ fn agreed<T: Clone + Eq + std::fmt::Display>(
     }
 }
 
+impl From<&Settings> for Pins {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            repo: settings.repo.clone(),
+            revision: settings.revision.clone(),
+        }
+    }
+}
+
 impl Load<'_> {
     /// What the channel names; of a channel that does not answer, what was accepted from it last.
     fn newest(&self) -> Result<Loaded, LoadError> {
@@ -218,7 +227,7 @@ impl Load<'_> {
         self.observer.phase(Phase::Verifying, 0);
         let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
         if self.observer.is_canceled() {
-            return Err(LoadError::canceled("called off"));
+            return Err(LoadError::canceled("by its caller"));
         }
         state.record_accepted(policy.evidence())?;
         Ok(Loaded { policy, directory })
@@ -287,7 +296,7 @@ impl LoadError {
     pub(crate) fn canceled(why: &str) -> Self {
         Self {
             is_canceled: true,
-            ..Self::could_not(why.to_owned())
+            ..Self::could_not(format!("called off: {why}"))
         }
     }
 

@@ -6,6 +6,7 @@
 //! `manifest`, `fragments`, `status`; see the package `tensorgate_msgs`.
 #![warn(missing_docs)]
 
+mod action;
 mod announce;
 mod borrowed;
 mod diagnostics;
@@ -13,6 +14,7 @@ mod follow;
 mod gate;
 mod heartbeat;
 mod hub;
+mod lifecycle;
 mod load;
 mod loading;
 mod news;
@@ -22,10 +24,12 @@ mod places;
 mod publish;
 mod pull;
 mod recheck;
+mod requests;
 mod rosout;
 mod served;
 mod start;
 mod status;
+mod transitions;
 
 use std::process::ExitCode;
 use std::sync::Arc;
