@@ -365,3 +365,101 @@ async fn the_commit_is_the_one_that_was_signed_whatever_the_branch_has() {
     let weights = fs::read(release.directory.path().join(common::WEIGHTS)).unwrap();
     assert_eq!(weights, common::file(common::WEIGHTS));
 }
+
+#[tokio::test]
+async fn what_is_called_back_is_taken_in_alone_and_once() {
+    let mut robot = Robot::new();
+    let signed = robot.prepare(1);
+    let list = list(1, &[Revoked::Manifest(signed.digest())]);
+    robot.publish(&signed, &[(LIST, list)]);
+    let channel = robot.watch.channel().clone();
+    let gate = Gate::new(
+        &robot.store,
+        Some(&robot.client),
+        &robot.trust,
+        robot.now,
+        &robot.said,
+    );
+    robot.hub.clear_requests();
+    let commit = channel.check_revocations(&gate, None).await.unwrap();
+    assert_eq!(robot.hub.requests().len(), 2);
+    let again = channel.check_revocations(&gate, Some(&commit)).await;
+    assert_eq!(again.unwrap(), commit);
+    assert_eq!(robot.hub.requests().len(), 3);
+    let expected = Expected::of(RepoType::Model, ID.parse().unwrap());
+    let error = gate.authenticate(&signed, &expected).unwrap_err();
+    assert_eq!(error.rejection(), Some(Rejection::ManifestRevoked));
+    assert_eq!(robot.accepted(), None);
+}
+
+#[tokio::test]
+async fn what_is_remembered_elsewhere_is_not_remembered_in_the_store() {
+    let mut robot = Robot::new();
+    let signed = robot.prepare(1);
+    robot.publish(&signed, &[(LIST, list(1, &[]))]);
+    let elsewhere = tensorgate_store::State::open(robot.dir.path().join("memory")).unwrap();
+    let gate = Gate::new(
+        &robot.store,
+        Some(&robot.client),
+        &robot.trust,
+        robot.now,
+        &robot.said,
+    );
+    let gate = gate.remembering(&elsewhere);
+    robot.watch.channel().check(&gate).await.unwrap();
+    let repo = ID.parse().unwrap();
+    let accepted = elsewhere.last_accepted(RepoType::Model, &repo).unwrap();
+    assert_eq!(accepted.map(|accepted| accepted.sequence), Some(1));
+    let context = Context::new(robot.now);
+    let list = elsewhere.revocations(&robot.trust, &context).unwrap();
+    assert_eq!(list.map(|list| list.sequence), Some(1));
+    assert!(robot.store.state().is_new().unwrap());
+    // What is revoked there is refused, though the store has it.
+    elsewhere
+        .revoke(&signed.digest(), "falls on stairs")
+        .unwrap();
+    let error = robot.watch.channel().check(&gate).await.unwrap_err();
+    assert_eq!(error.rejection(), Some(Rejection::ManifestRevoked));
+}
+
+/// Whoever gives up while the bytes are proven finds nothing accepted that was not.
+#[tokio::test]
+async fn what_is_given_up_while_it_is_proven_is_not_accepted() {
+    struct Until(std::sync::atomic::AtomicBool);
+    impl Progress for Until {
+        fn step(&self, what: &'static str, _bytes: u64) {
+            let proving = what == "proving";
+            self.0
+                .fetch_or(proving, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let mut robot = Robot::new();
+    robot.release(1);
+    let until = Until(false.into());
+    let gate = Gate::new(
+        &robot.store,
+        Some(&robot.client),
+        &robot.trust,
+        robot.now,
+        &until,
+    );
+    let given_up = std::future::poll_fn(|context| {
+        context.waker().wake_by_ref();
+        match until.0.load(std::sync::atomic::Ordering::Relaxed) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    });
+    tokio::select! {
+        biased;
+        () = given_up => {}
+        outcome = robot.watch.channel().check(&gate) => panic!("{outcome:?}"),
+    }
+    assert_eq!(robot.accepted(), None);
+    assert!(robot.store.state().is_new().unwrap());
+    // The files are there for whoever wants them after all.
+    robot.hub.clear_requests();
+    let again = admitted(robot.round().await);
+    assert!(again.from_store && again.is_new);
+    assert_eq!(robot.accepted(), Some(1));
+}
