@@ -134,6 +134,14 @@ struct Said {
     refused: bool,
 }
 
+/// What an answer of the channel brought.
+enum Answer {
+    Release(Sha256),
+    Nothing,
+    /// What it says was refused, and told, before.
+    StillRefused,
+}
+
 /// Why a round brought nothing.
 enum Trouble {
     /// The trust policy or the disk.
@@ -190,7 +198,7 @@ impl Follow {
     }
 
     /// Asks once. Everything is read again each time: a key that was taken out counts no more.
-    async fn round(&mut self) -> Result<Option<Sha256>, Trouble> {
+    async fn round(&mut self) -> Result<Answer, Trouble> {
         let trust = places::trust(&self.settings).map_err(Trouble::Here)?;
         let places = Places::open(&self.settings, &self.observer).map_err(Trouble::Here)?;
         let telling = Telling::new(&self.observer);
@@ -198,27 +206,25 @@ impl Follow {
             .online
             .gate(&trust, &places, self.holder.as_deref(), &telling);
         let outcome = match self.takes {
-            Takes::Releases => self.watch.round(&gate).await.map(released),
+            Takes::Releases => self.watch.round(&gate).await.map(Answer::of),
             Takes::Revocations => {
                 let channel = self.online.channel();
                 let commit = channel.check_revocations(&gate, self.known.as_ref()).await;
                 commit.map(|commit| {
                     self.known = Some(commit);
-                    None
+                    Answer::Nothing
                 })
             }
         };
         outcome.map_err(Trouble::There)
     }
 
-    fn tell_of(&mut self, outcome: Result<Option<Sha256>, Trouble>) {
+    fn tell_of(&mut self, outcome: Result<Answer, Trouble>) {
         match outcome {
-            Ok(release) => {
+            Ok(answer) => {
                 self.note_answer();
-                if self.said.take().is_some() {
-                    (self.tell)(Followed::Recovered);
-                }
-                if let Some(manifest) = release {
+                self.recover(&answer);
+                if let Answer::Release(manifest) = answer {
                     (self.tell)(Followed::Release(manifest));
                 }
             }
@@ -241,6 +247,15 @@ impl Follow {
         *answered = Some(Instant::now());
     }
 
+    /// Tells that trouble is over, where there was some. What is still refused is no recovery from its
+    /// refusal.
+    fn recover(&mut self, answer: &Answer) {
+        let still = matches!(answer, Answer::StillRefused);
+        if self.said.take_if(|said| !(still && said.refused)).is_some() {
+            (self.tell)(Followed::Recovered);
+        }
+    }
+
     /// Tells of trouble, unless it is what was told before.
     fn complain(&mut self, gist: String, error: LoadError) {
         let refused = error.rejection.is_some();
@@ -255,11 +270,13 @@ impl Follow {
     }
 }
 
-/// The release that a round brought. What was refused at this commit before was told before.
-fn released(round: Round) -> Option<Sha256> {
-    match round {
-        Round::Admitted(admitted) => Some(admitted.policy.evidence().manifest),
-        _ => None,
+impl Answer {
+    fn of(round: Round) -> Self {
+        match round {
+            Round::Admitted(admitted) => Self::Release(admitted.policy.evidence().manifest),
+            Round::Refused => Self::StillRefused,
+            _ => Self::Nothing,
+        }
     }
 }
 
@@ -292,3 +309,6 @@ impl Observer for Notes {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,9 +73,11 @@ impl Gate {
         };
         let outcome = match pending.verdict.try_recv() {
             Ok(outcome) => outcome,
+            // Whoever judges what was let go of is not waited for.
+            Err(TryRecvError::Empty) if pending.judged.strong_count() == 0 => return,
             Err(TryRecvError::Empty) => {
                 self.judge.pending = Some(pending);
-                return;
+                return self.wait_no_longer();
             }
             Err(TryRecvError::Disconnected) => Err(LoadError::could_not(
                 "the judge ended without a word".into(),
@@ -90,6 +92,16 @@ impl Gate {
                 Some(rejection) => self.disown(rejection, &error.message),
                 None => self.doubt(error.message),
             },
+        }
+    }
+
+    /// A disk that hangs says nothing, and that is no word for the policy.
+    fn wait_no_longer(&mut self) {
+        let asked = self.judge.last.filter(|asked| asked.elapsed() >= PATIENCE);
+        if let Some(asked) = asked {
+            let message = "the disk does not answer";
+            self.judge.doubt = Some((asked, message.to_owned()));
+            self.doubt(message.to_owned());
         }
     }
 
