@@ -116,7 +116,7 @@ from tensorgate_msgs.srv import GetFragments
 rclpy.init()
 node = rclpy.create_node("deaf")
 client = node.create_client(GetFragments, "/tensorgate/get_fragments")
-first = GetFragments.Request(session_id=bytes.fromhex(sys.argv[1]), epoch=1, count=0xFFFFFFFF)
+first = GetFragments.Request(session_id=list(bytes.fromhex(sys.argv[1])), epoch=1, count=0xFFFFFFFF)
 answer = client.call_async(first)
 while not answer.done():
     rclpy.spin_once(node, timeout_sec=0.5)
@@ -138,7 +138,7 @@ def test_a_reader_that_stops_reading_costs_a_bounded_memory(tmp_path, gate, ros)
     ros.wait_for(lambda: observer.manifests, "the manifest")
     session = observer.manifests[0].session_id.tobytes().hex()
     command = [sys.executable, "-c", DEAF, session]
-    peak = Peak(node)
+    before, peak = private(node), Peak(node)
     deaf = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert deaf.stdout.readline() == "asked\n"
@@ -149,8 +149,11 @@ def test_a_reader_that_stops_reading_costs_a_bounded_memory(tmp_path, gate, ros)
         most = peak.end()
         deaf.kill()
         deaf.wait()
-    print(f"\na deaf reader: private memory {after / MIB:.1f} MiB, at most {most / MIB:.1f}")
-    assert after <= 100 * MIB
+    print(
+        f"\na deaf reader: private memory {before / MIB:.1f} MiB before, at most {most / MIB:.1f} "
+        f"meanwhile, {after / MIB:.1f} while it is deaf"
+    )
+    assert after - before <= 10 * 4 * MIB + 16 * MIB, "ten answers of 4 MiB, and little besides"
     assert node.stop() == 0
 
 
