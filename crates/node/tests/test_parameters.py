@@ -133,6 +133,15 @@ def test_atomically_is_all_or_nothing(idle, ros):
     assert client.values("lease_ms") == [900]
 
 
+def test_ros2_param_load(idle, ros, tmp_path):
+    file = tmp_path / "tuned.yaml"
+    file.write_text("/tensorgate:\n  ros__parameters:\n    lease_ms: 700\n    hold: sealed\n")
+    client = Client(ros)
+    results = client.wait(client.load_parameter_file, str(file)).results
+    assert sorted(result.successful for result in results) == [False, True]
+    assert client.values("lease_ms", "hold") == [700, "guarded"]
+
+
 def test_a_change_is_told_and_takes_effect(idle, ros):
     events = []
     profile = qos.qos_profile_parameter_events

@@ -90,7 +90,7 @@ impl Gate {
 
     fn start_loading(&self, wanted: Option<Wanted>) -> Result<Loader, LoadError> {
         let params = self.parameters.params();
-        let settings = params.settings().map_err(LoadError::could_not)?;
+        let settings = self.parameters.settings().map_err(LoadError::could_not)?;
         let wanted = wanted.map_or_else(|| params.wanted(), Ok);
         let wanted = wanted.map_err(LoadError::could_not)?;
         let shared = Arc::clone(&self.shared);
