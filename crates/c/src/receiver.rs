@@ -1,0 +1,306 @@
+//! The receiver: messages in, a policy out.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::fs::CWD;
+use tensorgate_client::{DEFAULT_MAX_BYTES, Expectations, Snapshot};
+use tensorgate_handoff::Peers;
+use tensorgate_verify::{Accepted, History, Limits, RepoId, RepoType, TrustPolicy};
+
+use crate::error::{Failure, ResultCode, guard, lock, result};
+use crate::message::{Announcement, Fragment, Status};
+use crate::policy::Policy;
+use crate::raw::{Text, lend};
+
+/// Receives the policies of one gate. Any thread may use it, several at once: messages are verified
+/// one after the other, and nobody who only asks for `state`, `active` or `policy` waits for them.
+#[derive(Debug)]
+pub struct Receiver {
+    receiver: Mutex<tensorgate_client::Receiver>,
+    /// As of the last message: a control loop does not wait for one that is being verified.
+    shown: Mutex<Shown>,
+    limits: Limits,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    snapshot: Snapshot,
+    policy: Option<Arc<Policy>>,
+}
+
+/// What a receiver is made of. Zero in every field but `trust` is the default.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// Path of the trust policy, trust.toml: whose signatures count.
+    trust: Text<'a>,
+    /// The repository to expect, "owner/name"; NULL = any that the keys sign for.
+    repo: Text<'a>,
+    /// The commit to expect, 40 hexadecimal digits; NULL = any.
+    revision: Text<'a>,
+    /// A larger policy is refused before memory is taken for it; 0 = 4 GiB.
+    max_bytes: u64,
+    /// What an earlier run accepted of `repo`, against a rollback: `sequence` and `manifest_digest`
+    /// of `tensorgate_policy_evidence`; NULL = nothing.
+    last_manifest_digest: Text<'a>,
+    /// Not read where `last_manifest_digest` is NULL.
+    last_sequence: u64,
+}
+
+/// Whether there is a policy, and whether it may be acted on.
+#[repr(C)]
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// Nobody knows: stop. (The receiver is NULL, or a call into it panicked.)
+    Unknown = 0,
+    /// Nothing was announced that could be believed.
+    NoPolicy = 1,
+    /// A first policy is on its way.
+    Receiving = 2,
+    /// There is a policy, and the gate stands by it: act on it.
+    Active = 3,
+    /// There is a policy, but the gate is silent, or took it back, or it expired: stop in an orderly
+    /// way.
+    Stale = 4,
+    /// The policy was declared bad: stop at once. Only another policy ends this state.
+    Revoked = 5,
+}
+
+/// Opens a receiver, to be freed by `tensorgate_receiver_free`; NULL where that failed, and
+/// `tensorgate_error_message` says why. `options` are not needed after the call.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_open(options: Option<&Options<'_>>) -> Option<Box<Receiver>> {
+    let open = || Receiver::open(options.ok_or_else(|| Failure::misuse("options is NULL"))?);
+    guard(open).ok().map(Box::new)
+}
+
+/// Ends a receiver, which nobody may be using. The policies that it gave stay. NULL is nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_free(receiver: Option<Box<Receiver>>) {
+    let _ = result(|| {
+        drop(receiver);
+        Ok(())
+    });
+}
+
+/// Takes a message of ~/manifest: verifies the signatures, and begins to receive the policy. The one
+/// that runs stays until the new one is complete and proven.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_announce(
+    receiver: Option<&Receiver>,
+    announcement: Option<&Announcement<'_>>,
+) -> ResultCode {
+    take(receiver, announcement, |receiver, announcement| {
+        let announcement = announcement.read(&receiver.limits)?;
+        let (now, at) = (Timestamp::now(), Instant::now());
+        receiver.change(|receiver| receiver.announce(announcement, now, at).map(drop))
+    })
+}
+
+/// Takes a message of ~/fragments, or one that ~/get_fragments answered with. With the last one the
+/// policy becomes active; where that fails, it must be announced again. Fragments of other policies
+/// are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_fragment(
+    receiver: Option<&Receiver>,
+    fragment: Option<&Fragment<'_>>,
+) -> ResultCode {
+    take(receiver, fragment, |receiver, fragment| {
+        let fragment = fragment.read()?;
+        let (now, at) = (Timestamp::now(), Instant::now());
+        receiver.change(|receiver| receiver.fragment(&fragment, now, at).map(drop))
+    })
+}
+
+/// Takes a message of ~/status, the heartbeat. Its lease runs from this call, by the steady clock.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_status(
+    receiver: Option<&Receiver>,
+    status: Option<&Status>,
+) -> ResultCode {
+    take(receiver, status, |receiver, status| {
+        let (status, at) = (status.read(), Instant::now());
+        receiver.change(|receiver| {
+            receiver.status(&status, at);
+            Ok(())
+        })
+    })
+}
+
+/// Takes the policy from the Unix socket of a gate on this machine, whose pages it then reads: no
+/// fragments are needed, and the weights are in memory once. Waits for the gate for `patience_ms`
+/// at the most, and then proves every byte.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_take_handed(
+    receiver: Option<&Receiver>,
+    socket: Text<'_>,
+    patience_ms: u32,
+) -> ResultCode {
+    take(receiver, socket.read(), |receiver, socket| {
+        let path = Path::new(OsStr::from_bytes(socket.to_bytes()));
+        let patience = Duration::from_millis(patience_ms.into());
+        let gate = Peers::default();
+        let handed = tensorgate_handoff::receive(path, &gate, &receiver.limits, patience)?;
+        let (now, at) = (Timestamp::now(), Instant::now());
+        receiver.change(|receiver| receiver.take_handed(handed, now, at).map(drop))
+    })
+}
+
+/// Whether there is a policy, and whether it may be acted on now. Act on it only while this is
+/// `TENSORGATE_STATE_ACTIVE`. It takes no memory, and waits for nothing but a lock that is held
+/// while a pointer is copied.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_state(receiver: Option<&Receiver>) -> State {
+    ask(receiver, |shown, at| shown.snapshot.state(at).into()).unwrap_or(State::Unknown)
+}
+
+/// The policy to act on, now, to be given back by `tensorgate_policy_free`; NULL unless the state is
+/// active. The same policy is the same pointer as long as it is in force. Costs what `state` costs;
+/// giving back the last reference to a policy unmaps it, so a control loop keeps one.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_active(receiver: Option<&Receiver>) -> *const Policy {
+    let active = ask(receiver, |shown, at| {
+        shown.snapshot.active(at)?;
+        shown.policy.clone()
+    });
+    lend(active.ok().flatten())
+}
+
+/// The policy last activated, in whatever state, to be given back by `tensorgate_policy_free`; NULL
+/// where there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_policy(receiver: Option<&Receiver>) -> *const Policy {
+    let policy = ask(receiver, |shown, _| shown.policy.clone());
+    lend(policy.ok().flatten())
+}
+
+/// Hands a message to the receiver.
+fn take<T>(
+    receiver: Option<&Receiver>,
+    message: Option<T>,
+    work: impl FnOnce(&Receiver, T) -> Result<(), Failure>,
+) -> ResultCode {
+    result(|| {
+        let receiver = receiver.ok_or_else(null_receiver)?;
+        let message = message.ok_or_else(|| Failure::misuse("the message is NULL"))?;
+        work(receiver, message)
+    })
+}
+
+/// Asks for what the last message left in force.
+fn ask<T>(
+    receiver: Option<&Receiver>,
+    question: impl FnOnce(&Shown, Instant) -> T,
+) -> Result<T, ResultCode> {
+    guard(|| {
+        let shown = lock(&receiver.ok_or_else(null_receiver)?.shown)?;
+        Ok(question(&shown, Instant::now()))
+    })
+}
+
+fn null_receiver() -> Failure {
+    Failure::misuse("the receiver is NULL")
+}
+
+impl Receiver {
+    fn open(options: &Options<'_>) -> Result<Self, Failure> {
+        let trust = options.trust.read();
+        let trust = trust.ok_or_else(|| Failure::misuse("trust is NULL"))?;
+        let trust = TrustPolicy::open(CWD, Path::new(OsStr::from_bytes(trust.to_bytes())))?;
+        let limits = trust.limits().clone();
+        let expectations = Expectations {
+            repo: parse(options.repo, "repo")?,
+            revision: parse(options.revision, "revision")?,
+        };
+        let recorded = options.recorded(expectations.repo.is_some())?;
+        let max_bytes = match options.max_bytes {
+            0 => DEFAULT_MAX_BYTES,
+            bytes => bytes,
+        };
+        let receiver = tensorgate_client::Receiver::new(trust, expectations);
+        let receiver = receiver.with_max_bytes(max_bytes);
+        Ok(Self {
+            receiver: Mutex::new(match recorded {
+                Some(recorded) => receiver.with_history(Box::new(recorded)),
+                None => receiver,
+            }),
+            shown: Mutex::default(),
+            limits,
+        })
+    }
+
+    /// Changes what is in force, and then shows it.
+    fn change(
+        &self,
+        message: impl FnOnce(&mut tensorgate_client::Receiver) -> tensorgate_client::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut receiver = lock(&self.receiver)?;
+        let outcome = message(&mut receiver);
+        let snapshot = receiver.snapshot();
+        let before = lock(&self.shown)?.policy.clone();
+        let policy = Policy::of(&snapshot, before)?;
+        let shown = Shown { snapshot, policy };
+        let old = std::mem::replace(&mut *lock(&self.shown)?, shown);
+        // Outside the lock: with its last holder, a policy's memory is unmapped.
+        drop(old);
+        outcome.map_err(Failure::from)
+    }
+}
+
+impl Options<'_> {
+    fn recorded(&self, repo_is_named: bool) -> Result<Option<Recorded>, Failure> {
+        let Some(manifest) = parse(self.last_manifest_digest, "last_manifest_digest")? else {
+            return Ok(None);
+        };
+        match repo_is_named {
+            true => Ok(Some(Recorded(Accepted::new(self.last_sequence, manifest)))),
+            false => Err(Failure::misuse(
+                "last_manifest_digest is of a release of one repository: name it as repo",
+            )),
+        }
+    }
+}
+
+/// What an earlier run accepted of the one repository that is expected.
+#[derive(Debug)]
+struct Recorded(Accepted);
+
+impl History for Recorded {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        Ok(Some(self.0))
+    }
+
+    /// Whoever gives it has it from a memory of their own.
+    fn is_ready(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+impl From<tensorgate_client::State> for State {
+    fn from(state: tensorgate_client::State) -> Self {
+        match state {
+            tensorgate_client::State::NoPolicy => Self::NoPolicy,
+            tensorgate_client::State::Receiving => Self::Receiving,
+            tensorgate_client::State::Active => Self::Active,
+            tensorgate_client::State::Stale => Self::Stale,
+            tensorgate_client::State::Revoked => Self::Revoked,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn parse<T: FromStr<Err: std::fmt::Display>>(
+    text: Text<'_>,
+    what: &str,
+) -> Result<Option<T>, Failure> {
+    let parsed = text.text(what)?.map(str::parse).transpose();
+    parsed.map_err(|error| Failure::misuse(format_args!("{what}: {error}")))
+}
