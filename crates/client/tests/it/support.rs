@@ -120,6 +120,7 @@ impl Gate {
             files: self.policy.files().iter().map(head).collect(),
             fragment_size: self.cut.size().bytes(),
             fragment_count: digests.len() as u32,
+            delivery: Announcement::LATCHED,
             fragment_digests: digests
                 .iter()
                 .flat_map(|digest| *digest.as_bytes())
@@ -168,14 +169,17 @@ impl Gate {
         self.status(sequence, Status::READY)
     }
 
-    /// Sends the announcement and every fragment in order.
+    /// Sends the announcement, every fragment in order, and the first heartbeat.
     pub(crate) fn send(&self, receiver: &mut Receiver, at: Instant) -> Arc<Verified<Policy>> {
-        assert!(
-            receiver
-                .announce(self.announcement(), now(), at)
-                .unwrap()
-                .is_none()
-        );
+        let policy = self.deliver(receiver, at);
+        receiver.status(&self.heartbeat(0), at);
+        policy
+    }
+
+    /// Sends the announcement and every fragment in order.
+    pub(crate) fn deliver(&self, receiver: &mut Receiver, at: Instant) -> Arc<Verified<Policy>> {
+        let announced = receiver.announce(self.announcement(), now(), at);
+        assert!(announced.unwrap().is_none());
         self.complete(receiver, at)
     }
 
