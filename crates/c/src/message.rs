@@ -23,6 +23,8 @@ pub struct Announcement<'a> {
     fragment_size: u32,
     /// `fragment_count`.
     fragment_count: u32,
+    /// `delivery`.
+    delivery: u8,
     /// `fragment_digests`.
     fragment_digests: Bytes<'a>,
 }
@@ -61,6 +63,22 @@ pub struct Status {
     lease_nanosec: u32,
 }
 
+/// What to ask ~/get_fragments for: the fields of its request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pull {
+    /// `session_id`.
+    session_id: [u8; 16],
+    /// `epoch`.
+    epoch: u64,
+    /// `first`.
+    first: u32,
+    /// `count`; 0 where nothing is due.
+    count: u32,
+    /// Tells one request from another; not a field of the message.
+    pub(crate) ticket: u64,
+}
+
 impl Announcement<'_> {
     /// A copy, no larger than what the caller holds.
     pub(crate) fn read(&self, limits: &Limits) -> Result<tensorgate_client::Announcement, Failure> {
@@ -72,6 +90,7 @@ impl Announcement<'_> {
             files: files.map(PolicyFile::read).collect::<Result<_, _>>()?,
             fragment_size: self.fragment_size,
             fragment_count: self.fragment_count,
+            delivery: self.delivery,
             fragment_digests: self.fragment_digests.read("fragment_digests")?.to_vec(),
         })
     }
@@ -96,6 +115,18 @@ impl<'a> Fragment<'a> {
             index: self.fragment_index,
             data: self.data.read("data")?,
         })
+    }
+}
+
+impl Pull {
+    pub(crate) const fn of(pull: &tensorgate_client::Pull, ticket: u64) -> Self {
+        Self {
+            session_id: pull.session,
+            epoch: pull.epoch,
+            first: pull.first,
+            count: pull.count,
+            ticket,
+        }
     }
 }
 

@@ -3,19 +3,20 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::fs::CWD;
-use tensorgate_client::{DEFAULT_MAX_BYTES, Expectations, Snapshot};
+use tensorgate_client::{Candidate, DEFAULT_MAX_BYTES, Expectations, Memory, Snapshot};
 use tensorgate_handoff::Peers;
-use tensorgate_verify::{Accepted, History, Limits, RepoId, RepoType, TrustPolicy};
+use tensorgate_verify::{Accepted, Evidence, History, Limits, RepoId, RepoType, TrustPolicy};
 
 use crate::error::{Failure, ResultCode, guard, lock, result};
-use crate::message::{Announcement, Fragment, Status};
+use crate::message::{Announcement, Fragment, Pull, Status};
 use crate::policy::Policy;
 use crate::raw::{Text, lend};
 
@@ -23,10 +24,18 @@ use crate::raw::{Text, lend};
 /// one after the other, and nobody who only asks for `state`, `active` or `policy` waits for them.
 #[derive(Debug)]
 pub struct Receiver {
-    receiver: Mutex<tensorgate_client::Receiver>,
+    inner: Mutex<Inner>,
     /// As of the last message: a control loop does not wait for one that is being verified.
     shown: Mutex<Shown>,
     limits: Limits,
+}
+
+#[derive(Debug)]
+struct Inner {
+    receiver: tensorgate_client::Receiver,
+    /// What C was told to ask for last, and the ticket that it was given.
+    asked: Option<(u64, tensorgate_client::Pull)>,
+    tickets: u64,
 }
 
 #[derive(Debug, Default)]
@@ -65,13 +74,15 @@ pub enum State {
     NoPolicy = 1,
     /// A first policy is on its way.
     Receiving = 2,
+    /// There is a policy, and the first heartbeat of its gate is awaited: do not act on it yet.
+    Verified = 3,
     /// There is a policy, and the gate stands by it: act on it.
-    Active = 3,
+    Active = 4,
     /// There is a policy, but the gate is silent, or took it back, or it expired: stop in an orderly
     /// way.
-    Stale = 4,
+    Stale = 5,
     /// The policy was declared bad: stop at once. Only another policy ends this state.
-    Revoked = 5,
+    Revoked = 6,
 }
 
 /// Opens a receiver, to be freed by `tensorgate_receiver_free`; NULL where that failed, and
@@ -101,13 +112,14 @@ pub extern "C" fn tensorgate_receiver_announce(
     take(receiver, announcement, |receiver, announcement| {
         let announcement = announcement.read(&receiver.limits)?;
         let (now, at) = (Timestamp::now(), Instant::now());
-        receiver.change(|receiver| receiver.announce(announcement, now, at).map(drop))
+        receiver.prove(|receiver| receiver.begin(announcement, now, at))
     })
 }
 
-/// Takes a message of ~/fragments, or one that ~/get_fragments answered with. With the last one the
-/// policy becomes active; where that fails, it must be announced again. Fragments of other policies
-/// are ignored.
+/// Takes a message of ~/fragments, or one that ~/get_fragments answered with. With the last one every
+/// byte is proven, which takes this call about a second for 8 GB and no other call longer; then the
+/// policy is there. Where that fails, it must be announced again. Fragments of other policies are
+/// ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn tensorgate_receiver_fragment(
     receiver: Option<&Receiver>,
@@ -115,8 +127,7 @@ pub extern "C" fn tensorgate_receiver_fragment(
 ) -> ResultCode {
     take(receiver, fragment, |receiver, fragment| {
         let fragment = fragment.read()?;
-        let (now, at) = (Timestamp::now(), Instant::now());
-        receiver.change(|receiver| receiver.fragment(&fragment, now, at).map(drop))
+        receiver.prove(|receiver| receiver.accept(&fragment, Instant::now()))
     })
 }
 
@@ -128,29 +139,78 @@ pub extern "C" fn tensorgate_receiver_status(
 ) -> ResultCode {
     take(receiver, status, |receiver, status| {
         let (status, at) = (status.read(), Instant::now());
-        receiver.change(|receiver| {
-            receiver.status(&status, at);
+        receiver.change(|inner| {
+            inner.receiver.status(&status, at);
             Ok(())
         })
     })
 }
 
+/// Whether the announcement that a status names is in force or on its way here. If a gate says
+/// STATE_READY (3) and this stays 0, its announcement was lost: subscribe to ~/manifest anew.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_knows(
+    receiver: Option<&Receiver>,
+    status: Option<&Status>,
+) -> bool {
+    let knows = guard(|| {
+        let receiver = receiver.ok_or_else(null_receiver)?;
+        let status = status.ok_or_else(null_message)?.read();
+        let inner = lock(&receiver.inner)?;
+        Ok(inner.receiver.knows(status.session, status.epoch))
+    });
+    knows.unwrap_or(false)
+}
+
+/// Says what to ask ~/get_fragments for now; `count` is 0 where nothing is due. Call it some ten
+/// times a second. `TENSORGATE_RESULT_FAILED` where the transfer brought nothing for so long that it
+/// was given up: the next announcement begins anew.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_pull(
+    receiver: Option<&Receiver>,
+    pull: Option<&mut MaybeUninit<Pull>>,
+) -> ResultCode {
+    take(receiver, pull, |receiver, pull| {
+        let mut due = Pull::default();
+        receiver.change(|inner| {
+            due = inner.pull(Instant::now())?;
+            Ok(())
+        })?;
+        pull.write(due);
+        Ok(())
+    })
+}
+
+/// Says that the answer to `pull` came, whatever it was, and that all its fragments were taken.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_pulled(
+    receiver: Option<&Receiver>,
+    pull: Option<&Pull>,
+) -> ResultCode {
+    take(receiver, pull, |receiver, pull| {
+        let mut inner = lock(&receiver.inner)?;
+        inner.pulled(pull, Instant::now());
+        Ok(())
+    })
+}
+
 /// Takes the policy from the Unix socket of a gate on this machine, whose pages it then reads: no
-/// fragments are needed, and the weights are in memory once. Waits for the gate for `patience_ms`
-/// at the most, and then proves every byte.
+/// fragments are needed, and the weights are in memory once. The socket is at the path `socket`;
+/// where that is NULL, at the place that belongs to the node called `gate`, such as
+/// "/robot1/tensorgate". Waits for the gate for `patience_ms` at the most, and then proves every byte.
 #[unsafe(no_mangle)]
 pub extern "C" fn tensorgate_receiver_take_handed(
     receiver: Option<&Receiver>,
+    gate: Text<'_>,
     socket: Text<'_>,
     patience_ms: u32,
 ) -> ResultCode {
-    take(receiver, socket.read(), |receiver, socket| {
-        let path = Path::new(OsStr::from_bytes(socket.to_bytes()));
+    take(receiver, Some(()), |receiver, ()| {
+        let path = place(gate, socket)?;
         let patience = Duration::from_millis(patience_ms.into());
-        let gate = Peers::default();
-        let handed = tensorgate_handoff::receive(path, &gate, &receiver.limits, patience)?;
-        let (now, at) = (Timestamp::now(), Instant::now());
-        receiver.change(|receiver| receiver.take_handed(handed, now, at).map(drop))
+        let peers = Peers::default();
+        let handed = tensorgate_handoff::receive(&path, &peers, &receiver.limits, patience)?;
+        receiver.prove(|receiver| receiver.take_over(handed, Timestamp::now()))
     })
 }
 
@@ -190,8 +250,7 @@ fn take<T>(
 ) -> ResultCode {
     result(|| {
         let receiver = receiver.ok_or_else(null_receiver)?;
-        let message = message.ok_or_else(|| Failure::misuse("the message is NULL"))?;
-        work(receiver, message)
+        work(receiver, message.ok_or_else(null_message)?)
     })
 }
 
@@ -208,6 +267,21 @@ fn ask<T>(
 
 fn null_receiver() -> Failure {
     Failure::misuse("the receiver is NULL")
+}
+
+fn null_message() -> Failure {
+    Failure::misuse("the message is NULL")
+}
+
+/// Where a gate hands over.
+fn place(gate: Text<'_>, socket: Text<'_>) -> Result<PathBuf, Failure> {
+    if let Some(socket) = socket.read() {
+        return Ok(Path::new(OsStr::from_bytes(socket.to_bytes())).to_owned());
+    }
+    let missing = || Failure::misuse("both gate and socket are NULL");
+    let gate = gate.text("gate")?.ok_or_else(missing)?;
+    let none = || Failure::misuse(format_args!("{gate:?} has no place for a hand-off here"));
+    tensorgate_handoff::well_known(gate).ok_or_else(none)
 }
 
 impl Receiver {
@@ -228,23 +302,47 @@ impl Receiver {
         let receiver = tensorgate_client::Receiver::new(trust, expectations);
         let receiver = receiver.with_max_bytes(max_bytes);
         Ok(Self {
-            receiver: Mutex::new(match recorded {
-                Some(recorded) => receiver.with_history(Box::new(recorded)),
-                None => receiver,
+            inner: Mutex::new(Inner {
+                receiver: match recorded {
+                    Some(recorded) => receiver.with_memory(Box::new(recorded)),
+                    None => receiver,
+                },
+                asked: None,
+                tickets: 0,
             }),
             shown: Mutex::default(),
             limits,
         })
     }
 
+    /// Takes what may complete a policy, and proves that while others go on.
+    fn prove(
+        &self,
+        message: impl FnOnce(
+            &mut tensorgate_client::Receiver,
+        ) -> tensorgate_client::Result<Option<Candidate>>,
+    ) -> Result<(), Failure> {
+        let mut complete = None;
+        self.change(|inner| {
+            complete = message(&mut inner.receiver)?;
+            Ok(())
+        })?;
+        let Some(candidate) = complete else {
+            return Ok(());
+        };
+        let proven = candidate.prove();
+        let (now, at) = (Timestamp::now(), Instant::now());
+        self.change(|inner| inner.receiver.settle(proven, now, at).map(drop))
+    }
+
     /// Changes what is in force, and then shows it.
     fn change(
         &self,
-        message: impl FnOnce(&mut tensorgate_client::Receiver) -> tensorgate_client::Result<()>,
+        message: impl FnOnce(&mut Inner) -> tensorgate_client::Result<()>,
     ) -> Result<(), Failure> {
-        let mut receiver = lock(&self.receiver)?;
-        let outcome = message(&mut receiver);
-        let snapshot = receiver.snapshot();
+        let mut inner = lock(&self.inner)?;
+        let outcome = message(&mut inner);
+        let snapshot = inner.receiver.snapshot();
         let before = lock(&self.shown)?.policy.clone();
         let policy = Policy::of(&snapshot, before)?;
         let shown = Shown { snapshot, policy };
@@ -252,6 +350,24 @@ impl Receiver {
         // Outside the lock: with its last holder, a policy's memory is unmapped.
         drop(old);
         outcome.map_err(Failure::from)
+    }
+}
+
+impl Inner {
+    fn pull(&mut self, at: Instant) -> tensorgate_client::Result<Pull> {
+        let Some(pull) = self.receiver.pull(at)? else {
+            return Ok(Pull::default());
+        };
+        self.tickets = self.tickets.wrapping_add(1);
+        self.asked = Some((self.tickets, pull));
+        Ok(Pull::of(&pull, self.tickets))
+    }
+
+    fn pulled(&mut self, pull: &Pull, at: Instant) {
+        let awaited = |(ticket, _): &mut (u64, _)| *ticket == pull.ticket;
+        if let Some((_, asked)) = self.asked.take_if(awaited) {
+            self.receiver.pulled(&asked, at);
+        }
     }
 }
 
@@ -284,11 +400,19 @@ impl History for Recorded {
     }
 }
 
+impl Memory for Recorded {
+    /// The caller records what comes into force, and gives it back at the next start.
+    fn record(&mut self, _: &Evidence) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl From<tensorgate_client::State> for State {
     fn from(state: tensorgate_client::State) -> Self {
         match state {
             tensorgate_client::State::NoPolicy => Self::NoPolicy,
             tensorgate_client::State::Receiving => Self::Receiving,
+            tensorgate_client::State::Verified => Self::Verified,
             tensorgate_client::State::Active => Self::Active,
             tensorgate_client::State::Stale => Self::Stale,
             tensorgate_client::State::Revoked => Self::Revoked,
