@@ -37,6 +37,14 @@ impl Gate {
         Self::with_weights(seed, (RepoType::Model, repo), sequence, weights)
     }
 
+    /// Of 25 MB.
+    pub(crate) fn large(sequence: u64) -> Self {
+        let data = vec![7; 25_000_000];
+        let view = TensorView::new(Dtype::U8, vec![data.len()], &data).unwrap();
+        let weights = safetensors::serialize([("large", view)], None).unwrap();
+        Self::with_weights(1, (RepoType::Model, REPO), sequence, Some(weights))
+    }
+
     /// A policy of a configuration alone.
     pub(crate) fn without_weights() -> Self {
         Self::with_weights(1, (RepoType::Model, REPO), 5, None)
