@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod error;
+mod memory;
 pub mod message;
 pub mod policy;
 pub mod raw;

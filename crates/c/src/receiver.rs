@@ -1,9 +1,8 @@
 //! The receiver: messages in, a policy out.
 
-use std::ffi::OsStr;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, OsStr};
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -11,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::fs::CWD;
-use tensorgate_client::{Candidate, DEFAULT_MAX_BYTES, Expectations, Memory, Snapshot};
+use tensorgate_client::{Candidate, DEFAULT_MAX_BYTES, Expectations, Snapshot};
 use tensorgate_handoff::Peers;
-use tensorgate_verify::{Accepted, Evidence, History, Limits, RepoId, RepoType, TrustPolicy};
+use tensorgate_verify::{Limits, TrustPolicy};
 
 use crate::error::{Failure, ResultCode, guard, lock, result};
+use crate::memory::Kept;
 use crate::message::{Announcement, Fragment, Pull, Status};
 use crate::policy::Policy;
 use crate::raw::{Text, lend};
@@ -54,13 +54,11 @@ pub struct Options<'a> {
     repo: Text<'a>,
     /// The commit to expect, 40 hexadecimal digits; NULL = any.
     revision: Text<'a>,
+    /// Directory of the controller's own that remembers the newest release, so that no older one comes
+    /// back after a restart; NULL = it is remembered while the receiver lives.
+    state: Text<'a>,
     /// A larger policy is refused before memory is taken for it; 0 = 4 GiB.
     max_bytes: u64,
-    /// What an earlier run accepted of `repo`, against a rollback: `sequence` and `manifest_digest`
-    /// of `tensorgate_policy_evidence`; NULL = nothing.
-    last_manifest_digest: Text<'a>,
-    /// Not read where `last_manifest_digest` is NULL.
-    last_sequence: u64,
 }
 
 /// Whether there is a policy, and whether it may be acted on.
@@ -276,7 +274,7 @@ fn null_message() -> Failure {
 /// Where a gate hands over.
 fn place(gate: Text<'_>, socket: Text<'_>) -> Result<PathBuf, Failure> {
     if let Some(socket) = socket.read() {
-        return Ok(Path::new(OsStr::from_bytes(socket.to_bytes())).to_owned());
+        return Ok(path(socket).to_owned());
     }
     let missing = || Failure::misuse("both gate and socket are NULL");
     let gate = gate.text("gate")?.ok_or_else(missing)?;
@@ -284,17 +282,20 @@ fn place(gate: Text<'_>, socket: Text<'_>) -> Result<PathBuf, Failure> {
     tensorgate_handoff::well_known(gate).ok_or_else(none)
 }
 
+fn path(text: &CStr) -> &Path {
+    Path::new(OsStr::from_bytes(text.to_bytes()))
+}
+
 impl Receiver {
     fn open(options: &Options<'_>) -> Result<Self, Failure> {
         let trust = options.trust.read();
         let trust = trust.ok_or_else(|| Failure::misuse("trust is NULL"))?;
-        let trust = TrustPolicy::open(CWD, Path::new(OsStr::from_bytes(trust.to_bytes())))?;
+        let trust = TrustPolicy::open(CWD, path(trust))?;
         let limits = trust.limits().clone();
         let expectations = Expectations {
             repo: parse(options.repo, "repo")?,
             revision: parse(options.revision, "revision")?,
         };
-        let recorded = options.recorded(expectations.repo.is_some())?;
         let max_bytes = match options.max_bytes {
             0 => DEFAULT_MAX_BYTES,
             bytes => bytes,
@@ -303,8 +304,8 @@ impl Receiver {
         let receiver = receiver.with_max_bytes(max_bytes);
         Ok(Self {
             inner: Mutex::new(Inner {
-                receiver: match recorded {
-                    Some(recorded) => receiver.with_memory(Box::new(recorded)),
+                receiver: match options.state.read() {
+                    Some(state) => receiver.with_memory(Box::new(Kept::open(path(state))?)),
                     None => receiver,
                 },
                 asked: None,
@@ -368,42 +369,6 @@ impl Inner {
         if let Some((_, asked)) = self.asked.take_if(awaited) {
             self.receiver.pulled(&asked, at);
         }
-    }
-}
-
-impl Options<'_> {
-    fn recorded(&self, repo_is_named: bool) -> Result<Option<Recorded>, Failure> {
-        let Some(manifest) = parse(self.last_manifest_digest, "last_manifest_digest")? else {
-            return Ok(None);
-        };
-        match repo_is_named {
-            true => Ok(Some(Recorded(Accepted::new(self.last_sequence, manifest)))),
-            false => Err(Failure::misuse(
-                "last_manifest_digest is of a release of one repository: name it as repo",
-            )),
-        }
-    }
-}
-
-/// What an earlier run accepted of the one repository that is expected.
-#[derive(Debug)]
-struct Recorded(Accepted);
-
-impl History for Recorded {
-    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
-        Ok(Some(self.0))
-    }
-
-    /// Whoever gives it has it from a memory of their own.
-    fn is_ready(&self) -> io::Result<bool> {
-        Ok(true)
-    }
-}
-
-impl Memory for Recorded {
-    /// The caller records what comes into force, and gives it back at the next start.
-    fn record(&mut self, _: &Evidence) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@
 #include <tensorgate_msgs/msg/policy_manifest.h>
 #include <tensorgate_msgs/msg/policy_status.h>
 #include <tensorgate_msgs/msg/tensor_fragment.h>
+#include <tensorgate_msgs/srv/get_fragments.h>
 
 #include "tensorgate_client.hpp"
 
@@ -110,6 +111,7 @@ void take(const tensorgate::Receiver & receiver, const Manifest & manifest)
   announcement.files = {files.data(), files.size()};
   announcement.fragment_size = manifest.fragment_size;
   announcement.fragment_count = manifest.fragment_count;
+  announcement.delivery = manifest.delivery;
   announcement.fragment_digests = bytes(manifest.fragment_digests);
   report(tensorgate_receiver_announce(receiver.get(), &announcement));
 }
@@ -136,6 +138,69 @@ void take(const tensorgate::Receiver & receiver, const Status & message)
   status.lease_nanosec = message.lease.nanosec;
   report(tensorgate_receiver_status(receiver.get(), &status));
 }
+
+/// Asks for what does not come by itself.
+class Puller
+{
+public:
+  Puller(rcl_node_t & node, const std::string & service)
+  : node_(node)
+  {
+    const auto options = rcl_client_get_default_options();
+    const auto type = ROSIDL_GET_SRV_TYPE_SUPPORT(tensorgate_msgs, srv, GetFragments);
+    require(rcl_client_init(&handle_, &node_, type, service.c_str(), &options), "client");
+    tensorgate_msgs__srv__GetFragments_Response__init(&response_);
+  }
+  ~Puller()
+  {
+    tensorgate_msgs__srv__GetFragments_Response__fini(&response_);
+    tell(rcl_client_fini(&handle_, &node_), "client");
+  }
+  Puller(const Puller &) = delete;
+  Puller & operator=(const Puller &) = delete;
+
+  const rcl_client_t * handle() const {return &handle_;}
+
+  void ask(const tensorgate::Receiver & receiver)
+  {
+    tensorgate_pull pull;
+    const auto result = tensorgate_receiver_pull(receiver.get(), &pull);
+    if (result != TENSORGATE_RESULT_OK || pull.count == 0) {
+      return report(result);
+    }
+    tensorgate_msgs__srv__GetFragments_Request request = {};
+    std::memcpy(request.session_id, pull.session_id, sizeof(request.session_id));
+    request.epoch = pull.epoch;
+    request.first = pull.first;
+    request.count = pull.count;
+    require(rcl_send_request(&handle_, &request, &number_), "request");
+    asked_ = pull;
+  }
+
+  void take_answer(const tensorgate::Receiver & receiver)
+  {
+    rmw_request_id_t header;
+    const auto taken = rcl_take_response(&handle_, &header, &response_);
+    if (taken == RCL_RET_CLIENT_TAKE_FAILED) {
+      return;
+    }
+    require(taken, "response");
+    for (size_t i = 0; i < response_.fragments.size; ++i) {
+      take(receiver, response_.fragments.data[i]);
+    }
+    if (header.sequence_number == number_) {
+      std::printf("pulled %zu\n", response_.fragments.size);
+      report(tensorgate_receiver_pulled(receiver.get(), &asked_));
+    }
+  }
+
+private:
+  rcl_node_t & node_;
+  rcl_client_t handle_ = rcl_get_zero_initialized_client();
+  int64_t number_ = 0;
+  tensorgate_pull asked_ = {};
+  tensorgate_msgs__srv__GetFragments_Response response_;
+};
 
 unsigned adler32(tensorgate_bytes bytes)
 {
@@ -177,6 +242,7 @@ const char * name(tensorgate_state state)
   switch (state) {
     case TENSORGATE_STATE_NO_POLICY: return "no-policy";
     case TENSORGATE_STATE_RECEIVING: return "receiving";
+    case TENSORGATE_STATE_VERIFIED: return "verified";
     case TENSORGATE_STATE_ACTIVE: return "active";
     case TENSORGATE_STATE_STALE: return "stale";
     case TENSORGATE_STATE_REVOKED: return "revoked";
@@ -201,7 +267,8 @@ public:
       1, true),
     statuses_(
       node, ROSIDL_GET_MSG_TYPE_SUPPORT(tensorgate_msgs, msg, PolicyStatus), gate + "/status", 1,
-      false)
+      false),
+    puller_(node, gate + "/get_fragments")
   {
     tensorgate_msgs__msg__PolicyManifest__init(&manifest_);
     tensorgate_msgs__msg__TensorFragment__init(&fragment_);
@@ -221,6 +288,9 @@ public:
       take(receiver, manifest_);
       // A late joiner gets as many latched fragments as its queue is deep, and no more.
       fragments_.reset();
+      if (manifest_.delivery == tensorgate_msgs__msg__PolicyManifest__DELIVERY_PULLED) {
+        return;
+      }
       fragments_ = std::make_unique<Subscription<Fragment>>(
         node_, ROSIDL_GET_MSG_TYPE_SUPPORT(tensorgate_msgs, msg, TensorFragment),
         gate_ + "/fragments", manifest_.fragment_count, true);
@@ -231,6 +301,8 @@ public:
     if (statuses_.take(status_)) {
       take(receiver, status_);
     }
+    puller_.take_answer(receiver);
+    puller_.ask(receiver);
   }
 
 private:
@@ -238,12 +310,13 @@ private:
   {
     auto set = rcl_get_zero_initialized_wait_set();
     require(
-      rcl_wait_set_init(&set, 3, 0, 0, 0, 0, 0, &context_, rcl_get_default_allocator()), "wait set");
+      rcl_wait_set_init(&set, 3, 0, 0, 1, 0, 0, &context_, rcl_get_default_allocator()), "wait set");
     require(rcl_wait_set_add_subscription(&set, manifests_.handle(), nullptr), "wait set");
     require(rcl_wait_set_add_subscription(&set, statuses_.handle(), nullptr), "wait set");
     if (fragments_) {
       require(rcl_wait_set_add_subscription(&set, fragments_->handle(), nullptr), "wait set");
     }
+    require(rcl_wait_set_add_client(&set, puller_.handle(), nullptr), "wait set");
     const auto waited = rcl_wait(&set, 50 * 1000 * 1000);
     require(rcl_wait_set_fini(&set), "wait set");
     if (waited != RCL_RET_TIMEOUT) {
@@ -256,6 +329,7 @@ private:
   std::string gate_;
   Subscription<Manifest> manifests_;
   Subscription<Status> statuses_;
+  Puller puller_;
   std::unique_ptr<Subscription<Fragment>> fragments_;
   Manifest manifest_;
   Fragment fragment_;
@@ -303,7 +377,7 @@ int main(int argc, char ** argv)
     return 2;
   }
   if (argc > 3) {
-    report(tensorgate_receiver_take_handed(receiver.get(), argv[3], 5000));
+    report(tensorgate_receiver_take_handed(receiver.get(), argv[2], argv[3], 5000));
   }
   auto init = rcl_get_zero_initialized_init_options();
   auto context = rcl_get_zero_initialized_context();

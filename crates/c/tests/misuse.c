@@ -1,5 +1,5 @@
 // What a caller in C can get wrong, and what comes of it: an error, and nothing else. The arguments
-// are the path of a trust policy, and one where there is none. Run under the sanitisers, which watch the
+// are the path of a trust policy, and one where there is nothing. Run under the sanitisers, which watch the
 // library's memory, too: it takes it from malloc.
 
 #include <stdio.h>
@@ -37,8 +37,11 @@ static void nothing_is_nothing(void) {
   EXPECT(tensorgate_receiver_policy(NULL) == NULL);
   EXPECT(tensorgate_receiver_announce(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
   EXPECT(tensorgate_receiver_fragment(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
+  EXPECT(tensorgate_receiver_pull(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
+  EXPECT(tensorgate_receiver_pulled(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
+  EXPECT(!tensorgate_receiver_knows(NULL, NULL));
   EXPECT(tensorgate_receiver_status(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
-  EXPECT(tensorgate_receiver_take_handed(NULL, NULL, 0) == TENSORGATE_RESULT_MISUSE);
+  EXPECT(tensorgate_receiver_take_handed(NULL, NULL, NULL, 0) == TENSORGATE_RESULT_MISUSE);
   EXPECT(tensorgate_policy_tensor_count(NULL) == 0);
   EXPECT(tensorgate_policy_tensor(NULL, 0, &tensor) == TENSORGATE_RESULT_MISUSE);
   EXPECT(tensorgate_policy_find_tensor(NULL, "a", &tensor) == TENSORGATE_RESULT_MISUSE);
@@ -60,12 +63,8 @@ static void options_are_judged(const char *trust, const char *missing) {
   options.revision = "main";
   EXPECT(tensorgate_receiver_open(&options) == NULL && says("revision: "));
   options.revision = NULL;
-  options.last_manifest_digest =
-      "0000000000000000000000000000000000000000000000000000000000000000";
-  EXPECT(tensorgate_receiver_open(&options) == NULL && says("name it as repo"));
-  options.repo = "acme/walk";
-  options.last_manifest_digest = "0";
-  EXPECT(tensorgate_receiver_open(&options) == NULL && says("last_manifest_digest: "));
+  options.state = trust;
+  EXPECT(tensorgate_receiver_open(&options) == NULL && says(trust));
 }
 
 static void announcements_are_judged(tensorgate_receiver *receiver) {
@@ -109,6 +108,7 @@ static void what_was_not_announced_changes_nothing(tensorgate_receiver *receiver
   static const uint8_t data[16] = {0};
   tensorgate_fragment fragment = {0};
   tensorgate_status status = {0};
+  tensorgate_pull pull;
   EXPECT(tensorgate_receiver_fragment(receiver, NULL) == TENSORGATE_RESULT_MISUSE);
   fragment.data.size = 1;
   EXPECT(tensorgate_receiver_fragment(receiver, &fragment) == TENSORGATE_RESULT_MISUSE);
@@ -125,9 +125,16 @@ static void what_was_not_announced_changes_nothing(tensorgate_receiver *receiver
   }
   EXPECT(tensorgate_receiver_active(receiver) == NULL);
   EXPECT(tensorgate_receiver_policy(receiver) == NULL);
-  EXPECT(tensorgate_receiver_take_handed(receiver, NULL, 10) == TENSORGATE_RESULT_MISUSE);
-  EXPECT(tensorgate_receiver_take_handed(receiver, "/nobody", 10) == TENSORGATE_RESULT_FAILED);
+  EXPECT(tensorgate_receiver_take_handed(receiver, NULL, NULL, 10) == TENSORGATE_RESULT_MISUSE);
+  EXPECT(tensorgate_receiver_take_handed(receiver, "/..", NULL, 10) == TENSORGATE_RESULT_MISUSE);
+  EXPECT(tensorgate_receiver_take_handed(receiver, NULL, "/nobody", 10) == TENSORGATE_RESULT_FAILED);
   EXPECT(strcmp(tensorgate_error_code(), "") == 0);
+  EXPECT(tensorgate_receiver_pull(receiver, NULL) == TENSORGATE_RESULT_MISUSE);
+  EXPECT(tensorgate_receiver_pull(receiver, &pull) == TENSORGATE_RESULT_OK && pull.count == 0);
+  EXPECT(tensorgate_receiver_pulled(receiver, NULL) == TENSORGATE_RESULT_MISUSE);
+  pull.ticket = UINT64_MAX;
+  EXPECT(tensorgate_receiver_pulled(receiver, &pull) == TENSORGATE_RESULT_OK);
+  EXPECT(!tensorgate_receiver_knows(receiver, NULL) && !tensorgate_receiver_knows(receiver, &status));
 }
 
 int main(int argc, char **argv) {

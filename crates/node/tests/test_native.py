@@ -129,7 +129,7 @@ def line_of(name, dtype, array):
     return f"tensor model.safetensors {name} {dtype}{shape} = {zlib.adler32(array.tobytes()):08x}"
 
 
-def expect_policy(listener, signed):
+def expect_policy(listener):
     listener.wait_for("state active")
     tensors = conftest.small_tensors()
     for name, array in tensors.items():
@@ -143,7 +143,7 @@ def test_a_controller_in_cpp_has_the_signed_policy_and_stops_without_its_gate(
     signed = Signed(tmp_path, conftest.small_tensors())
     node = gate(policy=signed.directory, trust=signed.trust)
     controller = listener(signed.trust, "/tensorgate")
-    expect_policy(controller, signed)
+    expect_policy(controller)
     assert any(
         line.startswith(f"policy {REPO}@{REVISION} 1 ") and line.endswith('mlp {"type": "mlp"}')
         for line in controller.seen
@@ -154,16 +154,26 @@ def test_a_controller_in_cpp_has_the_signed_policy_and_stops_without_its_gate(
     controller.stop()
 
 
+def test_a_controller_in_cpp_pulls_what_is_not_latched(tmp_path, gate, listener):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    gate(policy=signed.directory, trust=signed.trust, fragment_size_kib=64, latch_limit_mib=0)
+    controller = listener(signed.trust, "/tensorgate")
+    expect_policy(controller)
+    pulled = [int(line.split()[1]) for line in controller.seen if line.startswith("pulled")]
+    assert sum(pulled) == 43 + 3, controller.seen
+    controller.stop()
+
+
 def test_a_controller_in_cpp_reads_the_gates_pages(tmp_path, gate, listener):
     signed = Signed(tmp_path, conftest.small_tensors())
     socket = tmp_path / "gate.sock"
     node = gate(policy=signed.directory, trust=signed.trust, handoff=socket)
     early = listener(signed.trust, "/tensorgate")
-    expect_policy(early, signed)
-    # It starts without a fragment: no such gate is on the graph.
-    controller = listener(signed.trust, "/nobody", socket)
-    expect_policy(controller, signed)
-    controller.wait_for("state stale")
+    expect_policy(early)
+    # Only the heartbeat comes by a topic: it has the policy before it is on the graph.
+    controller = listener(signed.trust, "/tensorgate", socket)
+    expect_policy(controller)
+    assert "state verified" in controller.seen and "state receiving" not in controller.seen
     early.stop()
     controller.stop()
     assert node.stop() == 0
