@@ -3,16 +3,18 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
 use tensorgate_store::{State, Store, StoreError, hold};
 use tensorgate_verify::{
     Context, Directory, Error, FilePath, LeaseHolder, MANIFEST_FILE, Policy, Proof, Rejection,
-    SignedManifest, TrustPolicy, Verified,
+    RepoId, Revision, Sha256, SignedManifest, TrustPolicy, Verified,
 };
 
-use crate::params::{Settings, Source};
+use crate::observer::{Observer, Phase};
+use crate::parameters::{Settings, Source};
 
 /// Why there is no policy.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct LoadError {
     pub(crate) rejection: Option<Rejection>,
     /// What happened, for people.
     pub(crate) message: String,
+    /// Nobody wanted it any more.
+    pub(crate) is_canceled: bool,
 }
 
 /// A policy, and the directory that it came from: while that is open, `store gc` leaves it.
@@ -30,25 +34,33 @@ pub(crate) struct Loaded {
     pub(crate) directory: Directory,
 }
 
+/// What is to be loaded: what it is called, and what its manifest has to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) source: Source,
+    pub(crate) repo: Option<RepoId>,
+    pub(crate) revision: Option<Revision>,
+}
+
 /// Loads, authenticates and proves the policy; records its release as accepted. Weights are guarded
-/// where there is a `holder`, and a lease to be had. `waiting` is told of a lock that another process has.
+/// where there is a `holder`, and a lease to be had.
 pub(crate) fn load(
     settings: &Settings,
+    wanted: &Wanted,
     holder: Option<&LeaseHolder>,
-    waiting: impl Fn(&Path) + Clone + Send + Sync + 'static,
+    observer: &Arc<dyn Observer>,
 ) -> Result<Loaded, LoadError> {
+    observer.phase(Phase::Looking, 0);
+    let watching = Arc::clone(observer);
+    let waiting = move |lock: &Path| watching.waiting(lock);
     let trust = open_trust(&settings.trust)?;
-    let place = settings
-        .store
-        .clone()
-        .map_or_else(Store::default_location, Ok)?;
-    let store = Store::open(place)?.on_wait(waiting.clone());
+    let store = open_store(settings)?.on_wait(waiting.clone());
     let elsewhere = match &settings.state {
         Some(place) => Some(State::open(place)?.on_wait(waiting)),
         None => None,
     };
     let state = elsewhere.as_ref().unwrap_or_else(|| store.state());
-    let (directory, path) = locate(settings, &store)?;
+    let (directory, path) = locate(&wanted.source, &store)?;
     let directory = match holder {
         Some(holder) => directory.guarded_by(holder),
         None => directory,
@@ -57,19 +69,57 @@ pub(crate) fn load(
     let mut context = Context::new(Timestamp::now());
     context.history = Some(state);
     (context.repo, context.revision) = (settings.repo.as_ref(), settings.revision.as_ref());
-    if let Source::Store { repo, revision } = &settings.source {
+    if let Source::Store { repo, revision } = &wanted.source {
         (context.repo, context.revision) = (Some(repo), Some(revision));
+    }
+    if wanted.repo.is_some() {
+        context.repo = wanted.repo.as_ref();
+    }
+    if wanted.revision.is_some() {
+        context.revision = wanted.revision.as_ref();
     }
     let revocations = state.revocations(&trust, &context)?;
     context.revocations = revocations.as_ref();
     let manifest = trust.authenticate(&signed, &context)?;
     manifest.require_policy()?;
+    observer.phase(Phase::Verifying, 0);
     let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
+    if observer.is_canceled() {
+        return Err(LoadError::canceled("by its caller"));
+    }
     state.record_accepted(policy.evidence())?;
     Ok(Loaded { policy, directory })
 }
 
-fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
+/// Records that a manifest is revoked at this place, for good.
+pub(crate) fn revoke(
+    settings: &Settings,
+    manifest: &Sha256,
+    reason: &str,
+) -> Result<(), LoadError> {
+    with_state(settings, |state| Ok(state.revoke(manifest, reason)?))
+}
+
+/// Asks or tells the state that the parameters name.
+pub(crate) fn with_state<T>(
+    settings: &Settings,
+    then: impl FnOnce(&State) -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
+    match &settings.state {
+        Some(place) => then(&State::open(place)?),
+        None => then(open_store(settings)?.state()),
+    }
+}
+
+fn open_store(settings: &Settings) -> Result<Store, LoadError> {
+    let place = settings
+        .store
+        .clone()
+        .map_or_else(Store::default_location, Ok)?;
+    Ok(Store::open(place)?)
+}
+
+pub(crate) fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
     let failed = |error: &dyn std::fmt::Display| {
         LoadError::could_not(format!("the trust policy {}: {error}", path.display()))
     };
@@ -78,9 +128,14 @@ fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
 }
 
 /// The directory that the parameters name, held. What lies there is untrusted, wherever it is.
-fn locate(settings: &Settings, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
-    let (manifest, what) = match &settings.source {
+fn locate(source: &Source, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
+    let (manifest, what) = match source {
         Source::Directory(path) => return Ok((open_directory(path)?, path.clone())),
+        Source::Channel => {
+            return Err(LoadError::could_not(
+                "parameter `policy` is empty: nothing follows the channel yet".into(),
+            ));
+        }
         Source::Manifest(digest) => (Some(*digest), format!("of the manifest {digest}")),
         Source::Store { repo, revision } => {
             let mut found = store.find(Default::default(), repo)?.into_iter();
@@ -132,6 +187,7 @@ fn envelope(directory: &Directory, path: &Path, trust: &TrustPolicy) -> Result<V
                     "manifest-missing: {} has no {MANIFEST_FILE}",
                     path.display()
                 ),
+                is_canceled: false,
             },
             _ => error.into(),
         })?;
@@ -148,6 +204,15 @@ impl LoadError {
         Self {
             rejection: None,
             message,
+            is_canceled: false,
+        }
+    }
+
+    /// Nobody wants it any more: why.
+    pub(crate) fn canceled(why: &str) -> Self {
+        Self {
+            is_canceled: true,
+            ..Self::could_not(format!("called off: {why}"))
         }
     }
 }
@@ -157,6 +222,7 @@ impl From<Error> for LoadError {
         Self {
             rejection: error.rejection(),
             message: error.to_string(),
+            is_canceled: false,
         }
     }
 }
@@ -172,6 +238,7 @@ impl From<StoreError> for LoadError {
         Self {
             rejection,
             message: format!("{error}{hint}"),
+            is_canceled: false,
         }
     }
 }
