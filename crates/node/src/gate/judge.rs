@@ -16,14 +16,17 @@ use crate::status::{Named, Reason, State};
 
 /// Between two looks at what may revoke a policy: the files are others' to change.
 const PERIOD: Duration = Duration::from_secs(1);
+/// For how long a policy stays in force of which nobody can say whether it still counts: enough to
+/// write a trust policy anew, or to mount a disk again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Judges what is held again, on a thread of its own: the disk may be slow.
 #[derive(Default)]
 pub(super) struct Judge {
     last: Option<Instant>,
     verdict: Option<(Arc<Held>, Receiver<Result<(), LoadError>>)>,
-    /// Why it could not be said last time.
-    doubt: Option<String>,
+    /// Since when it could not be said, and why the last time.
+    doubt: Option<(Instant, String)>,
 }
 
 impl Gate {
@@ -78,14 +81,31 @@ impl Gate {
         }
     }
 
-    /// A policy that was proven does not stop to count because a disk is gone; that nobody could say
-    /// is said.
+    /// For a moment that is said, and no more: a file that somebody writes is not whole at a glimpse.
+    /// Then the policy is withdrawn: whoever can keep the gate from reading what was revoked could
+    /// keep a revoked policy in force.
     fn doubt(&mut self, message: String) {
-        if self.judge.doubt.as_ref() != Some(&message) {
+        let (since, said) = match self.judge.doubt.take() {
+            Some((since, said)) => (since, said == message),
+            None => (Instant::now(), false),
+        };
+        if !said {
             let line = format!("whether the policy still counts could not be checked: {message}");
             self.logger.warn(&line);
-            self.judge.doubt = Some(message);
         }
+        if since.elapsed() < PATIENCE {
+            self.judge.doubt = Some((since, message));
+            return;
+        }
+        let whole = PATIENCE.as_secs();
+        self.logger.error(&format!(
+            "withdrawn: not for {whole} s could it be checked: {message}"
+        ));
+        if let Some(announced) = &self.announced {
+            let state = State::Withdrawn(announced.named, Reason::CouldNotCheck);
+            self.heartbeat.set(state);
+        }
+        self.let_go();
     }
 
     fn disown(&mut self, rejection: Rejection, message: &str) {

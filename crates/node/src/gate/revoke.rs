@@ -7,7 +7,8 @@ use tensorgate_verify::Rejection;
 
 use crate::gate::Gate;
 use crate::gate::task::Task;
-use crate::load::{self, LoadError};
+use crate::load::LoadError;
+use crate::places;
 use crate::requests::{Answer, Revoke, Verdict};
 use crate::status::{Named, State};
 
@@ -56,7 +57,8 @@ impl Gate {
         let (manifest, reason) = (named.manifest, reason.clone());
         thread::spawn(move || {
             let settings = settings.map_err(LoadError::could_not);
-            let outcome = settings.and_then(|settings| load::revoke(&settings, &manifest, &reason));
+            let outcome =
+                settings.and_then(|settings| places::revoke(&settings, &manifest, &reason));
             // The gate is gone only when the node stops; then nobody wants to know.
             drop(sender.send(outcome));
         });
