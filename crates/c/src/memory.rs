@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use tensorgate_client::Memory;
 use tensorgate_store::State;
-use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType};
+use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
 
 use crate::error::Failure;
 
@@ -33,6 +33,10 @@ impl History for Kept {
 
     fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
         self.0.clock_floor()
+    }
+
+    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
+        self.0.is_revoked(manifest)
     }
 
     fn is_ready(&self) -> io::Result<bool> {

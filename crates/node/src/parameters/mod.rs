@@ -71,6 +71,14 @@ impl Parameters {
         self.table.params()
     }
 
+    /// The parameters as they are now, understood.
+    ///
+    /// # Errors
+    /// For people: which one is wrong, and what it should be.
+    pub(crate) fn settings(&self) -> Result<Settings, String> {
+        self.params().settings(&self.node)
+    }
+
     /// Answers what came. A caller whom no answer reaches takes 100 ms, so there is an end to it;
     /// the others are answered in the next step.
     pub(crate) fn step(&mut self, node: &mut Node) {
@@ -146,8 +154,6 @@ impl Parameters {
             changed_parameters: self.table.messages(names),
             ..ParameterEvent::default()
         });
-        self.logger
-            .info(&format!("parameters were set: {}", names.join(", ")));
         self.set_clock(node);
     }
 
