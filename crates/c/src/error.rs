@@ -128,3 +128,38 @@ impl From<TrustPolicyError> for Failure {
         Self::failed(format!("trust policy: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+
+    use super::*;
+
+    fn message() -> String {
+        LAST.with_borrow(|(message, _)| message.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn a_panic_ends_at_the_boundary() {
+        let mutex = Mutex::new(());
+        let panicked = result(|| {
+            let _entered = lock(&mutex)?;
+            panic!("on purpose");
+        });
+        assert_eq!(panicked, ResultCode::Failed);
+        assert!(message().contains("a panic"), "{}", message());
+        // Nobody goes on with what it left.
+        let after = result(|| lock(&mutex).map(drop));
+        assert_eq!(after, ResultCode::Failed);
+        assert_eq!(message(), "an earlier call panicked");
+    }
+
+    #[test]
+    fn a_zero_in_a_message_cuts_nothing_off() {
+        assert_eq!(result(|| Err(Failure::misuse("a\0b"))), ResultCode::Misuse);
+        LAST.with_borrow(|(message, code)| {
+            assert_eq!(message.as_c_str(), c"a\\0b");
+            assert_eq!(code.as_c_str(), CStr::from_bytes_with_nul(b"\0").unwrap());
+        });
+    }
+}

@@ -1,7 +1,7 @@
 // A controller in C++ for the tests, on rcl, of which rclcpp is made: rclcpp itself is not among the
 // wheels that the tests run with. examples/rclcpp has the same on rclcpp.
 //
-//   listen TRUST GATE [SOCKET]
+//   listen TRUST GATE [STATE [SOCKET]]
 //
 // Prints each change of state, and each policy with its tensors and an Adler-32 of their bytes,
 // until its standard input ends.
@@ -371,13 +371,14 @@ int main(int argc, char ** argv)
   }
   tensorgate_options options = {};
   options.trust = argv[1];
+  options.state = argc > 3 ? argv[3] : nullptr;
   const auto receiver = tensorgate::open(options);
   if (!receiver) {
     std::fprintf(stderr, "%s\n", tensorgate_error_message());
     return 2;
   }
-  if (argc > 3) {
-    report(tensorgate_receiver_take_handed(receiver.get(), argv[2], argv[3], 5000));
+  if (argc > 4) {
+    report(tensorgate_receiver_take_handed(receiver.get(), argv[2], argv[4], 5000));
   }
   auto init = rcl_get_zero_initialized_init_options();
   auto context = rcl_get_zero_initialized_context();

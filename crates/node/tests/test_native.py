@@ -89,9 +89,16 @@ class Listener:
         for line in self.process.stdout:
             self.lines.put(line.rstrip())
 
-    def wait_for(self, wanted, seconds=60):
-        end = time.monotonic() + seconds
-        while wanted not in self.seen:
+    def wait_for(self, wanted):
+        self._wait_until(lambda: wanted in self.seen, wanted)
+
+    def wait_for_refusal(self, code):
+        wanted = f"refused {code}: "
+        self._wait_until(lambda: any(line.startswith(wanted) for line in self.seen), wanted)
+
+    def _wait_until(self, condition, wanted):
+        end = time.monotonic() + 60
+        while not condition():
             left = end - time.monotonic()
             assert left > 0, f"no {wanted!r} among {self.seen}, {self.errors.read_text()}"
             try:
@@ -171,12 +178,28 @@ def test_a_controller_in_cpp_reads_the_gates_pages(tmp_path, gate, listener):
     early = listener(signed.trust, "/tensorgate")
     expect_policy(early)
     # Only the heartbeat comes by a topic: it has the policy before it is on the graph.
-    controller = listener(signed.trust, "/tensorgate", socket)
+    controller = listener(signed.trust, "/tensorgate", tmp_path / "state", socket)
     expect_policy(controller)
     assert "state verified" in controller.seen and "state receiving" not in controller.seen
     early.stop()
     controller.stop()
     assert node.stop() == 0
+
+
+def test_a_controller_in_cpp_remembers_the_newest_release(tmp_path, gate, listener):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    signed.sign("--replace", sequence=2)
+    newer = gate(policy=signed.directory, trust=signed.trust)
+    before = listener(signed.trust, "/tensorgate", tmp_path / "state")
+    before.wait_for("state active")
+    before.stop()
+    assert newer.stop() == 0
+    signed.sign("--replace", sequence=1)
+    gate(policy=signed.directory, trust=signed.trust, store=tmp_path / "other")
+    after = listener(signed.trust, "/tensorgate", tmp_path / "state")
+    after.wait_for_refusal("manifest-rollback")
+    assert "state active" not in after.seen
+    after.stop()
 
 
 def test_a_controller_in_cpp_takes_nothing_that_others_signed(tmp_path, gate, listener):
@@ -186,10 +209,7 @@ def test_a_controller_in_cpp_takes_nothing_that_others_signed(tmp_path, gate, li
     other.write_text(signed.trust.read_text().replace("release.pub", "other.pub"))
     gate(policy=signed.directory, trust=signed.trust)
     controller = listener(other, "/tensorgate")
-    end = time.monotonic() + 60
-    while not any(line.startswith("refused signature-invalid") for line in controller.seen):
-        assert time.monotonic() < end, controller.seen
-        controller.seen.append(controller.lines.get(timeout=60))
+    controller.wait_for_refusal("signature-invalid")
     assert "state active" not in controller.seen
     controller.stop()
 
