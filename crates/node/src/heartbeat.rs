@@ -138,7 +138,8 @@ impl Beat {
             return;
         }
         // After a pause the rhythm starts anew; missed beats are not made up for.
-        self.next = (self.next + PERIOD).max(now);
+        let next = self.next + PERIOD;
+        self.next = if next > now { next } else { now + PERIOD };
         if now.saturating_duration_since(self.alive) > SILENT_AFTER {
             return;
         }

@@ -12,6 +12,9 @@ use crate::places;
 use crate::requests::{Answer, Revoke, Verdict};
 use crate::status::{Named, State};
 
+/// Characters of a reason that are logged: anybody may send one of any length.
+const SAID: usize = 256;
+
 /// A revocation on its way to the disk.
 pub(super) struct Recording {
     request: Revoke,
@@ -50,7 +53,8 @@ impl Gate {
         self.call_off("revoked meanwhile");
         self.let_go();
         let reason = &request.message.reason;
-        let line = format!("revoked: {}: {reason}", named.manifest);
+        let said: String = reason.chars().take(SAID).collect();
+        let line = format!("revoked: {}: {said}", named.manifest);
         self.logger.error(&line);
         let (sender, outcome) = channel();
         let settings = self.parameters.settings();
