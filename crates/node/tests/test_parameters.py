@@ -2,7 +2,9 @@
 ask, asked with rclpy."""
 
 import importlib
+import os
 import subprocess
+from pathlib import Path
 
 import conftest
 import pytest
@@ -245,6 +247,19 @@ def test_callers_whom_no_answer_reaches_do_not_silence_the_gate(idle, ros):
     client = Client(ros)
     assert client.values("policy") == ["/nowhere"]
     assert idle.stop() == 0
+
+
+def test_the_hand_off_has_a_well_known_place(tmp_path, gate, ros, monkeypatch):
+    """Root's is in /run, whatever the environment says."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    runtime = Path("/run") if os.geteuid() == 0 else tmp_path
+    name = f"gate{os.getpid()}"
+    signed = Signed(tmp_path, conftest.small_tensors())
+    remaps = ["-r", "__ns:=/robot1", "-r", f"__node:={name}"]
+    gate(*remaps, policy=signed.directory, trust=signed.trust, handoff="auto")
+    subscriber = Subscriber(ros, f"/robot1/{name}")
+    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
+    assert (runtime / "tensorgate" / f"robot1.{name}").is_socket()
 
 
 @pytest.mark.parametrize("node", ["/**", "tensorgate", "/tensorgate"])

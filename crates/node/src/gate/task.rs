@@ -89,7 +89,8 @@ impl Gate {
     }
 
     fn start_loading(&mut self, wanted: Option<Wanted>) -> Result<Loader, LoadError> {
-        let settings = self.parameters.settings().map_err(LoadError::could_not)?;
+        let settings = self.parameters.settings();
+        let settings = settings.map_err(LoadError::could_not)?;
         self.follow(&settings)?;
         let params = self.parameters.params();
         let wanted = wanted.map_or_else(|| params.wanted(), Ok);
