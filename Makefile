@@ -5,8 +5,9 @@ SHELL := /bin/bash
 .PHONY: demo test bench lint
 
 ROS := source ros/env.sh
-# Where Python finds the module `tensorgate_client`.
-MODULE := mkdir -p target/python && ln -sf ../debug/libtensorgate_python.so target/python/tensorgate_client.abi3.so
+# Where Python finds the package `tensorgate_client`: its sources, and the library that was built.
+MODULE := package=target/python/tensorgate_client && mkdir -p $$package && ln -sfr crates/python/python/tensorgate_client/* $$package && \
+    ln -sfr target/debug/libtensorgate_python.so $$package/_native.abi3.so
 
 # A policy from a Hub to a controller, then attempts to cheat, and a recall.
 demo:
@@ -25,8 +26,10 @@ test:
 	$(MODULE)
 	cargo test --locked --workspace
 	# The plugins that a ROS installation brings want an older pytest.
-	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-} \
-	    python -m pytest crates/python/tests crates/node/tests
+	export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-}
+	python -m pytest crates/python/tests crates/node/tests
+	# What `colcon test` runs, too.
+	python -m pytest launch/tests
 
 # The same work by tensorgate and its peers in one run: a table, and the charts of README under docs/.
 # A peer that cannot be installed is reported as such. (`cargo bench` is for whoever works on the
@@ -47,8 +50,10 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
-	cargo fmt --manifest-path crates/verify/fuzz/Cargo.toml --check
-	cargo check --locked --manifest-path crates/verify/fuzz/Cargo.toml --target-dir target/fuzz
+	for crate in verify client; do
+	    cargo fmt --manifest-path crates/$$crate/fuzz/Cargo.toml --check
+	    cargo check --locked --manifest-path crates/$$crate/fuzz/Cargo.toml --target-dir target/fuzz
+	done
 	# The attack corpus is what its generator says.
 	python crates/verify/tests/corpus/generate.py --check
 	# What the verification crate rests on: whoever adds to it shows it in a review.

@@ -1,0 +1,109 @@
+"""The gate as it is launched: the built program, with the parameter file that is installed."""
+
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import rclpy
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(os.environ.get("TENSORGATE_PROGRAMS", ROOT / "target/debug"))
+ARGUMENTS = {"use_sim_time": "false", "autostart": "true", "channel": ""}
+
+# Hardly anybody else's domain, and heard on this machine only.
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+# A trust policy that a group may write is refused, with reason.
+os.umask(0o022)
+
+
+def command(*args):
+    program = [PROGRAMS / "tensorgate", *map(str, args)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def signed(tmp_path):
+    """A policy of one tensor, signed, and the trust policy for its key."""
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    (policy / "config.json").write_text('{"type": "mlp"}')
+    header = {"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    header = json.dumps(header).encode().ljust(72)
+    tensors = struct.pack("<Q", len(header)) + header + struct.pack("<2f", 1, 2)
+    (policy / "model.safetensors").write_bytes(tensors)
+    command("keygen", "--out", tmp_path / "release")
+    what = ["--repo", "acme/walk", "--revision", "0" * 40, "--sequence", 1]
+    what += ["--expires", "2099-01-01T00:00:00Z"]
+    command("sign", policy, "--key", tmp_path / "release.key.pem", *what)
+    (tmp_path / "trust.toml").write_text(
+        'threshold = 1\n[[keys]]\nname = "release"\npublic_key_file = "release.pub.pem"\n'
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def gate(signed):
+    """Launched as `launch` would: the values of the arguments stand in the parameter file."""
+    text = (ROOT / "launch/config/tensorgate.yaml").read_text()
+    values = {
+        **ARGUMENTS,
+        "policy": signed / "policy",
+        "trust": signed / "trust.toml",
+        "store": signed / "store",
+    }
+    parameters = signed / "tensorgate.yaml"
+    parameters.write_text(re.sub(r"\$\(var (\w+)\)", lambda match: str(values[match[1]]), text))
+    program = [PROGRAMS / "tensorgate_node", "--ros-args", "--params-file", parameters]
+    with (signed / "log").open("w") as log:
+        process = subprocess.Popen(program, stdout=log, stderr=subprocess.STDOUT)
+
+    def stop():
+        process.send_signal(signal.SIGINT)
+        return process.wait(timeout=30)
+
+    yield stop
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def ros():
+    """A node of this process, with `wait_for` and `ask`."""
+    rclpy.init()
+    node = rclpy.create_node("observer")
+
+    def wait_for(condition, what, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"waited {seconds} s for {what}"
+            rclpy.spin_once(node, timeout_sec=0.05)
+
+    def ask(kind, service, request):
+        """The answer, asked for again every few seconds: one to a client that was not yet matched
+        is lost."""
+        client = node.create_client(kind, service)
+        wait_for(client.service_is_ready, service)
+        asked = []
+
+        def answered():
+            if not asked or time.monotonic() > asked[-1][0] + 3:
+                asked.append((time.monotonic(), client.call_async(request)))
+            return [future for _, future in asked if future.done()]
+
+        wait_for(answered, f"an answer of {service}")
+        return answered()[0].result()
+
+    node.wait_for, node.ask = wait_for, ask
+    yield node
+    node.destroy_node()
+    rclpy.try_shutdown()
