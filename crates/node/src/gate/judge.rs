@@ -51,8 +51,10 @@ impl Gate {
         if self.judge.last.is_some_and(soon) || self.judge.pending.is_some() {
             return;
         }
-        let (Some(held), Ok(settings)) = (&self.held, self.parameters.settings()) else {
-            return;
+        let Some(held) = &self.held else { return };
+        let settings = match self.parameters.settings() {
+            Ok(settings) => settings,
+            Err(message) => return self.doubt(message),
         };
         let (sender, verdict) = channel();
         let evidence = held.announcement.policy().evidence().clone();
