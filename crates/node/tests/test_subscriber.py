@@ -4,6 +4,7 @@ import base64
 import contextlib
 import gc
 import json
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from conftest import REPO, Signed, small_tensors
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from tensorgate_client import well_known
 from tensorgate_client.ros import PolicySubscriber
 from tensorgate_msgs.msg import PolicyManifest, PolicyStatus
 
@@ -104,14 +106,48 @@ def test_on_the_gates_machine_it_maps_the_gates_pages(tmp_path, signed, gate, ro
     ros.wait_for(lambda: "publishing" in node.text(), "the gate")
     robot = Robot(ros, signed, handoff=run / "gate")
     ros.wait_for(robot.heard(("policy", 1)), "the policy")
-    policy = robot.subscriber.active
-    check_arrays(policy)
-    inodes = lambda pid: {
-        int(line.split()[4])
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
-        if "/memfd:tensorgate" in line
-    }
+    check_arrays(robot.subscriber.active)
     assert inodes("self") & inodes(node.process.pid), "the same memory in both processes"
+
+
+def inodes(pid):
+    """Of the memory that holds policies."""
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {int(line.split()[4]) for line in maps if "/memfd:tensorgate" in line}
+
+
+@pytest.fixture
+def well_known_place():
+    """A gate's name that nobody else uses, and where it hands over."""
+    name = f"/test{os.getpid()}/tensorgate"
+    place = well_known(name)
+    assert place, "a user's own processes want XDG_RUNTIME_DIR"
+    made = not place.parent.exists()
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    yield name, place
+    place.unlink(missing_ok=True)
+    if made:
+        place.parent.rmdir()
+
+
+def test_it_finds_the_gates_socket_by_itself(signed, gate, ros, well_known_place):
+    name, place = well_known_place
+    namespace = name.removesuffix("/tensorgate")
+    options = {"policy": signed.directory, "trust": signed.trust, "handoff": place}
+    node = gate("-r", f"__ns:={namespace}", **options)
+    ros.wait_for(lambda: "publishing" in node.text(), "the gate")
+    robot = Robot(ros, signed, gate=name)
+    ros.wait_for(robot.heard(("policy", 1)), "the policy")
+    check_arrays(robot.subscriber.active)
+    assert inodes("self") & inodes(node.process.pid), "the same memory in both processes"
+    # Where it is told not to, it does not.
+    gc.collect()
+    robot.subscriber.destroy()
+    alone = Robot(ros, signed, gate=name, handoff=None)
+    ros.wait_for(alone.heard(("policy", 1)), "the policy over the topics")
+    del robot
+    gc.collect()
+    assert not inodes("self") & inodes(node.process.pid)
 
 
 def listen(path):
