@@ -6,17 +6,30 @@
 //! `manifest`, `fragments`, `status`; see the package `tensorgate_msgs`.
 #![warn(missing_docs)]
 
+mod action;
 mod announce;
-mod answers;
 mod borrowed;
+mod diagnostics;
+mod follow;
 mod gate;
+mod heartbeat;
+mod hub;
+mod lifecycle;
 mod load;
 mod loading;
 mod news;
-mod params;
+mod observer;
+mod parameters;
+mod places;
+mod publish;
+mod pull;
+mod recheck;
+mod requests;
 mod rosout;
+mod served;
 mod start;
 mod status;
+mod transitions;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,7 +43,7 @@ fn main() -> ExitCode {
         [SIGINT, SIGTERM].map(|signal| signal_hook::flag::register(signal, Arc::clone(&stop)));
     let outcome = match installed.into_iter().find_map(Result::err) {
         Some(error) => Err(format!("no signal handler: {error}")),
-        None => gate::run(stop),
+        None => gate::run(&stop),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
