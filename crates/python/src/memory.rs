@@ -5,7 +5,7 @@ use std::io;
 use jiff::Timestamp;
 use tensorgate_client::Memory;
 use tensorgate_store::State;
-use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType};
+use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
 
 #[derive(Debug)]
 pub(crate) struct Kept(pub(crate) State);
@@ -23,6 +23,10 @@ impl History for Kept {
 
     fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
         self.0.clock_floor()
+    }
+
+    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
+        History::is_revoked(&self.0, manifest)
     }
 
     fn is_ready(&self) -> io::Result<bool> {
