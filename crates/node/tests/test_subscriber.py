@@ -116,24 +116,11 @@ def inodes(pid):
     return {int(line.split()[4]) for line in maps if "/memfd:tensorgate" in line}
 
 
-@pytest.fixture
-def well_known_place():
-    """A gate's name that nobody else uses, and where it hands over."""
+def test_it_finds_the_gates_socket_by_itself(signed, gate, ros):
     name = f"/test{os.getpid()}/tensorgate"
-    place = well_known(name)
-    assert place, "a user's own processes want XDG_RUNTIME_DIR"
-    made = not place.parent.exists()
-    place.parent.mkdir(mode=0o700, exist_ok=True)
-    yield name, place
-    place.unlink(missing_ok=True)
-    if made:
-        place.parent.rmdir()
-
-
-def test_it_finds_the_gates_socket_by_itself(signed, gate, ros, well_known_place):
-    name, place = well_known_place
+    assert well_known(name), "a user's own processes want XDG_RUNTIME_DIR"
     namespace = name.removesuffix("/tensorgate")
-    options = {"policy": signed.directory, "trust": signed.trust, "handoff": place}
+    options = {"policy": signed.directory, "trust": signed.trust, "handoff": "auto"}
     node = gate("-r", f"__ns:={namespace}", **options)
     ros.wait_for(lambda: "publishing" in node.text(), "the gate")
     robot = Robot(ros, signed, gate=name)
@@ -331,3 +318,13 @@ def test_a_destroyed_subscriber_leaves_the_node_as_it_was(signed, gate, ros):
     end = time.monotonic() + 1
     ros.wait_for(lambda: time.monotonic() > end, "a second")
     assert robot.told in ([], [("policy", 1)]) and not robot.is_active()
+
+
+def test_what_the_gate_does_not_latch_is_pulled(tmp_path, gate, ros):
+    tensors = {"large": np.arange(16 << 20, dtype=np.float32)}
+    signed = Signed(tmp_path, tensors)
+    gate(policy=signed.directory, trust=signed.trust, latch_limit_mib=0)
+    robot = Robot(ros, signed)
+    ros.wait_for(robot.heard(("policy", 1)), "the policy")
+    assert np.array_equal(robot.subscriber.active["large"], tensors["large"])
+    assert robot.rejected == []
