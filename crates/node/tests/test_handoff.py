@@ -108,7 +108,7 @@ def test_a_controller_in_rust_takes_it_from_the_gate(tmp_path, gate, ros, home):
     command = [conftest.PROGRAMS / "examples/beside_the_gate", home / "gate", signed.trust]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("active: ")
+    assert done.stdout.startswith("verified: ")
     assert done.stdout.endswith(f"1 tensors, {LARGE} bytes of weights\n")
 
 

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import gc
 import json
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from conftest import REPO, Signed, small_tensors
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from tensorgate_client import well_known
 from tensorgate_client.ros import PolicySubscriber
 from tensorgate_msgs.msg import PolicyManifest, PolicyStatus
 
@@ -104,14 +106,35 @@ def test_on_the_gates_machine_it_maps_the_gates_pages(tmp_path, signed, gate, ro
     ros.wait_for(lambda: "publishing" in node.text(), "the gate")
     robot = Robot(ros, signed, handoff=run / "gate")
     ros.wait_for(robot.heard(("policy", 1)), "the policy")
-    policy = robot.subscriber.active
-    check_arrays(policy)
-    inodes = lambda pid: {
-        int(line.split()[4])
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
-        if "/memfd:tensorgate" in line
-    }
+    check_arrays(robot.subscriber.active)
     assert inodes("self") & inodes(node.process.pid), "the same memory in both processes"
+
+
+def inodes(pid):
+    """Of the memory that holds policies."""
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {int(line.split()[4]) for line in maps if "/memfd:tensorgate" in line}
+
+
+def test_it_finds_the_gates_socket_by_itself(signed, gate, ros):
+    name = f"/test{os.getpid()}/tensorgate"
+    assert well_known(name), "a user's own processes want XDG_RUNTIME_DIR"
+    namespace = name.removesuffix("/tensorgate")
+    options = {"policy": signed.directory, "trust": signed.trust, "handoff": "auto"}
+    node = gate("-r", f"__ns:={namespace}", **options)
+    ros.wait_for(lambda: "publishing" in node.text(), "the gate")
+    robot = Robot(ros, signed, gate=name)
+    ros.wait_for(robot.heard(("policy", 1)), "the policy")
+    check_arrays(robot.subscriber.active)
+    assert inodes("self") & inodes(node.process.pid), "the same memory in both processes"
+    # Where it is told not to, it does not.
+    gc.collect()
+    robot.subscriber.destroy()
+    alone = Robot(ros, signed, gate=name, handoff=None)
+    ros.wait_for(alone.heard(("policy", 1)), "the policy over the topics")
+    del robot
+    gc.collect()
+    assert not inodes("self") & inodes(node.process.pid)
 
 
 def listen(path):
@@ -295,3 +318,13 @@ def test_a_destroyed_subscriber_leaves_the_node_as_it_was(signed, gate, ros):
     end = time.monotonic() + 1
     ros.wait_for(lambda: time.monotonic() > end, "a second")
     assert robot.told in ([], [("policy", 1)]) and not robot.is_active()
+
+
+def test_what_the_gate_does_not_latch_is_pulled(tmp_path, gate, ros):
+    tensors = {"large": np.arange(16 << 20, dtype=np.float32)}
+    signed = Signed(tmp_path, tensors)
+    gate(policy=signed.directory, trust=signed.trust, latch_limit_mib=0)
+    robot = Robot(ros, signed)
+    ros.wait_for(robot.heard(("policy", 1)), "the policy")
+    assert np.array_equal(robot.subscriber.active["large"], tensors["large"])
+    assert robot.rejected == []
