@@ -24,6 +24,7 @@ pub(crate) enum Store {
     Ls(Ls),
     Check(CheckStore),
     Gc(Gc),
+    Unrevoke(Unrevoke),
     ResetState(ResetState),
 }
 
@@ -156,7 +157,10 @@ pub(crate) enum Quota {
     Bytes(u64),
 }
 
-/// List the releases that were accepted, which older ones cannot replace
+/// List the releases that were accepted, which older ones cannot replace, and what was revoked here
+///
+/// What was revoked is what the node's service `~/revoke` took out of force on this machine, with the
+/// reason. Signed revocations are told by `verify`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   tensorgate store ls --json")]
@@ -199,12 +203,27 @@ pub(crate) struct Gc {
     pub(crate) store: Option<PathBuf>,
 }
 
+/// Take back a revocation that was made on this machine: the release can be loaded again
+///
+/// What the node's service `~/revoke` took out of force stays so until somebody says otherwise, here.
+/// Nothing else changes: the release still has to be signed, unexpired and no rollback, and what a
+/// signed list or a trust policy revoked stays revoked. `tensorgate store ls` lists what can be named.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate store unrevoke 52df14fe0d68b2e10e2b9a5f04cbd8ae1a2d3ff3a21e8b1a4c95f4d4f6cb2f67")]
+pub(crate) struct Unrevoke {
+    /// The release, by the SHA-256 of its manifest
+    #[arg(value_name = "MANIFEST")]
+    pub(crate) manifest: Sha256,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
 /// Forget which releases were accepted: then older ones are accepted again
 ///
 /// The only way back from a memory that is damaged or lost, or from a sequence that was driven too
-/// high. Find out first how that came about. Signed
-/// revocations stay in force; with --all, a list that cannot be read is removed, and the floor of the
-/// clock is forgotten.
+/// high. Find out first how that came about. Revocations stay in force; with --all, those that cannot
+/// be read are removed, and the floor of the clock is forgotten.
 #[derive(Args, Debug)]
 #[command(
     group = ArgGroup::new("which").args(["repo", "all"]).required(true),

@@ -33,9 +33,10 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         R::ManifestFastForward => {
             "`max_jump` is exceeded: ask the publisher, and only then raise it or run `tensorgate store reset-state`"
         }
-        R::ManifestRevoked | R::RevisionRevoked | R::DigestRevoked => {
-            "this release was called back: use another"
+        R::ManifestRevoked => {
+            "this release was called back: use another; `tensorgate store ls` shows what was revoked on this machine"
         }
+        R::RevisionRevoked | R::DigestRevoked => "this release was called back: use another",
         R::ManifestMalformed | R::ManifestUnknownField | R::ManifestTooLarge => {
             "the manifest was damaged, or made by another version: have it signed again"
         }

@@ -87,6 +87,7 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Store(Store::Init(args)) => store::init(args, json),
         Command::Store(Store::Ls(args)) => store::ls(args),
         Command::Store(Store::ResetState(args)) => store::reset_state(args, json),
+        Command::Store(Store::Unrevoke(args)) => store::unrevoke(args, json),
         Command::Trust(Trust::Check(args)) => trust_check::run(args),
         Command::Trust(Trust::Revoke(args)) => revoke::run(args, json),
         Command::Verify(args) => verify::run(args, json),

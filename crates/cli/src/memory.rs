@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tensorgate_store::{State, Store, StoreError};
 use tensorgate_verify::{
     Accepted, Context, Error, Evidence, History, RepoId, RepoType, RevocationEvidence, Revocations,
-    SignedRevocations, TrustPolicy, Verified,
+    Sha256, SignedRevocations, TrustPolicy, Verified,
 };
 
 use crate::disk;
@@ -150,6 +150,11 @@ impl History for Memory {
 
     fn is_ready(&self) -> io::Result<bool> {
         self.state().map_or(Ok(false), History::is_ready)
+    }
+
+    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
+        let state = self.state();
+        state.map_or(Ok(false), |state| state.is_revoked(manifest))
     }
 }
 

@@ -1,15 +1,16 @@
 //! `tensorgate store …`: the robot's disk, for its operator.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
 use tensorgate_store::{Accepted, State, Store};
-use tensorgate_verify::{History, RepoId, RepoType};
+use tensorgate_verify::{History, RepoId, RepoType, Sha256};
 
-use crate::args_operator::{Init, Ls, Place, Quota, ResetState};
+use crate::args_operator::{Init, Ls, Place, Quota, ResetState, Unrevoke};
 use crate::failure::Failure;
 use crate::output::{Report, say_waiting};
-use crate::text::{table, thousands};
+use crate::text::{count, table, thousands};
 
 /// `store init`.
 pub(crate) fn init(args: &Init, json: bool) -> Result<Report, Failure> {
@@ -75,11 +76,51 @@ pub(crate) fn ls(args: &Ls) -> Result<Report, Failure> {
         1 => "1 repository".to_owned(),
         n => format!("{n} repositories"),
     };
-    let said = format!("{:?}: accepted releases of {repositories}", memory.path());
-    let more = json!({ "accepted": rows, "clock_floor": floor });
-    let mut report = done(memory.path(), vec![said], more);
-    report.data = listing(&accepted);
+    let revoked = memory.state().revoked()?;
+    let mut said = vec![format!(
+        "{:?}: accepted releases of {repositories}",
+        memory.path()
+    )];
+    if !revoked.is_empty() {
+        said.push(format!(
+            "  revoked    {} on this machine",
+            count(revoked.len(), "release")
+        ));
+    }
+    let why = |(manifest, reason)| json!({ "manifest": manifest, "reason": reason });
+    let here: Vec<_> = revoked.iter().map(why).collect();
+    let more = json!({ "accepted": rows, "clock_floor": floor, "revoked": here });
+    let mut report = done(memory.path(), said, more);
+    report.data = listing(&accepted) + &revocations(&revoked);
     Ok(report)
+}
+
+fn revocations(revoked: &BTreeMap<Sha256, String>) -> String {
+    if revoked.is_empty() {
+        return String::new();
+    }
+    let mut cells = vec![vec!["revoked manifest".to_owned(), "reason".to_owned()]];
+    cells.extend(
+        revoked
+            .iter()
+            .map(|(manifest, reason)| vec![manifest.to_string(), reason.clone()]),
+    );
+    table(&cells, &[])
+}
+
+/// `store unrevoke`.
+pub(crate) fn unrevoke(args: &Unrevoke, json: bool) -> Result<Report, Failure> {
+    let memory = Memory::that_is_there(&args.place, json)?;
+    let manifest = args.manifest;
+    let said = match memory.state().unrevoke(&manifest)? {
+        true => format!("took back: the manifest {manifest} is not revoked here any more"),
+        false => format!("the manifest {manifest} was not revoked here, so nothing was taken back"),
+    };
+    Ok(done(
+        memory.path(),
+        vec![said],
+        json!({ "manifest": manifest }),
+    ))
 }
 
 fn listing(accepted: &[(RepoType, RepoId, Accepted)]) -> String {
@@ -109,7 +150,7 @@ pub(crate) fn reset_state(args: &ResetState, json: bool) -> Result<Report, Failu
     let known = only.is_none_or(|(repo_type, repo)| {
         !matches!(memory.state().last_accepted(repo_type, repo), Ok(None))
     });
-    let list_removed = memory.state().reset(only)?;
+    let removed = memory.state().reset(only)?;
     let what = match only {
         Some((repo_type, repo)) => format!("the {repo_type} {repo}"),
         None => "all repositories".to_owned(),
@@ -126,7 +167,12 @@ pub(crate) fn reset_state(args: &ResetState, json: bool) -> Result<Report, Failu
         let notice = "the floor of the clock was forgotten, too";
         report.notices.push(notice.to_owned());
     }
-    if list_removed {
+    if removed.revoked {
+        let notice =
+            "what was revoked on this machine could not be read and was removed: revoke it again";
+        report.notices.push(notice.to_owned());
+    }
+    if removed.list {
         let notice = "the list of revocations could not be read and was removed: give it again with `verify --revocations`";
         report.notices.push(notice.to_owned());
     }

@@ -71,6 +71,11 @@ impl History for Past<'_> {
         recorded.map_or(Ok(None), |recorded| recorded.clock_floor())
     }
 
+    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
+        let recorded = self.floors.recorded.as_ref();
+        recorded.map_or(Ok(false), |recorded| recorded.is_revoked(manifest))
+    }
+
     /// What is remembered within the process does not outlive it.
     fn is_ready(&self) -> io::Result<bool> {
         let recorded = self.floors.recorded.as_ref();

@@ -12,10 +12,20 @@ pub(crate) struct Session {
     pub(crate) epoch: u64,
 }
 
+/// How controllers get the fragments.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Delivery {
+    /// The middleware keeps them all, for late joiners too: as much memory again.
+    Latched,
+    /// They ask for them.
+    Pulled,
+}
+
 /// A policy, cut and ready to be published.
 #[derive(Debug)]
 pub(crate) struct Announcement {
     policy: Verified<Policy>,
+    delivery: Delivery,
     cut: Cut,
     digests: Vec<Blake3>,
     specs: Vec<TensorSpec>,
@@ -24,13 +34,19 @@ pub(crate) struct Announcement {
 }
 
 impl Announcement {
-    /// Cuts the policy and computes what proves each fragment.
-    pub(crate) fn new(policy: Verified<Policy>, size: FragmentSize) -> Self {
+    /// Cuts the policy and computes what proves each fragment. Weights of more bytes than
+    /// `latch_limit` are pulled.
+    pub(crate) fn new(policy: Verified<Policy>, size: FragmentSize, latch_limit: u64) -> Self {
         let cut = Cut::new(policy.manifest(), size);
         let digests = cut.digests(&policy);
         let (specs, owners) = specs(&policy, &cut);
+        let delivery = match weights_size(&specs) {
+            bytes if bytes <= latch_limit => Delivery::Latched,
+            _ => Delivery::Pulled,
+        };
         Self {
             policy,
+            delivery,
             cut,
             digests,
             specs,
@@ -42,13 +58,23 @@ impl Announcement {
         &self.policy
     }
 
+    /// Its bytes would change soon, and nobody may read them then.
+    pub(crate) fn is_lost(&self) -> bool {
+        let mut files = self.policy.files().iter();
+        files.any(|file| file.hold().is_lost())
+    }
+
+    pub(crate) const fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
     pub(crate) fn fragment_count(&self) -> usize {
         self.cut.spans().len()
     }
 
     /// Sum of the tensors' lengths in bytes.
     pub(crate) fn weights_size(&self) -> u64 {
-        self.specs.iter().map(|spec| spec.byte_length).sum()
+        weights_size(&self.specs)
     }
 
     pub(crate) fn manifest(&self, session: Session, stamp: Time) -> PolicyManifest {
@@ -68,7 +94,7 @@ impl Announcement {
             weights_size: self.weights_size(),
             fragment_size: self.cut.size().bytes(),
             fragment_count: self.fragment_count() as u32,
-            delivery: PolicyManifest::DELIVERY_LATCHED as u8,
+            delivery: self.delivery.number(),
             fragment_digests: self
                 .digests
                 .iter()
@@ -78,28 +104,25 @@ impl Announcement {
         }
     }
 
-    /// Every fragment: its message without `data`, and the bytes that belong there.
+    /// Every fragment, as [`Announcement::fragment`] has it.
     pub(crate) fn fragments(
         &self,
         session: Session,
     ) -> impl Iterator<Item = (TensorFragment, &[u8])> {
-        let spans = self.cut.spans().iter().zip(&self.owners).enumerate();
-        spans.filter_map(move |(index, (span, owner))| {
-            let bytes = self.cut.bytes(&self.policy, span)?;
-            Some((self.fragment(session, index, *owner, span), bytes))
-        })
+        (0..self.fragment_count()).filter_map(move |index| self.fragment(session, index))
     }
 
-    fn fragment(
+    /// The fragment's message without `data`, and the bytes that belong there.
+    pub(crate) fn fragment(
         &self,
         session: Session,
         index: usize,
-        owner: usize,
-        span: &Span,
-    ) -> TensorFragment {
-        let spec = &self.specs[owner];
+    ) -> Option<(TensorFragment, &[u8])> {
+        let (span, owner) = (self.cut.spans().get(index)?, *self.owners.get(index)?);
+        let bytes = self.cut.bytes(&self.policy, span)?;
+        let spec = self.specs.get(owner)?;
         let (dtype_code, dtype_bits, shape) = slice_type(spec, span);
-        TensorFragment {
+        let head = TensorFragment {
             session_id: session.id.to_vec(),
             epoch: session.epoch,
             fragment_index: index as u32,
@@ -113,8 +136,23 @@ impl Announcement {
             strides: Vec::new(),
             byte_offset: 0,
             data: Vec::new(),
+        };
+        Some((head, bytes))
+    }
+}
+
+impl Delivery {
+    /// The constant `DELIVERY_*`.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Latched => PolicyManifest::DELIVERY_LATCHED as u8,
+            Self::Pulled => PolicyManifest::DELIVERY_PULLED as u8,
         }
     }
+}
+
+fn weights_size(specs: &[TensorSpec]) -> u64 {
+    specs.iter().map(|spec| spec.byte_length).sum()
 }
 
 /// A whole tensor is itself; a slice is a row of its elements, or of bytes where elements are

@@ -3,16 +3,18 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
 use tensorgate_store::{State, Store, StoreError, hold};
 use tensorgate_verify::{
     Context, Directory, Error, FilePath, LeaseHolder, MANIFEST_FILE, Policy, Proof, Rejection,
-    SignedManifest, TrustPolicy, Verified,
+    RepoId, Revision, SignedManifest, TrustPolicy, Verified,
 };
 
-use crate::params::{Settings, Source};
+use crate::observer::{Observer, Phase};
+use crate::parameters::{Settings, Source};
 
 /// Why there is no policy.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct LoadError {
     pub(crate) rejection: Option<Rejection>,
     /// What happened, for people.
     pub(crate) message: String,
+    /// Nobody wanted it any more.
+    pub(crate) is_canceled: bool,
 }
 
 /// A policy, and the directory that it came from: while that is open, `store gc` leaves it.
@@ -30,13 +34,25 @@ pub(crate) struct Loaded {
     pub(crate) directory: Directory,
 }
 
+/// What is to be loaded: what it is called, and what its manifest has to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) source: Source,
+    pub(crate) repo: Option<RepoId>,
+    pub(crate) revision: Option<Revision>,
+}
+
 /// Loads, authenticates and proves the policy; records its release as accepted. Weights are guarded
-/// where there is a `holder`, and a lease to be had. `waiting` is told of a lock that another process has.
+/// where there is a `holder`, and a lease to be had.
 pub(crate) fn load(
     settings: &Settings,
+    wanted: &Wanted,
     holder: Option<&LeaseHolder>,
-    waiting: impl Fn(&Path) + Clone + Send + Sync + 'static,
+    observer: &Arc<dyn Observer>,
 ) -> Result<Loaded, LoadError> {
+    observer.phase(Phase::Looking, 0);
+    let watching = Arc::clone(observer);
+    let waiting = move |lock: &Path| watching.waiting(lock);
     let trust = open_trust(&settings.trust)?;
     let place = settings
         .store
@@ -48,7 +64,7 @@ pub(crate) fn load(
         None => None,
     };
     let state = elsewhere.as_ref().unwrap_or_else(|| store.state());
-    let (directory, path) = locate(settings, &store)?;
+    let (directory, path) = locate(&wanted.source, &store)?;
     let directory = match holder {
         Some(holder) => directory.guarded_by(holder),
         None => directory,
@@ -57,14 +73,24 @@ pub(crate) fn load(
     let mut context = Context::new(Timestamp::now());
     context.history = Some(state);
     (context.repo, context.revision) = (settings.repo.as_ref(), settings.revision.as_ref());
-    if let Source::Store { repo, revision } = &settings.source {
+    if let Source::Store { repo, revision } = &wanted.source {
         (context.repo, context.revision) = (Some(repo), Some(revision));
+    }
+    if wanted.repo.is_some() {
+        context.repo = wanted.repo.as_ref();
+    }
+    if wanted.revision.is_some() {
+        context.revision = wanted.revision.as_ref();
     }
     let revocations = state.revocations(&trust, &context)?;
     context.revocations = revocations.as_ref();
     let manifest = trust.authenticate(&signed, &context)?;
     manifest.require_policy()?;
+    observer.phase(Phase::Verifying, 0);
     let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
+    if observer.is_canceled() {
+        return Err(LoadError::canceled());
+    }
     state.record_accepted(policy.evidence())?;
     Ok(Loaded { policy, directory })
 }
@@ -78,9 +104,14 @@ fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
 }
 
 /// The directory that the parameters name, held. What lies there is untrusted, wherever it is.
-fn locate(settings: &Settings, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
-    let (manifest, what) = match &settings.source {
+fn locate(source: &Source, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
+    let (manifest, what) = match source {
         Source::Directory(path) => return Ok((open_directory(path)?, path.clone())),
+        Source::Channel => {
+            return Err(LoadError::could_not(
+                "parameter `policy` is empty: nothing follows the channel yet".into(),
+            ));
+        }
         Source::Manifest(digest) => (Some(*digest), format!("of the manifest {digest}")),
         Source::Store { repo, revision } => {
             let mut found = store.find(Default::default(), repo)?.into_iter();
@@ -132,6 +163,7 @@ fn envelope(directory: &Directory, path: &Path, trust: &TrustPolicy) -> Result<V
                     "manifest-missing: {} has no {MANIFEST_FILE}",
                     path.display()
                 ),
+                is_canceled: false,
             },
             _ => error.into(),
         })?;
@@ -148,6 +180,14 @@ impl LoadError {
         Self {
             rejection: None,
             message,
+            is_canceled: false,
+        }
+    }
+
+    pub(crate) fn canceled() -> Self {
+        Self {
+            is_canceled: true,
+            ..Self::could_not("called off".to_owned())
         }
     }
 }
@@ -157,6 +197,7 @@ impl From<Error> for LoadError {
         Self {
             rejection: error.rejection(),
             message: error.to_string(),
+            is_canceled: false,
         }
     }
 }
@@ -172,6 +213,7 @@ impl From<StoreError> for LoadError {
         Self {
             rejection,
             message: format!("{error}{hint}"),
+            is_canceled: false,
         }
     }
 }

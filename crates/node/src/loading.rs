@@ -1,65 +1,191 @@
 //! The thread that loads a policy while the gate spins.
 
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use r2r::tensorgate_msgs::action::LoadPolicy;
 use tensorgate_handoff::Server;
-use tensorgate_verify::Directory;
+use tensorgate_verify::{Directory, LeaseHolder};
 
 use crate::announce::Announcement;
-use crate::load::{LoadError, Loaded, load};
+use crate::load::{LoadError, Loaded, Wanted, load};
 use crate::news::{News, hold_leases, listen};
-use crate::params::Params;
+use crate::observer::{Observer, Phase};
+use crate::parameters::Settings;
 use crate::rosout::Level;
 
-/// What the loader says.
-pub(crate) enum Progress {
-    /// Another process has this lock.
-    Waiting(PathBuf),
-    /// It listens for controllers of this machine.
-    Listening(Server),
-    /// A policy, where it lies, and how long proving it took.
-    Loaded(Box<Announcement>, Directory, Duration),
-    Failed(LoadError),
+/// A policy that was proven, and is held.
+pub(crate) struct Held {
+    pub(crate) announcement: Arc<Announcement>,
+    /// Where it lies: open, so that `store gc` leaves it.
+    pub(crate) directory: Directory,
+    /// How long proving it took.
+    pub(crate) took: Duration,
 }
 
-/// Loads beside the spinning. The receiver is gone only when the node stops; then nobody wants to
-/// know.
-pub(crate) fn start_loading(params: Params, teller: Sender<News>) -> Receiver<Progress> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let loaded = load_and_cut(&params, &teller, &sender);
-        drop(sender.send(loaded.unwrap_or_else(Progress::Failed)));
-    });
-    receiver
+/// A load under way.
+pub(crate) struct Loader {
+    progress: Arc<Progress>,
+    outcome: Receiver<Result<Held, LoadError>>,
+}
+
+/// What every load of this process shares; made when the first one wants it.
+#[derive(Default)]
+pub(crate) struct Shared {
+    holder: OnceLock<Option<LeaseHolder>>,
+    server: OnceLock<Arc<Server>>,
+}
+
+/// How far a load is: written by its threads, read by the gate.
+pub(crate) struct Progress {
+    phase: AtomicU8,
+    done: AtomicU64,
+    total: AtomicU64,
+    canceled: AtomicBool,
+    teller: Sender<News>,
+}
+
+impl Loader {
+    /// Begins beside the spinning.
+    pub(crate) fn start(
+        settings: Settings,
+        wanted: Wanted,
+        shared: Arc<Shared>,
+        teller: Sender<News>,
+    ) -> Self {
+        let progress = Arc::new(Progress::new(teller.clone()));
+        let (sender, outcome) = channel();
+        let observer = Arc::clone(&progress);
+        thread::spawn(move || {
+            let loaded = load_and_cut(&settings, &wanted, &shared, &teller, observer);
+            // The gate is gone only when the node stops; then nobody wants to know.
+            drop(sender.send(loaded));
+        });
+        Self { progress, outcome }
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The outcome, once.
+    pub(crate) fn poll(&self) -> Option<Result<Held, LoadError>> {
+        match self.outcome.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(LoadError::could_not(
+                "the loader ended without a word".into(),
+            ))),
+        }
+    }
+}
+
+impl Shared {
+    /// Where controllers of this machine get the policy's pages.
+    pub(crate) fn server(&self) -> Option<&Arc<Server>> {
+        self.server.get()
+    }
+
+    /// Listens for them.
+    fn listen(&self, settings: &Settings, teller: &Sender<News>) -> Result<(), LoadError> {
+        let Some(handoff) = settings
+            .handoff
+            .as_ref()
+            .filter(|_| self.server().is_none())
+        else {
+            return Ok(());
+        };
+        let server = listen(handoff, teller.clone())
+            .map_err(|error| LoadError::could_not(format!("parameter `handoff`: {error}")))?;
+        drop(self.server.set(Arc::new(server)));
+        Ok(())
+    }
+
+    /// Who answers for leases, where weights are guarded.
+    fn holder(&self, settings: &Settings, teller: &Sender<News>) -> Option<&LeaseHolder> {
+        let start = || {
+            let holder = hold_leases(settings.guard?, teller.clone());
+            let tell = |error: &_| {
+                let line = format!("weights are copied, nobody can answer for leases: {error}");
+                drop(teller.send(News::Line(Level::Warn, line)));
+            };
+            holder.inspect_err(tell).ok()
+        };
+        self.holder.get_or_init(start).as_ref()
+    }
+}
+
+impl Progress {
+    const fn new(teller: Sender<News>) -> Self {
+        Self {
+            phase: AtomicU8::new(LoadPolicy::Feedback::PHASE_LOOKING as u8),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            canceled: AtomicBool::new(false),
+            teller,
+        }
+    }
+
+    /// Nobody wants it any more.
+    pub(crate) fn cancel(&self) {
+        self.canceled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Observer for Progress {
+    fn phase(&self, phase: Phase, total: u64) {
+        let number = match phase {
+            Phase::Looking => LoadPolicy::Feedback::PHASE_LOOKING as u8,
+            Phase::Fetching => LoadPolicy::Feedback::PHASE_FETCHING as u8,
+            Phase::Verifying => LoadPolicy::Feedback::PHASE_VERIFYING as u8,
+        };
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        self.phase.store(number, Ordering::Relaxed);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn note(&self, text: &str) {
+        drop(self.teller.send(News::Line(Level::Info, text.to_owned())));
+    }
+
+    fn waiting(&self, lock: &Path) {
+        self.note(&format!(
+            "waiting for another process that has {}",
+            lock.display()
+        ));
+    }
+
+    fn is_canceled(&self) -> bool {
+        self.canceled.load(Ordering::Relaxed)
+    }
 }
 
 fn load_and_cut(
-    params: &Params,
+    settings: &Settings,
+    wanted: &Wanted,
+    shared: &Shared,
     teller: &Sender<News>,
-    sender: &Sender<Progress>,
-) -> Result<Progress, LoadError> {
-    let settings = params.settings().map_err(LoadError::could_not)?;
-    if let Some(handoff) = &settings.handoff {
-        let server = listen(handoff, teller.clone())
-            .map_err(|error| LoadError::could_not(format!("parameter `handoff`: {error}")))?;
-        drop(sender.send(Progress::Listening(server)));
-    }
-    let holder = settings.guard.and_then(|signal| {
-        let holder = hold_leases(signal, teller.clone());
-        let tell = |error: &_| {
-            let line = format!("weights are copied, nobody can answer for leases: {error}");
-            drop(teller.send(News::Line(Level::Warn, line)));
-        };
-        holder.inspect_err(tell).ok()
-    });
-    let waiting = sender.clone();
-    let tell = move |lock: &Path| drop(waiting.send(Progress::Waiting(lock.to_owned())));
+    observer: Arc<Progress>,
+) -> Result<Held, LoadError> {
+    shared.listen(settings, teller)?;
+    let holder = shared.holder(settings, teller);
+    let observer: Arc<dyn Observer> = observer;
     let begun = Instant::now();
-    let Loaded { policy, directory } = load(&settings, holder.as_ref(), tell)?;
+    let Loaded { policy, directory } = load(settings, wanted, holder, &observer)?;
     let took = begun.elapsed();
-    let announcement = Announcement::new(policy, settings.fragment_size);
-    Ok(Progress::Loaded(Box::new(announcement), directory, took))
+    let (size, latch_limit) = (settings.fragment_size, settings.latch_limit);
+    let announcement = Arc::new(Announcement::new(policy, size, latch_limit));
+    Ok(Held {
+        announcement,
+        directory,
+        took,
+    })
 }

@@ -7,14 +7,18 @@
 #![warn(missing_docs)]
 
 mod announce;
-mod answers;
 mod borrowed;
 mod gate;
+mod heartbeat;
 mod load;
 mod loading;
 mod news;
-mod params;
+mod observer;
+mod parameters;
+mod publish;
+mod pull;
 mod rosout;
+mod served;
 mod start;
 mod status;
 
@@ -30,7 +34,7 @@ fn main() -> ExitCode {
         [SIGINT, SIGTERM].map(|signal| signal_hook::flag::register(signal, Arc::clone(&stop)));
     let outcome = match installed.into_iter().find_map(Result::err) {
         Some(error) => Err(format!("no signal handler: {error}")),
-        None => gate::run(stop),
+        None => gate::run(&stop),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tensorgate_handoff::{Event, HandoffError, Server};
 use tensorgate_verify::{LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal};
 
-use crate::params::Handoff;
+use crate::parameters::Handoff;
 use crate::rosout::Level;
 
 /// What another thread has to say.

@@ -1,10 +1,6 @@
 //! Before there is a gate: ROS, its arguments, a name for the run.
 
-use std::sync::PoisonError;
-
 use r2r::{Context, Node};
-
-use crate::params::Params;
 
 /// r2r panics where rcl refuses the arguments; for a person at a terminal that is a message.
 pub(crate) fn start_ros() -> Result<Node, String> {
@@ -20,23 +16,6 @@ pub(crate) fn start_ros() -> Result<Node, String> {
     let hint =
         "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?";
     Err(format!("could not start ROS: {why}; hint: {hint}"))
-}
-
-/// A misspelt `revision` would pin nothing, silently.
-pub(crate) fn refuse_unknown(node: &Node) -> Result<(), String> {
-    let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = |name: &String| {
-        Params::NAMES.contains(&name.as_str())
-            || name == "use_sim_time"
-            || name.starts_with("qos_overrides.")
-    };
-    match given.keys().find(|name| !known(name)) {
-        None => Ok(()),
-        Some(name) => Err(format!(
-            "there is no parameter {name:?}; hint: there are {}",
-            Params::NAMES.join(", ")
-        )),
-    }
 }
 
 /// Drawn anew for each run.

@@ -79,6 +79,7 @@ impl Store {
         self.quota()?;
         self.state.accepted()?;
         self.state.kept(&any_size())?;
+        self.state.revoked()?;
         let mut checked = Checked::default();
         let damaged = self.check_objects(&mut checked, advanced)?;
         self.check_policies(&mut checked, &damaged)?;

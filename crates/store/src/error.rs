@@ -83,6 +83,14 @@ pub enum StoreError {
         /// What it is.
         detail: Box<str>,
     },
+    /// As many manifests are revoked at this place as can be; this one was not.
+    #[error("{} has {most} revocations already, and takes no more", path.display())]
+    TooManyRevoked {
+        /// Their file.
+        path: PathBuf,
+        /// How many there can be.
+        most: usize,
+    },
     /// There is no place for a store: neither a home nor a data directory is known.
     #[error("no place for a store is known: neither HOME nor XDG_DATA_HOME is set")]
     NoPlace,
@@ -136,6 +144,9 @@ impl StoreError {
                 Some("the store did not make it: move it away, or name an empty or new directory")
             }
             Self::Superseded { .. } => Some("verify again: it is judged by what is accepted now"),
+            Self::TooManyRevoked { .. } => Some(
+                "have it revoked by a signed list, `tensorgate trust revoke`, or take back what nobody can send any more: `tensorgate store unrevoke`",
+            ),
             Self::NoSpace { .. } => None,
         }
     }

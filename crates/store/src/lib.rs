@@ -4,7 +4,7 @@
 //! quarantine/model/OWNER/NAME/REVISION/…   downloads; nobody vouches for them, the node never reads them
 //! objects/BLAKE3                           bytes of verified files, read-only, each once
 //! policies/MANIFEST-SHA256/…               complete policies under the Hub's file names, and the manifest
-//! state/                                   the newest release accepted per repository
+//! state/                                   the newest release accepted per repository, and what was revoked
 //! quota.json                               the operator's limit on all of it, where there is one
 //! tmp/                                     what is on its way to the others, or out
 //! ```
@@ -44,6 +44,7 @@ mod quarantine;
 mod quota;
 mod record;
 mod revocations;
+mod revoked;
 mod state;
 mod tree;
 
@@ -61,7 +62,7 @@ pub use part::{PartName, Stamp};
 pub use policies::{PolicyDir, Stored, hold};
 pub use quarantine::{Incoming, Quarantine};
 pub use record::{Record, Recorded};
-pub use state::State;
+pub use state::{State, Unreadable};
 pub use tensorgate_verify::Accepted;
 
 use folder::Folder;

@@ -15,6 +15,7 @@ use crate::error::{Result, StoreError};
 use crate::folder::Folder;
 use crate::lock::Lock;
 use crate::revocations::REVOCATIONS;
+use crate::revoked::REVOKED;
 
 /// The newest accepted release of every repository, at a directory of its own.
 ///
@@ -41,6 +42,19 @@ pub(crate) struct Index {
     /// The sequence of the list of revocations that lies beside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) revocations: Option<u64>,
+    /// The sequence of what was revoked here, which lies beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) revoked: Option<u64>,
+}
+
+/// What a reset removed, because nobody could read it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Unreadable {
+    /// The signed list of revocations.
+    pub list: bool,
+    /// What was revoked at this place.
+    pub revoked: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,12 +68,12 @@ struct AcceptedRecord {
 }
 
 const INDEX: &str = "index.json";
-const LOST: &str = "lost: the index lists it";
+pub(crate) const LOST: &str = "lost: the index lists it";
 const RECORDS: &str = "rollback";
 const DRAFTS: &str = "tmp";
 const LOCK: &str = "lock";
 /// 16 MiB: an index of 80,000 repositories with the longest names.
-const BYTES: u64 = 16 << 20;
+pub(crate) const BYTES: u64 = 16 << 20;
 
 impl State {
     /// Opens the state at `path`, making it on first use.
@@ -74,7 +88,7 @@ impl State {
     pub(crate) fn in_folder(folder: Folder) -> Result<Self> {
         folder.require_private()?;
         // An index without records is a state that lost them, which is for others to say.
-        folder.require_own(&[RECORDS, INDEX, REVOCATIONS], &[DRAFTS, LOCK])?;
+        folder.require_own(&[RECORDS, INDEX, REVOCATIONS, REVOKED], &[DRAFTS, LOCK])?;
         let records = folder.enter(RECORDS)?;
         records.require_private()?;
         if folder.open(INDEX)?.is_none() {
@@ -122,19 +136,22 @@ impl State {
 
     /// Forgets the release accepted for one repository, or for all: then older ones are accepted
     /// again. The one way back from a state that is damaged; an operator's decision, never a
-    /// program's. Revocations stay, unless their list is damaged and all is forgotten: returns whether
-    /// it was removed. With all, the floor of the clock is forgotten, too.
+    /// program's. Revocations stay, signed ones and those of this place, unless they are damaged and all
+    /// is forgotten: returns which were removed. With all, the floor of the clock is forgotten, too.
     ///
     /// # Errors
     /// [`StoreError::State`] if the index is damaged and only one repository is to be forgotten,
     /// and whatever keeps it from being written.
-    pub fn reset(&self, only: Option<(RepoType, &RepoId)>) -> Result<bool> {
+    pub fn reset(&self, only: Option<(RepoType, &RepoId)>) -> Result<Unreadable> {
         let (_lock, drafts) = self.begin()?;
         // The index first: a record that it does not list still counts.
         let Some((repo_type, repo)) = only else {
-            // A list of revocations that lies there still counts, and is listed when it is replaced.
+            // Revocations that lie there still count, and are listed when they are replaced.
             self.write_index(&Index::default(), &drafts)?;
-            let removed = self.forget_unreadable_list()?;
+            let removed = Unreadable {
+                list: self.forget_unreadable_list()?,
+                revoked: self.forget_unreadable_revoked()?,
+            };
             self.records.clear()?;
             return self.records.flush().map(|()| removed);
         };
@@ -143,7 +160,7 @@ impl State {
         index.repos.retain(|listed| *listed != key);
         self.write_index(&index, &drafts)?;
         self.records.remove(format!("{key}.json"))?;
-        self.records.flush().map(|()| false)
+        self.records.flush().map(|()| Unreadable::default())
     }
 
     /// The repositories of which a release was accepted, as `TYPE OWNER/NAME`, with that release.
@@ -280,7 +297,8 @@ impl State {
     /// Whether there is anything that an index lists.
     fn has_more(&self) -> Result<bool> {
         let list = self.folder.open(REVOCATIONS)?;
-        Ok(list.is_some() || !self.records.names()?.is_empty())
+        let revoked = self.folder.open(REVOKED)?;
+        Ok(list.is_some() || revoked.is_some() || !self.records.names()?.is_empty())
     }
 
     /// The index, which is written first of all: a crash later leaves none without it.
@@ -311,12 +329,17 @@ fn key_of(name: &str) -> Option<String> {
     name.strip_suffix(".json").map(str::to_owned)
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes)
         .map_err(|error| StoreError::state(path, format!("damaged: {error}")))
 }
 
-fn write<T: Serialize>(folder: &Folder, name: &str, value: &T, drafts: &Folder) -> Result<()> {
+pub(crate) fn write<T: Serialize>(
+    folder: &Folder,
+    name: &str,
+    value: &T,
+    drafts: &Folder,
+) -> Result<()> {
     let bytes = serde_json::to_vec(value)
         .map_err(|error| StoreError::io("write", &folder.path_of(name), error))?;
     folder.write(name, &bytes, drafts)
@@ -334,5 +357,9 @@ impl History for State {
 
     fn is_ready(&self) -> io::Result<bool> {
         Ok(self.index().map_err(io::Error::other)?.is_some())
+    }
+
+    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
+        self.has_revoked(manifest)
     }
 }

@@ -30,7 +30,7 @@ pub struct Context<'a> {
     pub revocations: Option<&'a Verified<Revocations, RevocationEvidence>>,
 }
 
-/// Remembers releases. It is asked about a repository only after the signatures were found good.
+/// Remembers releases. It is asked about a release only after its signatures were found good.
 pub trait History: fmt::Debug {
     /// The release last accepted for a repository, or `None` where none ever was.
     ///
@@ -45,6 +45,16 @@ pub trait History: fmt::Debug {
     /// It was known, and is lost or damaged.
     fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
         Ok(None)
+    }
+
+    /// Whether this manifest was called back at this place, by an operator's word that nobody signed.
+    /// It can only take away: what it does not name still has to be signed.
+    ///
+    /// # Errors
+    /// Something was called back, and it cannot be known what.
+    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
+        let _ = manifest;
+        Ok(false)
     }
 
     /// Whether somebody made it ready and it outlives the process, so that knowing nothing of a
@@ -92,6 +102,23 @@ impl Context<'_> {
         let floor = self.history.map(History::clock_floor).transpose();
         let floor = floor.map_err(|error| Error::io("clock floor", error))?;
         Ok(self.now.max(floor.flatten().unwrap_or(Timestamp::MIN)))
+    }
+
+    /// `manifest-revoked`, or that it cannot be said.
+    pub(crate) fn refuse_revoked_here(&self, manifest: Sha256) -> Result<()> {
+        let revoked = self.history.map(|history| history.is_revoked(&manifest));
+        let revoked = revoked.transpose();
+        match revoked.map_err(|error| Error::io("local revocations", error))? {
+            Some(true) => {
+                let detail = format!("the manifest {manifest} was revoked on this machine");
+                Err(Error::rejected(
+                    Rejection::ManifestRevoked,
+                    "manifest",
+                    detail,
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `manifest-rollback`, `manifest-fast-forward`, or that it cannot be said.

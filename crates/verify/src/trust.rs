@@ -150,8 +150,8 @@ impl TrustPolicy {
     /// It does *not* prove anything about files: see [`Claim`](crate::Claim).
     ///
     /// # Errors
-    /// `signature-invalid`, `threshold-not-met`, `key-expired`, `key-revoked`, then, of the parsed
-    /// payload: `manifest-*`, `predicate-type-unsupported`, `json-duplicate-key`,
+    /// `signature-invalid`, `threshold-not-met`, `key-expired`, `key-revoked`, then
+    /// `manifest-revoked` where that was done on this machine, then, of the parsed payload: `manifest-*`, `predicate-type-unsupported`, `json-duplicate-key`,
     /// `key-out-of-scope`, `digest-revoked`, `revision-revoked`, `repo-mismatch`,
     /// `revision-mismatch`, and of its tables `file-name-*`, `file-kind-mismatch`, `json-too-large`,
     /// `header-*`, `tensor-*`. [`Error::Io`](crate::Error::Io) if the memory cannot be read, or is
@@ -165,8 +165,9 @@ impl TrustPolicy {
         let revoked = self.revoked_set(context);
         let signers = self.count(signed, now, &revoked)?;
         // Enough good signatures: from here on the payload may be parsed.
-        let manifest = signed.untrusted(self.limits())?;
         let digest = signed.digest();
+        context.refuse_revoked_here(digest)?;
+        let manifest = signed.untrusted(self.limits())?;
         let signers = self.count_in_scope(signers, Some(&manifest.repo.id))?;
         let mut until = self.until(&signers, (manifest.issued, manifest.expires));
         if let Some(list) = context.revocations {
@@ -255,6 +256,7 @@ impl TrustPolicy {
         context: &Context<'_>,
     ) -> Result<()> {
         context.require_state(&self.rollback)?;
+        context.refuse_revoked_here(signed)?;
         let revoked = self.revoked_set(context);
         let mut findings = Findings::default();
         for key in keys {

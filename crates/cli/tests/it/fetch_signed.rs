@@ -202,3 +202,22 @@ fn the_first_release_at_a_place_is_told() {
     let again = fixture.fetch_signed(&["--json"]).json();
     assert_eq!(again["notices"], serde_json::json!([]));
 }
+
+#[test]
+fn what_was_revoked_on_this_machine_is_not_fetched() {
+    let fixture = Fixture::new();
+    let place = fixture.fetch_signed(&[]).expect(0).stdout.clone();
+    let digest = place.trim_end().rsplit('/').next().unwrap();
+    let state = tensorgate_store::State::open(fixture.workshop.path("store/state")).unwrap();
+    state
+        .revoke(&digest.parse().unwrap(), "falls on stairs")
+        .unwrap();
+    fixture
+        .fetch_signed(&[])
+        .rejected("manifest-revoked", "manifest");
+    fixture
+        .workshop
+        .run(["store", "unrevoke", digest])
+        .expect(0);
+    fixture.fetch_signed(&[]).expect(0);
+}

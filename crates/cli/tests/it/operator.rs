@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use tensorgate_store::State;
+
 use crate::support::{EXPIRES, Workshop};
 
 /// The workshop's trust policy with more in it.
@@ -344,4 +346,82 @@ fn a_memory_without_a_store_has_the_same_commands() {
         run.expect(2).says("\"stroe\" is not there");
         assert!(!workshop.path("stroe").exists());
     }
+}
+
+/// What the node's service `~/revoke` records.
+fn revoke_here(workshop: &Workshop, digest: &str, reason: &str) {
+    let state = State::open(workshop.path("store/state")).unwrap();
+    state.revoke(&digest.parse().unwrap(), reason).unwrap();
+}
+
+#[test]
+fn what_was_revoked_on_this_machine_is_refused_until_that_is_taken_back() {
+    let workshop = Workshop::signed();
+    let digest = manifest_digest(&workshop);
+    workshop.run(["store", "ls"]).expect(0);
+    revoke_here(&workshop, &digest, "falls\non stairs");
+    let run = workshop.verify(&[]);
+    run.rejected("manifest-revoked", "manifest");
+    run.says("was revoked on this machine")
+        .says("`tensorgate store ls` shows");
+    let run = workshop.run(["store", "ls"]);
+    run.expect(0)
+        .says("  revoked    1 release on this machine\n");
+    let row = format!("{digest}  falls\u{fffd}on stairs\n");
+    assert!(run.stdout.contains(&row), "{run:#?}");
+    let object = workshop.run(["store", "ls", "--json"]).json();
+    assert_eq!(object["revoked"][0]["manifest"], *digest);
+    // It stands in no other memory.
+    workshop.verify(&["--state", "mine"]).expect(0);
+
+    let unrevoke = ["store", "unrevoke", &digest];
+    workshop.run(unrevoke).expect(0).says("took back: ");
+    workshop.verify(&[]).expect(0);
+    workshop
+        .run(unrevoke)
+        .expect(0)
+        .says("was not revoked here");
+    let object = workshop.run(["store", "ls", "--json"]).json();
+    assert_eq!(object["revoked"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn to_take_back_here_takes_nothing_back_that_was_signed() {
+    let workshop = Workshop::signed();
+    let digest = manifest_digest(&workshop);
+    revoke(
+        &workshop,
+        &["--manifest", &digest, "--reason", "falls on stairs"],
+    );
+    let list = ["--revocations", "revocations.dsse.json"];
+    workshop
+        .verify(&list)
+        .rejected("manifest-revoked", "manifest");
+    workshop
+        .run(["store", "unrevoke", &digest])
+        .expect(0)
+        .says("was not revoked here");
+    workshop
+        .verify(&[])
+        .rejected("manifest-revoked", "manifest");
+}
+
+#[test]
+fn revocations_of_this_machine_that_cannot_be_read_are_no_verdict() {
+    let workshop = Workshop::signed();
+    let digest = manifest_digest(&workshop);
+    revoke_here(&workshop, &digest, "falls on stairs");
+    workshop.write("store/state/revoked.json", "{");
+    workshop
+        .verify(&[])
+        .could_not_check("revoked.json is damaged");
+    for command in [&["ls"][..], &["check"], &["unrevoke", &digest]] {
+        let run = workshop.run(["store"].iter().chain(command));
+        run.could_not_check("revoked.json is damaged");
+    }
+    // As a list that cannot be read, it goes with everything, and that is said.
+    let run = workshop.run(["store", "reset-state", "--all"]);
+    run.expect(0)
+        .says("note: what was revoked on this machine could not be read and was removed");
+    workshop.verify(&[]).expect(0);
 }

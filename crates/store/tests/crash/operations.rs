@@ -21,7 +21,7 @@ pub(crate) struct Operation {
     pub(crate) prepare: fn(&Path) -> Act,
 }
 
-pub(crate) const OPERATIONS: [Operation; 18] = [
+pub(crate) const OPERATIONS: [Operation; 21] = [
     Operation {
         name: "open a store where there is none",
         before: |_| {},
@@ -75,6 +75,31 @@ pub(crate) const OPERATIONS: [Operation; 18] = [
         prepare: |root| {
             let (store, list) = (open(root), revocations(2));
             Box::new(move || store.state().record_revocations(&list))
+        },
+    },
+    Operation {
+        name: "revoke a manifest here, the first one",
+        before: |root| {
+            open(root)
+                .record_accepted(walk(root, 1).evidence())
+                .unwrap()
+        },
+        prepare: |root| revoke(root, "first"),
+    },
+    Operation {
+        name: "revoke another manifest here",
+        before: |root| revoke(root, "first")().unwrap(),
+        prepare: |root| revoke(root, "second"),
+    },
+    Operation {
+        name: "take a revocation back",
+        before: |root| {
+            revoke(root, "first")().unwrap();
+            revoke(root, "second")().unwrap();
+        },
+        prepare: |root| {
+            let store = open(root);
+            Box::new(move || store.state().unrevoke(&Sha256::of(b"first")).map(drop))
         },
     },
     Operation {
@@ -259,6 +284,14 @@ fn record(root: &Path, policy: Verified<Policy>) -> Act {
     Box::new(move || store.record_accepted(policy.evidence()))
 }
 
+fn revoke(root: &Path, manifest: &'static str) -> Act {
+    let store = open(root);
+    Box::new(move || {
+        let manifest = Sha256::of(manifest.as_bytes());
+        store.state().revoke(&manifest, "falls on stairs")
+    })
+}
+
 fn two_releases(root: &Path) {
     let store = open(root);
     let run = policy_of(&root.join("run"), "acme/run", 1, 64);
@@ -347,6 +380,7 @@ pub(crate) fn meaning(root: &Path) -> Meaning {
         format!("{:?}", state.clock_floor().unwrap()),
     );
     add("new".into(), format!("{:?}", state.is_new().unwrap()));
+    add("revoked".into(), format!("{:?}", state.revoked().unwrap()));
     add("quota".into(), format!("{:?}", store.quota().unwrap()));
     let list = fs::read(store.path().join("state/revocations.dsse.json"));
     add(

@@ -186,6 +186,9 @@ fn the_past_is_not_asked_about_unsigned_claims() {
         fn last_accepted(&self, _: RepoType, _: &RepoId) -> std::io::Result<Option<Accepted>> {
             panic!("asked before a signature was found good")
         }
+        fn is_revoked(&self, _: &Sha256) -> std::io::Result<bool> {
+            panic!("asked before a signature was found good")
+        }
     }
     let mut context = context();
     context.history = Some(&NeverAsked);
@@ -194,6 +197,70 @@ fn the_past_is_not_asked_about_unsigned_claims() {
         refusal(trust(1, &[1]).authenticate(&signed, &context)),
         Rejection::SignatureInvalid
     );
+}
+
+/// What an operator called back on this machine.
+#[derive(Debug)]
+struct RevokedHere(Result<Sha256, ()>);
+
+impl History for RevokedHere {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> std::io::Result<Option<Accepted>> {
+        Ok(None)
+    }
+
+    fn is_revoked(&self, manifest: &Sha256) -> std::io::Result<bool> {
+        let revoked = self.0.map_err(|()| std::io::Error::other("damaged"))?;
+        Ok(revoked == *manifest)
+    }
+}
+
+#[test]
+fn what_was_revoked_on_this_machine_is_refused_and_nothing_else_is() {
+    let signed = Fixture::new().signed();
+    let trust = trust(1, &[1]);
+    let mut context = context();
+    let here = RevokedHere(Ok(signed.digest()));
+    context.history = Some(&here);
+    let error = trust.authenticate(&signed, &context).unwrap_err();
+    assert_eq!(error.rejection(), Some(Rejection::ManifestRevoked));
+    assert!(error.to_string().contains("on this machine"), "{error}");
+    // Other evidence is held against it, too.
+    let other = trust.refuse_revoked(&[], signed.digest(), &[], &context);
+    assert_eq!(refusal(other), Rejection::ManifestRevoked);
+    let elsewhere = RevokedHere(Ok(Sha256::of(b"another")));
+    context.history = Some(&elsewhere);
+    trust.authenticate(&signed, &context).unwrap();
+}
+
+#[test]
+fn what_was_revoked_on_this_machine_is_asked_before_the_payload_is_believed() {
+    let mut manifest = Fixture::new().manifest;
+    manifest.repo.id = "other/place".parse().unwrap();
+    let signed = sign(&manifest, &[1]);
+    let mut context = context();
+    let here = RevokedHere(Ok(signed.digest()));
+    let repo = "acme/walk".parse().unwrap();
+    context.history = Some(&here);
+    context.repo = Some(&repo);
+    // The first that is said of it, though it is not the one asked for either.
+    assert_eq!(
+        refusal(trust(1, &[1]).authenticate(&signed, &context)),
+        Rejection::ManifestRevoked
+    );
+}
+
+#[test]
+fn revocations_that_cannot_be_read_are_no_verdict() {
+    let mut context = context();
+    context.history = Some(&RevokedHere(Err(())));
+    let error = trust(1, &[1])
+        .authenticate(&Fixture::new().signed(), &context)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "could not check \"local revocations\": damaged"
+    );
+    assert_eq!(error.rejection(), None);
 }
 
 #[test]

@@ -1,56 +1,29 @@
-//! What the node can be told: its ROS parameters.
+//! What the parameters mean.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use r2r::indexmap::IndexMap;
-use r2r::{Parameter, ParameterValue, RosParams};
 use tensorgate_handoff::Peers;
 use tensorgate_verify::{FragmentSize, LeaseSignal, RepoId, Revision};
 
-/// The parameters as `ros2 param describe` shows them. They are read once, at start; relative
-/// paths are those of the directory that the node was started in.
-#[derive(Clone, Debug, RosParams)]
-pub(crate) struct Params {
-    /// Policy to publish: OWNER/NAME@COMMIT or a manifest's SHA-256, both from the store, or a directory that holds policy.dsse.json
-    pub(crate) policy: String,
-    /// Trust policy: path of trust.toml
-    pub(crate) trust: String,
-    /// Store directory, which may be read-only if `state` is not; empty = $TENSORGATE_STORE, else /var/lib/tensorgate (root) or the user's data directory
-    pub(crate) store: String,
-    /// Directory that remembers the newest release accepted, which must be writable; empty = the store's own
-    pub(crate) state: String,
-    /// Repository that the manifest must speak of; empty = any
-    pub(crate) repo: String,
-    /// Commit that the manifest must speak of (40 hex digits); empty = any
-    pub(crate) revision: String,
-    /// Payload of one fragment (KiB): a power of two from 64 to 8192
-    pub(crate) fragment_size_kib: u32,
-    /// How long controllers may rely on one status (ms): 200 to 5000; one is sent each 100 ms
-    pub(crate) lease_ms: u32,
-    /// How weights are held: guarded = as pages of their file, under a lease, moved into memory when somebody writes to it; sealed = always as a copy in memory
-    pub(crate) hold: String,
-    /// Real-time signal by which the kernel tells one thread that somebody wants to write to a guarded file; nothing else in the process may use it
-    pub(crate) hold_signal: u32,
-    /// Path of a Unix socket through which controllers on this machine get the policy's pages instead of copies; nobody else may write to its directory; empty = none
-    pub(crate) handoff: String,
-    /// Users who get it there: numbers separated by commas; empty = the node's own user and root
-    pub(crate) handoff_uids: String,
-}
-
-/// The parameters as the ROS services know them: to be read, not to be set.
-#[derive(Debug, Default)]
-pub(crate) struct Fixed(pub(crate) Params);
+use super::params::Params;
+use crate::load::Wanted;
 
 /// The parameters, understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) source: Source,
     pub(crate) trust: PathBuf,
     pub(crate) store: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) repo: Option<RepoId>,
     pub(crate) revision: Option<Revision>,
+    /// OWNER/NAME@BRANCH on a Hub, where that is used.
+    pub(crate) channel: Option<String>,
+    /// How often the channel is asked, if not at loads alone.
+    pub(crate) update_interval: Option<Duration>,
     pub(crate) fragment_size: FragmentSize,
+    /// Weights of more bytes are pulled.
+    pub(crate) latch_limit: u64,
     /// The signal of leases, where weights are guarded.
     pub(crate) guard: Option<LeaseSignal>,
     pub(crate) handoff: Option<Handoff>,
@@ -69,76 +42,79 @@ pub(crate) enum Source {
     Store { repo: RepoId, revision: Revision },
     Manifest(tensorgate_verify::Sha256),
     Directory(PathBuf),
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        let empty = String::new;
-        Self {
-            policy: empty(),
-            trust: empty(),
-            store: empty(),
-            state: empty(),
-            repo: empty(),
-            revision: empty(),
-            fragment_size_kib: FragmentSize::DEFAULT.bytes() >> 10,
-            lease_ms: 500,
-            hold: "guarded".to_owned(),
-            hold_signal: LeaseSignal::default().number().cast_unsigned(),
-            handoff: empty(),
-            handoff_uids: empty(),
-        }
-    }
+    /// What the channel names.
+    Channel,
 }
 
 impl Params {
-    /// Every name, to tell one that is misspelt.
-    pub(crate) const NAMES: [&str; 12] = [
-        "policy",
-        "trust",
-        "store",
-        "state",
-        "repo",
-        "revision",
-        "fragment_size_kib",
-        "lease_ms",
-        "hold",
-        "hold_signal",
-        "handoff",
-        "handoff_uids",
-    ];
-
     /// Understands the parameters, or says which one is wrong and what it should be.
     pub(crate) fn settings(&self) -> Result<Settings, String> {
-        let fragment_size = self
-            .fragment_size_kib
-            .checked_mul(1024)
-            .and_then(FragmentSize::new);
-        let fragment_size = fragment_size.ok_or_else(|| {
-            let value = self.fragment_size_kib;
-            format!("parameter `fragment_size_kib` is {value}: give a power of two from 64 to 8192")
-        })?;
         if self.trust.is_empty() {
             return Err("parameter `trust` is empty: give the path of a trust.toml".into());
         }
-        if !(200..=5000).contains(&self.lease_ms) {
-            return Err(format!(
-                "parameter `lease_ms` is {}: below 200 a single late status would stop the robot, \
-                 above 5000 a robot would drive on for long without its gate",
-                self.lease_ms
-            ));
-        }
         Ok(Settings {
-            source: Source::parse(&self.policy)?,
             trust: PathBuf::from(&self.trust),
             store: path(&self.store),
             state: path(&self.state),
             repo: optional("repo", &self.repo)?,
             revision: optional("revision", &self.revision)?,
-            fragment_size,
+            channel: (!self.channel.is_empty()).then(|| self.channel.clone()),
+            update_interval: self.update_interval()?,
+            fragment_size: self.fragment_size()?,
+            latch_limit: u64::from(self.latch_limit_mib) << 20,
             guard: self.guard()?,
             handoff: self.handoff()?,
         })
+    }
+
+    /// What the parameters say is to be loaded.
+    pub(crate) fn wanted(&self) -> Result<Wanted, String> {
+        Ok(Wanted {
+            source: self.source()?,
+            repo: None,
+            revision: None,
+        })
+    }
+
+    /// Whether the parameter `name`, which can be set while the node runs, means something.
+    pub(super) fn refuse_wrong(&self, name: &str) -> Result<(), String> {
+        match name {
+            "policy" => self.source().map(drop),
+            "fragment_size_kib" => self.fragment_size().map(drop),
+            "update_interval_s" => self.update_interval().map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn source(&self) -> Result<Source, String> {
+        match (self.policy.is_empty(), self.channel.is_empty()) {
+            (true, false) => Ok(Source::Channel),
+            _ => Source::parse(&self.policy),
+        }
+    }
+
+    fn fragment_size(&self) -> Result<FragmentSize, String> {
+        let bytes = self.fragment_size_kib.checked_mul(1024);
+        bytes.and_then(FragmentSize::new).ok_or_else(|| {
+            let value = self.fragment_size_kib;
+            format!("parameter `fragment_size_kib` is {value}: give a power of two from 64 to 8192")
+        })
+    }
+
+    fn update_interval(&self) -> Result<Option<Duration>, String> {
+        match self.update_interval_s {
+            0 => Ok(None),
+            seconds @ 5.. => Ok(Some(Duration::from_secs(seconds.into()))),
+            few => Err(format!(
+                "parameter `update_interval_s` is {few}: give 0 for never, or at least 5, for the \
+                 Hub's sake"
+            )),
+        }
+    }
+
+    /// How long one status may be relied on.
+    pub(crate) const fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms as u64)
     }
 
     fn guard(&self) -> Result<Option<LeaseSignal>, String> {
@@ -170,35 +146,9 @@ impl Params {
     }
 }
 
-impl RosParams for Fixed {
-    fn register_parameters(
-        &mut self,
-        prefix: &str,
-        parameter: Option<Parameter>,
-        all: &mut IndexMap<String, Parameter>,
-    ) -> r2r::Result<()> {
-        self.0.register_parameters(prefix, parameter, all)
-    }
-
-    fn get_parameter(&mut self, name: &str) -> r2r::Result<ParameterValue> {
-        self.0.get_parameter(name)
-    }
-
-    fn set_parameter(&mut self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        self.check_parameter(name, value)
-    }
-
-    fn check_parameter(&self, name: &str, value: &ParameterValue) -> r2r::Result<()> {
-        self.0.check_parameter(name, value)?;
-        Err(r2r::Error::ParameterValueConv {
-            name: name.to_owned(),
-            msg: "it is read once, at start; hint: start the node again with the new value".into(),
-        })
-    }
-}
-
 impl Source {
-    fn parse(policy: &str) -> Result<Self, String> {
+    /// Understands the parameter `policy`, or the field of that name of a request.
+    pub(crate) fn parse(policy: &str) -> Result<Self, String> {
         if let Ok(digest) = policy.parse() {
             return Ok(Self::Manifest(digest));
         }
@@ -215,7 +165,7 @@ impl Source {
         }
         Err(format!(
             "parameter `policy` is {policy:?}: give OWNER/NAME@COMMIT, a manifest's SHA-256, \
-             or a directory that begins with `/` or `.`"
+             or a directory that begins with `/` or `.`; hint: it may be empty where `channel` is given"
         ))
     }
 }
@@ -240,14 +190,15 @@ where
 mod tests {
     use super::*;
 
-    fn with(change: impl FnOnce(&mut Params)) -> Result<Settings, String> {
+    fn with(change: impl FnOnce(&mut Params)) -> Result<Wanted, String> {
         let mut params = Params {
             policy: "/policy".into(),
             trust: "/trust.toml".into(),
             ..Params::default()
         };
         change(&mut params);
-        params.settings()
+        params.settings()?;
+        params.wanted()
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! What people are told of a policy.
+
+use tensorgate_verify::{Holding, Policy, Unguarded, Verified};
+
+use crate::gate::Gate;
+use crate::loading::Held;
+
+impl Gate {
+    pub(super) fn tell_held(&self, held: &Held) {
+        self.logger.info(&describe(held));
+        self.tell_notices(held.announcement.policy());
+        self.tell_holds(held.announcement.policy());
+    }
+
+    /// What the trust policy lets pass is still said.
+    fn tell_notices(&self, policy: &Verified<Policy>) {
+        for notice in policy.notices() {
+            self.logger.warn(&format!("let pass: {notice}"));
+        }
+    }
+
+    /// A guarded file costs no memory; one that is not says why.
+    fn tell_holds(&self, policy: &Verified<Policy>) {
+        for file in policy.tensor_files() {
+            let holding = file.hold().holding();
+            let line = format!("{} is held {holding}", file.path());
+            match holding {
+                Holding::Sealed(why) if why != Unguarded::NotAsked => self.logger.warn(&line),
+                _ => self.logger.info(&line),
+            }
+        }
+    }
+
+    pub(super) fn tell_announced(&self, held: &Held, epoch: u64) {
+        let evidence = held.announcement.policy().evidence();
+        self.logger.info(&format!(
+            "publishing {}@{}: {} fragments, {} bytes of weights, epoch {epoch}",
+            evidence.repo,
+            evidence.revision,
+            held.announcement.fragment_count(),
+            held.announcement.weights_size(),
+        ));
+    }
+}
+
+fn describe(held: &Held) -> String {
+    let policy = held.announcement.policy();
+    let evidence = policy.evidence();
+    let signers: Vec<&str> = evidence
+        .signers
+        .iter()
+        .map(|signer| signer.name.as_str())
+        .collect();
+    format!(
+        "verified {}@{} (sequence {}, manifest {}), signed by {}, {} files, in {:.3} s",
+        evidence.repo,
+        evidence.revision,
+        evidence.sequence,
+        evidence.manifest,
+        signers.join(", "),
+        policy.files().len(),
+        held.took.as_secs_f64()
+    )
+}

@@ -1,0 +1,155 @@
+//! The rhythm of `~/status`, on a thread of its own: while the gate answers a caller that rmw has
+//! not matched yet, its spin waits 100 ms (`__rmw_send_response` in rmw_fastrtps).
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use r2r::tensorgate_msgs::msg::PolicyStatus;
+use r2r::{Node, Publisher, QosProfile};
+
+use crate::rosout::Logger;
+use crate::status::State;
+
+/// 10 Hz.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// A gate that hangs is not to be believed.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+
+/// Publishes the state at a steady 10 Hz, and at once when it changes.
+pub(crate) struct Heartbeat {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    beat: Mutex<Beat>,
+    changed: Condvar,
+}
+
+struct Beat {
+    publisher: Publisher<PolicyStatus>,
+    logger: Logger,
+    session_id: [u8; 16],
+    lease: Duration,
+    state: State,
+    sequence: u64,
+    next: Instant,
+    /// When the gate's loop was last seen to turn.
+    alive: Instant,
+    ended: bool,
+}
+
+impl Heartbeat {
+    pub(crate) fn start(
+        node: &mut Node,
+        logger: Logger,
+        session_id: [u8; 16],
+        lease: Duration,
+    ) -> r2r::Result<Self> {
+        let beat = Beat::new(node, logger, session_id, lease, Instant::now())?;
+        let shared = Arc::new(Shared {
+            beat: Mutex::new(beat),
+            changed: Condvar::new(),
+        });
+        let ours = Arc::clone(&shared);
+        let thread = Some(thread::spawn(move || ours.run()));
+        Ok(Self { shared, thread })
+    }
+
+    /// Changes the state; it has been sent when this returns.
+    pub(crate) fn set(&self, state: State) {
+        let mut beat = self.shared.lock();
+        beat.state = state;
+        beat.next = Instant::now();
+        beat.alive = beat.next;
+        let now = beat.next;
+        beat.step(now);
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.shared.lock().state
+    }
+
+    /// The gate's loop still turns.
+    pub(crate) fn alive(&self) {
+        self.shared.lock().alive = Instant::now();
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Beat> {
+        self.beat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut beat = self.lock();
+        while !beat.ended {
+            let now = Instant::now();
+            beat.step(now);
+            let pause = beat.next.saturating_duration_since(now);
+            let woken = self.changed.wait_timeout(beat, pause);
+            beat = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Beat {
+    fn new(
+        node: &mut Node,
+        logger: Logger,
+        session_id: [u8; 16],
+        lease: Duration,
+        now: Instant,
+    ) -> r2r::Result<Self> {
+        let qos = QosProfile::default().reliable().volatile().keep_last(1);
+        Ok(Self {
+            publisher: node.create_publisher("~/status", qos)?,
+            logger,
+            session_id,
+            lease,
+            state: State::NoPolicy,
+            sequence: 0,
+            next: now,
+            alive: now,
+            ended: false,
+        })
+    }
+
+    /// Sends a status where one is due.
+    fn step(&mut self, now: Instant) {
+        if now < self.next {
+            return;
+        }
+        // After a pause the rhythm starts anew; missed beats are not made up for.
+        self.next = (self.next + PERIOD).max(now);
+        if now.saturating_duration_since(self.alive) > SILENT_AFTER {
+            return;
+        }
+        self.sequence += 1;
+        if let Err(error) = self.publisher.publish(&self.message()) {
+            self.logger
+                .error(&format!("a status was not sent: {error}"));
+        }
+    }
+
+    fn message(&self) -> PolicyStatus {
+        PolicyStatus {
+            stamp: self.logger.now(),
+            session_id: self.session_id.to_vec(),
+            sequence: self.sequence,
+            ..self.state.message(self.lease)
+        }
+    }
+}
