@@ -142,6 +142,13 @@ impl Announcement {
 }
 
 impl Delivery {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Latched => "latched",
+            Self::Pulled => "pulled",
+        }
+    }
+
     /// The constant `DELIVERY_*`.
     const fn number(self) -> u8 {
         match self {

@@ -68,6 +68,11 @@ impl Heartbeat {
         beat.step(now);
     }
 
+    /// Counts from the next status on.
+    pub(crate) fn set_lease(&self, lease: Duration) {
+        self.shared.lock().lease = lease;
+    }
+
     pub(crate) fn state(&self) -> State {
         self.shared.lock().state
     }

@@ -8,6 +8,7 @@
 
 mod announce;
 mod borrowed;
+mod diagnostics;
 mod gate;
 mod heartbeat;
 mod load;

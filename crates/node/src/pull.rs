@@ -58,7 +58,10 @@ fn answer(
     let fragments: Vec<_> = batch(announcement, session, first..last).collect();
     // What was copied while the weights were lost is not told from what was there.
     if announcement.is_lost() || fragments.is_empty() {
-        return response(GetFragments::Response::RESULT_FAILED as u8, "the weights are lost");
+        return response(
+            GetFragments::Response::RESULT_FAILED as u8,
+            "the weights are lost",
+        );
     }
     GetFragments::Response {
         fragments,
@@ -78,17 +81,15 @@ fn batch(
     indices: std::ops::Range<usize>,
 ) -> impl Iterator<Item = TensorFragment> {
     let mut left = BATCH;
-    indices
-        .enumerate()
-        .map_while(move |(place, index)| {
-            let (head, bytes) = announcement.fragment(session, index)?;
-            let room = left.checked_sub(bytes.len());
-            left = room.unwrap_or_default();
-            (place == 0 || room.is_some()).then(|| TensorFragment {
-                data: bytes.to_vec(),
-                ..head
-            })
+    indices.enumerate().map_while(move |(place, index)| {
+        let (head, bytes) = announcement.fragment(session, index)?;
+        let room = left.checked_sub(bytes.len());
+        left = room.unwrap_or_default();
+        (place == 0 || room.is_some()).then(|| TensorFragment {
+            data: bytes.to_vec(),
+            ..head
         })
+    })
 }
 
 fn rejected(message: &str) -> GetFragments::Response {

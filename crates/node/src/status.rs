@@ -56,7 +56,20 @@ impl State {
         }
     }
 
-    const fn named(self) -> Option<Named> {
+    /// `STATE_*` as people read it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::NoPolicy => "no_policy",
+            Self::Loading => "loading",
+            Self::Ready(_) => "ready",
+            Self::Rejected(_) => "rejected",
+            Self::Failed => "failed",
+            Self::Withdrawn(..) => "withdrawn",
+            Self::Revoked(..) => "revoked",
+        }
+    }
+
+    pub(crate) const fn named(self) -> Option<Named> {
         match self {
             Self::NoPolicy | Self::Loading | Self::Rejected(_) | Self::Failed => None,
             Self::Ready(named) | Self::Withdrawn(named, _) | Self::Revoked(named, _) => Some(named),

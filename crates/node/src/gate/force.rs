@@ -1,5 +1,7 @@
 //! What is in force: from its announcement until it is taken back.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use r2r::Publisher;
 use r2r::tensorgate_msgs::msg::TensorFragment;
@@ -18,6 +20,7 @@ pub(super) struct Announced {
     fragments: Publisher<TensorFragment>,
     /// When it stops to count.
     expires: Timestamp,
+    pub(super) since: Instant,
 }
 
 impl Gate {
@@ -36,6 +39,7 @@ impl Gate {
             named,
             fragments,
             expires,
+            since: Instant::now(),
         });
         if let Some(before) = before {
             self.node.destroy_publisher(before.fragments);

@@ -6,14 +6,15 @@ mod force;
 mod tell;
 mod work;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Node, Publisher, QosProfile};
 
+use crate::diagnostics::Diagnostics;
 use crate::gate::force::Announced;
 use crate::gate::work::Work;
 use crate::heartbeat::Heartbeat;
@@ -33,6 +34,9 @@ struct Gate {
     logger: Logger,
     parameters: Parameters,
     pulls: Pulls,
+    diagnostics: Diagnostics,
+    /// The newest refusal, for people.
+    last_rejection: Option<(Instant, String)>,
     heartbeat: Heartbeat,
     manifests: Publisher<PolicyManifest>,
     session_id: [u8; 16],
@@ -77,12 +81,16 @@ impl Gate {
             .transient_local()
             .keep_last(1);
         let manifests = node.create_publisher("~/manifest", latched).map_err(text)?;
+        let diagnostics = Diagnostics::new(&mut node, logger.clone(), manifests.clone());
+        let diagnostics = diagnostics.map_err(text)?;
         let (teller, news) = channel();
         Ok(Self {
             node,
             logger,
             parameters,
             pulls,
+            diagnostics,
+            last_rejection: None,
             heartbeat,
             manifests,
             session_id,
@@ -103,7 +111,9 @@ impl Gate {
         self.work();
         self.judge_again();
         self.parameters.step(&mut self.node);
+        self.heartbeat.set_lease(self.parameters.params().lease());
         self.serve_pulls();
+        self.diagnose();
     }
 
     fn hear(&mut self) {

@@ -1,7 +1,10 @@
 //! What people are told of a policy.
 
+use std::time::Instant;
+
 use tensorgate_verify::{Holding, Policy, Unguarded, Verified};
 
+use crate::diagnostics::{About, Channel, Health};
 use crate::gate::Gate;
 use crate::loading::Held;
 
@@ -29,6 +32,27 @@ impl Gate {
                 _ => self.logger.info(&line),
             }
         }
+    }
+
+    /// How it does, for `/diagnostics`.
+    pub(super) fn diagnose(&mut self) {
+        let now = Instant::now();
+        let params = self.parameters.params();
+        let channel = (!params.channel.is_empty()).then(|| Channel {
+            name: params.channel.clone(),
+            interval: params.update_interval().unwrap_or_default(),
+            polled: None,
+        });
+        let health = || Health {
+            state: self.heartbeat.state(),
+            session_id: self.session_id,
+            policy: self.held.as_ref().map(|held| About::of(&held.announcement)),
+            announced: self.announced.as_ref().map(|announced| announced.since),
+            lease: params.lease(),
+            channel,
+            last_rejection: self.last_rejection.clone(),
+        };
+        self.diagnostics.tell(&self.node, now, health);
     }
 
     pub(super) fn tell_announced(&self, held: &Held, epoch: u64) {

@@ -1,6 +1,7 @@
 //! A load or a publish, from its beginning to its end.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::announce::{Announcement, Session};
 use crate::gate::{Gate, text};
@@ -57,8 +58,16 @@ impl Gate {
     }
 
     fn start_loading(&self) -> Result<Loader, LoadError> {
-        let settings = self.parameters.params().settings().map_err(LoadError::could_not)?;
-        let wanted = self.parameters.params().wanted().map_err(LoadError::could_not)?;
+        let settings = self
+            .parameters
+            .params()
+            .settings()
+            .map_err(LoadError::could_not)?;
+        let wanted = self
+            .parameters
+            .params()
+            .wanted()
+            .map_err(LoadError::could_not)?;
         let shared = Arc::clone(&self.shared);
         Ok(Loader::start(settings, wanted, shared, self.teller.clone()))
     }
@@ -133,6 +142,9 @@ impl Gate {
     pub(super) fn fail(&mut self, error: &LoadError) {
         let line = format!("no policy is published: {}", error.message);
         self.logger.error(&line);
+        if error.rejection.is_some() {
+            self.last_rejection = Some((Instant::now(), error.message.clone()));
+        }
         let state = error.rejection.map_or(State::Failed, State::Rejected);
         self.heartbeat.set(state);
         self.let_go();

@@ -91,18 +91,26 @@ impl Parameters {
         let (table, services, logger) = (&mut self.table, &mut self.services, &self.logger);
         let mut changes = Vec::new();
         let answered = match service {
-            0 => services.get.answer(logger, |asked| GetParameters::Response {
-                values: table.get(&asked.names),
-            }),
-            1 => services.types.answer(logger, |asked| GetParameterTypes::Response {
-                types: table.types(&asked.names),
-            }),
-            2 => services.describe.answer(logger, |asked| DescribeParameters::Response {
-                descriptors: table.describe(&asked.names),
-            }),
-            3 => services.list.answer(logger, |asked| ListParameters::Response {
-                result: table.list(&asked.prefixes, asked.depth),
-            }),
+            0 => services
+                .get
+                .answer(logger, |asked| GetParameters::Response {
+                    values: table.get(&asked.names),
+                }),
+            1 => services
+                .types
+                .answer(logger, |asked| GetParameterTypes::Response {
+                    types: table.types(&asked.names),
+                }),
+            2 => services
+                .describe
+                .answer(logger, |asked| DescribeParameters::Response {
+                    descriptors: table.describe(&asked.names),
+                }),
+            3 => services
+                .list
+                .answer(logger, |asked| ListParameters::Response {
+                    result: table.list(&asked.prefixes, asked.depth),
+                }),
             4 => services.set.answer(logger, |asked| {
                 let results;
                 (results, changes) = table.set(&asked.parameters);

@@ -39,7 +39,10 @@ pub(crate) struct Handoff {
 /// Where a policy is taken from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    Store { repo: RepoId, revision: Revision },
+    Store {
+        repo: RepoId,
+        revision: Revision,
+    },
     Manifest(tensorgate_verify::Sha256),
     Directory(PathBuf),
     /// What the channel names.
@@ -101,7 +104,8 @@ impl Params {
         })
     }
 
-    fn update_interval(&self) -> Result<Option<Duration>, String> {
+    /// How often the channel is asked, if not at loads alone.
+    pub(crate) fn update_interval(&self) -> Result<Option<Duration>, String> {
         match self.update_interval_s {
             0 => Ok(None),
             seconds @ 5.. => Ok(Some(Duration::from_secs(seconds.into()))),
@@ -202,13 +206,18 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_named_in_three_ways() {
+    fn a_policy_is_named_in_four_ways() {
         let source = |policy: &str| with(|p| p.policy = policy.into()).unwrap().source;
         assert!(matches!(source("/srv/policy"), Source::Directory(_)));
         assert!(matches!(source("./policy@home"), Source::Directory(_)));
         assert!(matches!(source(&"a".repeat(64)), Source::Manifest(_)));
         let pinned = format!("acme/walk@{}", "0".repeat(40));
         assert!(matches!(source(&pinned), Source::Store { .. }));
+        let channel = |p: &mut Params| {
+            p.policy.clear();
+            p.channel = "acme/walk@main".into();
+        };
+        assert!(matches!(with(channel).unwrap().source, Source::Channel));
     }
 
     #[test]
@@ -224,7 +233,7 @@ mod tests {
             (|p| p.repo = "walk".into(), "`repo`"),
             (|p| p.revision = "main".into(), "`revision`"),
             (|p| p.fragment_size_kib = 100, "`fragment_size_kib` is 100"),
-            (|p| p.lease_ms = 0, "`lease_ms` is 0"),
+            (|p| p.update_interval_s = 4, "`update_interval_s` is 4"),
             (|p| p.hold = "mapped".into(), "`hold` is \"mapped\""),
             (|p| p.hold_signal = 9, "`hold_signal` is 9"),
             (

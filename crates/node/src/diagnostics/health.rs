@@ -1,0 +1,474 @@
+//! How the gate does, as a diagnostic. No ROS entities in here.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use r2r::diagnostic_msgs::msg::{DiagnosticStatus, KeyValue};
+use tensorgate_verify::Sha256;
+
+use crate::announce::{Announcement, Delivery, ros_string};
+use crate::status::{Named, Reason, State};
+
+const OK: u8 = DiagnosticStatus::OK as u8;
+const WARN: u8 = DiagnosticStatus::WARN as u8;
+const ERROR: u8 = DiagnosticStatus::ERROR as u8;
+/// Nothing to report on, and nothing wrong.
+const STALE: u8 = DiagnosticStatus::STALE as u8;
+
+/// A name or a line from outside takes no more than this many characters.
+const LONGEST: usize = 256;
+/// A channel that was silent for so many intervals is not followed.
+const MISSED: u32 = 3;
+
+/// What the gate knows of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    pub(crate) state: State,
+    pub(crate) session_id: [u8; 16],
+    /// What is held, whether announced or not.
+    pub(crate) policy: Option<About>,
+    /// Since when it is announced.
+    pub(crate) announced: Option<Instant>,
+    pub(crate) lease: Duration,
+    pub(crate) channel: Option<Channel>,
+    /// The newest refusal, and when that was.
+    pub(crate) last_rejection: Option<(Instant, String)>,
+}
+
+/// What a policy is.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    repo: String,
+    revision: String,
+    sequence: u64,
+    digest: Sha256,
+    signers: String,
+    hold: String,
+    bytes: u64,
+    fragments: usize,
+    delivery: Delivery,
+    expires: Timestamp,
+}
+
+/// Where newer releases and revocations are looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    /// How often, if not at loads alone.
+    pub(crate) interval: Option<Duration>,
+    /// When it last answered.
+    pub(crate) polled: Option<Instant>,
+}
+
+/// What the node sees of others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Graph {
+    /// Matched readers of `~/manifest`.
+    pub(super) subscribers: Option<usize>,
+    /// Nodes that publish on it, by their full names, ourselves included; empty where the topic
+    /// has another name.
+    pub(super) publishers: Vec<String>,
+}
+
+impl About {
+    pub(crate) fn of(announcement: &Announcement) -> Self {
+        let policy = announcement.policy();
+        let evidence = policy.evidence();
+        let signers = evidence.signers.iter().map(|signer| signer.name.as_str());
+        let mut holds: Vec<String> = policy
+            .tensor_files()
+            .map(|file| file.hold().holding().to_string())
+            .collect();
+        holds.sort_unstable();
+        holds.dedup();
+        Self {
+            repo: evidence.repo.to_string(),
+            revision: evidence.revision.to_string(),
+            sequence: evidence.sequence,
+            digest: evidence.manifest,
+            signers: signers.collect::<Vec<_>>().join(", "),
+            hold: holds.join("; "),
+            bytes: announcement.weights_size(),
+            fragments: announcement.fragment_count(),
+            delivery: announcement.delivery(),
+            expires: evidence.until,
+        }
+    }
+}
+
+impl Health {
+    pub(super) fn status(&self, name: &str, graph: &Graph, now: Instant) -> DiagnosticStatus {
+        let (level, message) = self.judge(graph, now);
+        DiagnosticStatus {
+            level,
+            name: name.to_owned(),
+            message,
+            hardware_id: self
+                .policy
+                .as_ref()
+                .map_or_else(String::new, |policy| ros_string(&policy.repo)),
+            values: self.values(graph, now),
+        }
+    }
+
+    /// What is wrong counts more than what is unusual.
+    fn judge(&self, graph: &Graph, now: Instant) -> (u8, String) {
+        let (level, message) = self.stands();
+        if level == ERROR {
+            return (level, message);
+        }
+        let announced = matches!(self.state, State::Ready(_));
+        let unusual = graph
+            .warning()
+            .or_else(|| self.refused_later().filter(|_| announced))
+            .or_else(|| self.overdue(now).filter(|_| announced));
+        match unusual {
+            Some(warning) => (WARN, format!("{message}; {warning}")),
+            None => (level, message),
+        }
+    }
+
+    fn stands(&self) -> (u8, String) {
+        let rejected = |what: &str, code: &str| (ERROR, format!("{what}: {code}"));
+        match self.state {
+            State::NoPolicy => (STALE, "no policy is announced".into()),
+            State::Loading => (WARN, "a policy is being fetched or verified".into()),
+            State::Ready(_) => (OK, "a verified policy is announced".into()),
+            State::Rejected(rejection) => rejected("the policy was refused", rejection.code()),
+            State::Failed => (ERROR, "the policy could not be checked".into()),
+            State::Withdrawn(_, Reason::Asked) => (STALE, "the policy was taken back".into()),
+            State::Withdrawn(_, Reason::Rejected(rejection)) => {
+                rejected("the policy was withdrawn", rejection.code())
+            }
+            State::Withdrawn(_, Reason::CouldNotCheck) => (
+                ERROR,
+                "the policy was withdrawn: it could not be kept".into(),
+            ),
+            State::Revoked(_, rejection) => rejected("the policy was revoked", rejection.code()),
+        }
+    }
+
+    /// A load failed while this policy was in force.
+    fn refused_later(&self) -> Option<String> {
+        let (when, what) = self.last_rejection.as_ref()?;
+        let later = self.announced.is_some_and(|announced| *when > announced);
+        later.then(|| format!("a later one was refused: {}", shown(what)))
+    }
+
+    fn overdue(&self, now: Instant) -> Option<String> {
+        let channel = self.channel.as_ref()?;
+        let answered = channel.polled.or(self.announced)?;
+        let silent = now.saturating_duration_since(answered);
+        (silent > channel.interval?.saturating_mul(MISSED))
+            .then(|| format!("the channel has not answered for {} s", silent.as_secs()))
+    }
+
+    fn values(&self, graph: &Graph, now: Instant) -> Vec<KeyValue> {
+        let policy = self.policy.as_ref();
+        let of = |text: fn(&About) -> String| policy.map_or_else(String::new, text);
+        let named = self.state.named();
+        let seconds = |then: Option<Instant>| {
+            let age = then.map(|then| now.saturating_duration_since(then));
+            age.map_or_else(String::new, |age| age.as_secs().to_string())
+        };
+        let channel = self.channel.as_ref();
+        let pairs = [
+            ("state", self.state.name().to_owned()),
+            ("repo", of(|it| it.repo.clone())),
+            ("revision", of(|it| it.revision.clone())),
+            ("sequence", of(|it| it.sequence.to_string())),
+            ("digest", of(|it| it.digest.to_string())),
+            ("signers", of(|it| it.signers.clone())),
+            ("hold", of(|it| it.hold.clone())),
+            ("session", hex(&self.session_id)),
+            ("epoch", named.map_or(0, |it: Named| it.epoch).to_string()),
+            ("bytes", of(|it| it.bytes.to_string())),
+            ("fragments", of(|it| it.fragments.to_string())),
+            ("delivery", of(|it| it.delivery.name().to_owned())),
+            ("subscribers", count(graph.subscribers)),
+            ("publishers", count(graph.count())),
+            ("lease_ms", self.lease.as_millis().to_string()),
+            (AGE, seconds(self.announced)),
+            ("expires", of(|it| it.expires.to_string())),
+            (
+                "channel",
+                channel.map_or_else(String::new, |it| it.name.clone()),
+            ),
+            (LAST_POLL, seconds(channel.and_then(|it| it.polled))),
+            (
+                "last_rejection",
+                self.last_rejection
+                    .as_ref()
+                    .map_or_else(String::new, |it| it.1.clone()),
+            ),
+        ];
+        pairs
+            .into_iter()
+            .map(|(key, value)| pair(key, &value))
+            .collect()
+    }
+}
+
+/// Seconds since the policy was announced.
+const AGE: &str = "age_s";
+/// Seconds since the channel last answered.
+const LAST_POLL: &str = "last_poll_s";
+
+/// Whether there is news: that time goes by is none.
+pub(super) fn differ(one: &DiagnosticStatus, other: &DiagnosticStatus) -> bool {
+    let clocks = |pair: &&KeyValue| pair.key != AGE && pair.key != LAST_POLL;
+    one.level != other.level
+        || one.message != other.message
+        || !one
+            .values
+            .iter()
+            .filter(clocks)
+            .eq(other.values.iter().filter(clocks))
+}
+
+impl Graph {
+    fn count(&self) -> Option<usize> {
+        Some(self.publishers.len()).filter(|count| *count > 0)
+    }
+
+    /// Controllers go by signature and session; people should know all the same.
+    fn warning(&self) -> Option<String> {
+        (self.publishers.len() > 1).then(|| {
+            let mut names = self.publishers.clone();
+            names.sort_unstable();
+            let names = shown(&names.join(", "));
+            format!("{} publish on ~/manifest: {names}", self.publishers.len())
+        })
+    }
+}
+
+fn count(number: Option<usize>) -> String {
+    number.map_or_else(|| "unknown".into(), |number| number.to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn pair(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: shown(value),
+    }
+}
+
+fn shown(text: &str) -> String {
+    ros_string(text).chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tensorgate_verify::Rejection;
+
+    use super::*;
+
+    fn named() -> Named {
+        Named {
+            manifest: "ab".repeat(32).parse().unwrap(),
+            epoch: 3,
+        }
+    }
+
+    fn health(state: State) -> Health {
+        Health {
+            state,
+            session_id: [0x5a; 16],
+            policy: Some(About {
+                repo: "acme/walk".into(),
+                revision: "0".repeat(40),
+                sequence: 7,
+                digest: named().manifest,
+                signers: "release".into(),
+                hold: "guarded by a lease".into(),
+                bytes: 1000,
+                fragments: 2,
+                delivery: Delivery::Pulled,
+                expires: Timestamp::MAX,
+            }),
+            announced: None,
+            lease: Duration::from_millis(500),
+            channel: None,
+            last_rejection: None,
+        }
+    }
+
+    fn graph(publishers: &[&str]) -> Graph {
+        Graph {
+            subscribers: Some(2),
+            publishers: publishers.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    fn status(health: &Health, graph: &Graph) -> DiagnosticStatus {
+        health.status("robot/gate: policy", graph, Instant::now())
+    }
+
+    fn value(status: &DiagnosticStatus, key: &str) -> String {
+        let found = status.values.iter().find(|pair| pair.key == key);
+        found.unwrap().value.clone()
+    }
+
+    #[test]
+    fn every_state_has_its_level_and_its_words() {
+        let expired = Rejection::ManifestExpired;
+        let cases = [
+            (State::NoPolicy, STALE, "no policy"),
+            (State::Loading, WARN, "being fetched or verified"),
+            (State::Ready(named()), OK, "is announced"),
+            (
+                State::Rejected(Rejection::DigestMismatch),
+                ERROR,
+                "refused: digest-mismatch",
+            ),
+            (State::Failed, ERROR, "could not be checked"),
+            (
+                State::Withdrawn(named(), Reason::Asked),
+                STALE,
+                "taken back",
+            ),
+            (
+                State::Withdrawn(named(), Reason::Rejected(expired)),
+                ERROR,
+                "manifest-expired",
+            ),
+            (
+                State::Withdrawn(named(), Reason::CouldNotCheck),
+                ERROR,
+                "could not be kept",
+            ),
+            (
+                State::Revoked(named(), Rejection::ManifestRevoked),
+                ERROR,
+                "manifest-revoked",
+            ),
+        ];
+        for (state, level, words) in cases {
+            let status = status(&health(state), &graph(&["/robot/gate"]));
+            assert_eq!(status.level, level, "{state:?}");
+            assert!(status.message.contains(words), "{}", status.message);
+            assert_eq!(value(&status, "state"), state.name());
+        }
+    }
+
+    #[test]
+    fn the_values_say_what_is_held() {
+        let now = Instant::now();
+        let announced = now.checked_sub(Duration::from_secs(65)).unwrap();
+        let health = Health {
+            announced: Some(announced),
+            ..health(State::Ready(named()))
+        };
+        let status = health.status("robot/gate: policy", &graph(&["/robot/gate"]), now);
+        assert_eq!(status.hardware_id, "acme/walk");
+        assert_eq!(status.name, "robot/gate: policy");
+        let expected = [
+            ("digest", "ab".repeat(32)),
+            ("session", "5a".repeat(16)),
+            ("epoch", "3".into()),
+            ("delivery", "pulled".into()),
+            ("subscribers", "2".into()),
+            ("publishers", "1".into()),
+            ("lease_ms", "500".into()),
+            ("age_s", "65".into()),
+            ("last_rejection", String::new()),
+        ];
+        for (key, expected) in expected {
+            assert_eq!(value(&status, key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_second_publisher_is_a_warning_wherever_nothing_is_worse() {
+        let two = graph(&["/robot/gate", "/rogue\x1b[2J"]);
+        for (state, level) in [
+            (State::Ready(named()), WARN),
+            (State::NoPolicy, WARN),
+            (State::Failed, ERROR),
+        ] {
+            let status = status(&health(state), &two);
+            assert_eq!(status.level, level, "{state:?}");
+            assert_eq!(value(&status, "publishers"), "2");
+            assert!(level == ERROR || status.message.contains("/rogue\u{fffd}[2J"));
+        }
+        let renamed = status(&health(State::Ready(named())), &graph(&[]));
+        assert_eq!(
+            (renamed.level, value(&renamed, "publishers")),
+            (OK, "unknown".into())
+        );
+    }
+
+    #[test]
+    fn a_later_refusal_is_a_warning_an_earlier_one_is_history() {
+        let (earlier, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let with = |announced, refused| Health {
+            announced: Some(announced),
+            last_rejection: Some((refused, "threshold-not-met: 0 of 1".into())),
+            ..health(State::Ready(named()))
+        };
+        let status = |health| status(&health, &graph(&["/robot/gate"]));
+        assert_eq!(status(with(earlier, later)).level, WARN);
+        assert_eq!(status(with(later, earlier)).level, OK);
+        let kept = value(&status(with(later, earlier)), "last_rejection");
+        assert_eq!(kept, "threshold-not-met: 0 of 1");
+    }
+
+    #[test]
+    fn a_channel_that_is_polled_and_silent_is_a_warning() {
+        let now = Instant::now();
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds));
+        let with = |interval, polled| Health {
+            announced: ago(1000),
+            channel: Some(Channel {
+                name: "acme/walk@main".into(),
+                interval,
+                polled,
+            }),
+            ..health(State::Ready(named()))
+        };
+        let level = |health: Health| health.status("gate: policy", &graph(&["/gate"]), now).level;
+        let ten = Some(Duration::from_secs(10));
+        assert_eq!(level(with(ten, ago(5))), OK);
+        assert_eq!(level(with(ten, ago(31))), WARN);
+        assert_eq!(level(with(ten, None)), WARN);
+        assert_eq!(level(with(None, None)), OK);
+    }
+
+    #[test]
+    fn time_alone_is_no_news() {
+        let now = Instant::now();
+        let health = Health {
+            announced: Some(now),
+            ..health(State::Ready(named()))
+        };
+        let at = |seconds| {
+            let then = now + Duration::from_secs(seconds);
+            health.status("gate: policy", &graph(&["/gate"]), then)
+        };
+        assert_ne!(value(&at(0), "age_s"), value(&at(9), "age_s"));
+        assert!(!differ(&at(0), &at(9)));
+        let failed = Health {
+            state: State::Failed,
+            ..health.clone()
+        };
+        assert!(differ(
+            &at(0),
+            &failed.status("gate: policy", &graph(&["/gate"]), now)
+        ));
+    }
+
+    #[test]
+    fn hostile_text_is_short_and_printable() {
+        let long = Health {
+            last_rejection: Some((Instant::now(), "\0\x1b".repeat(1 << 20))),
+            ..health(State::Failed)
+        };
+        let value = value(&status(&long, &graph(&[])), "last_rejection");
+        assert_eq!(value.chars().count(), LONGEST);
+        assert!(!value.contains(['\0', '\x1b']));
+    }
+}
