@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use tensorgate_store::{State, Store, StoreError, hold};
 use tensorgate_verify::{
     Context, Directory, Error, FilePath, LeaseHolder, MANIFEST_FILE, Policy, Proof, Rejection,
-    RepoId, Revision, SignedManifest, TrustPolicy, Verified,
+    RepoId, Revision, Sha256, SignedManifest, TrustPolicy, Verified,
 };
 
 use crate::observer::{Observer, Phase};
@@ -54,11 +54,7 @@ pub(crate) fn load(
     let watching = Arc::clone(observer);
     let waiting = move |lock: &Path| watching.waiting(lock);
     let trust = open_trust(&settings.trust)?;
-    let place = settings
-        .store
-        .clone()
-        .map_or_else(Store::default_location, Ok)?;
-    let store = Store::open(place)?.on_wait(waiting.clone());
+    let store = open_store(settings)?.on_wait(waiting.clone());
     let elsewhere = match &settings.state {
         Some(place) => Some(State::open(place)?.on_wait(waiting)),
         None => None,
@@ -89,13 +85,41 @@ pub(crate) fn load(
     observer.phase(Phase::Verifying, 0);
     let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
     if observer.is_canceled() {
-        return Err(LoadError::canceled());
+        return Err(LoadError::canceled("by its caller"));
     }
     state.record_accepted(policy.evidence())?;
     Ok(Loaded { policy, directory })
 }
 
-fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
+/// Records that a manifest is revoked at this place, for good.
+pub(crate) fn revoke(
+    settings: &Settings,
+    manifest: &Sha256,
+    reason: &str,
+) -> Result<(), LoadError> {
+    with_state(settings, |state| Ok(state.revoke(manifest, reason)?))
+}
+
+/// Asks or tells the state that the parameters name.
+pub(crate) fn with_state<T>(
+    settings: &Settings,
+    then: impl FnOnce(&State) -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
+    match &settings.state {
+        Some(place) => then(&State::open(place)?),
+        None => then(open_store(settings)?.state()),
+    }
+}
+
+fn open_store(settings: &Settings) -> Result<Store, LoadError> {
+    let place = settings
+        .store
+        .clone()
+        .map_or_else(Store::default_location, Ok)?;
+    Ok(Store::open(place)?)
+}
+
+pub(crate) fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
     let failed = |error: &dyn std::fmt::Display| {
         LoadError::could_not(format!("the trust policy {}: {error}", path.display()))
     };
@@ -184,10 +208,11 @@ impl LoadError {
         }
     }
 
-    pub(crate) fn canceled() -> Self {
+    /// Nobody wants it any more: why.
+    pub(crate) fn canceled(why: &str) -> Self {
         Self {
             is_canceled: true,
-            ..Self::could_not("called off".to_owned())
+            ..Self::could_not(format!("called off: {why}"))
         }
     }
 }

@@ -131,8 +131,18 @@ impl Progress {
     }
 
     /// Nobody wants it any more.
-    pub(crate) fn cancel(&self) {
+    pub(crate) fn cancel(&self) -> bool {
         self.canceled.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// How far it is: phase, bytes done, bytes in all.
+    pub(crate) fn now(&self) -> (u8, u64, u64) {
+        (
+            self.phase.load(Ordering::Relaxed),
+            self.done.load(Ordering::Relaxed),
+            self.total.load(Ordering::Relaxed),
+        )
     }
 }
 

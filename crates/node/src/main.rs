@@ -6,11 +6,13 @@
 //! `manifest`, `fragments`, `status`; see the package `tensorgate_msgs`.
 #![warn(missing_docs)]
 
+mod action;
 mod announce;
 mod borrowed;
 mod diagnostics;
 mod gate;
 mod heartbeat;
+mod lifecycle;
 mod load;
 mod loading;
 mod news;
@@ -18,10 +20,13 @@ mod observer;
 mod parameters;
 mod publish;
 mod pull;
+mod recheck;
+mod requests;
 mod rosout;
 mod served;
 mod start;
 mod status;
+mod transitions;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! An announcement on its way to the topics, on a thread of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
@@ -27,7 +27,7 @@ pub(crate) struct Outlets {
 /// A publish under way.
 pub(crate) struct Job {
     thread: JoinHandle<Result<Published, String>>,
-    canceled: Arc<AtomicBool>,
+    stage: Arc<Stage>,
     fragments: Publisher<TensorFragment>,
 }
 
@@ -37,6 +37,26 @@ pub(crate) enum Published {
     All,
     /// It was called off: nothing was announced.
     Canceled,
+}
+
+/// What may still be called off, and what may not: from the hand-off on, what went before is no
+/// longer there to go back to.
+#[derive(Debug, Default)]
+struct Stage(AtomicU8);
+
+const CANCELED: u8 = 1;
+const COMMITTED: u8 = 2;
+
+impl Stage {
+    /// Whether it is this now; not if it is the other.
+    fn becomes(&self, stage: u8) -> bool {
+        let changed = (self.0).compare_exchange(0, stage, Ordering::Relaxed, Ordering::Relaxed);
+        changed.is_ok() || changed == Err(stage)
+    }
+
+    fn is_canceled(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CANCELED
+    }
 }
 
 impl Job {
@@ -49,24 +69,25 @@ impl Job {
         stamp: Time,
     ) -> r2r::Result<Self> {
         let fragments = node.create_publisher("~/fragments", profile(&announcement))?;
-        let canceled = Arc::new(AtomicBool::new(false));
+        let stage = Arc::new(Stage::default());
         let work = Work {
             outlets,
             announcement,
             session,
             stamp,
             fragments: fragments.clone(),
-            canceled: Arc::clone(&canceled),
+            stage: Arc::clone(&stage),
         };
         Ok(Self {
             thread: thread::spawn(move || work.publish()),
-            canceled,
+            stage,
             fragments,
         })
     }
 
-    pub(crate) fn cancel(&self) {
-        self.canceled.store(true, Ordering::Relaxed);
+    /// Whether it can be called off; then it ends soon, and nothing has changed.
+    pub(crate) fn cancel(&self) -> bool {
+        self.stage.becomes(CANCELED)
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -76,12 +97,7 @@ impl Job {
     /// Waits for its end; the fragments are there for as long as their publisher.
     pub(crate) fn end(self) -> (Publisher<TensorFragment>, Result<Published, String>) {
         let outcome = self.thread.join();
-        let outcome = match outcome {
-            // What was let go of while its manifest went out is not announced either.
-            Ok(Ok(_)) if self.canceled.load(Ordering::Relaxed) => Ok(Published::Canceled),
-            Ok(outcome) => outcome,
-            Err(_) => Err("the publishing thread panicked".into()),
-        };
+        let outcome = outcome.unwrap_or_else(|_| Err("the publishing thread panicked".into()));
         (self.fragments, outcome)
     }
 }
@@ -92,7 +108,7 @@ struct Work {
     session: Session,
     stamp: Time,
     fragments: Publisher<TensorFragment>,
-    canceled: Arc<AtomicBool>,
+    stage: Arc<Stage>,
 }
 
 impl Work {
@@ -102,20 +118,12 @@ impl Work {
         if self.announcement.delivery() == Delivery::Latched {
             self.latch()?;
         }
-        if let Some(server) = self.outlets.server.as_ref().filter(|_| !self.is_canceled()) {
-            offer(
-                server,
-                self.announcement.policy(),
-                self.session,
-                &self.outlets.teller,
-            );
-            // It may have been let go of meanwhile.
-            if self.is_canceled() {
-                server.withdraw(Refusal::NothingOffered);
-            }
-        }
-        if self.is_canceled() {
+        if !self.stage.becomes(COMMITTED) {
             return Ok(Published::Canceled);
+        }
+        if let Some(server) = &self.outlets.server {
+            let policy = self.announcement.policy();
+            offer(server, policy, self.session, &self.outlets.teller);
         }
         let manifest = self.announcement.manifest(self.session, self.stamp.clone());
         let sent = self.outlets.manifests.publish(&manifest);
@@ -125,16 +133,12 @@ impl Work {
 
     fn latch(&self) -> Result<(), String> {
         for (head, payload) in self.announcement.fragments(self.session) {
-            if self.is_canceled() {
+            if self.stage.is_canceled() {
                 break;
             }
             borrowed::publish(&self.fragments, head, payload).map_err(|error| error.to_string())?;
         }
         Ok(())
-    }
-
-    fn is_canceled(&self) -> bool {
-        self.canceled.load(Ordering::Relaxed)
     }
 }
 

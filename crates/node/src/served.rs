@@ -35,14 +35,31 @@ impl<S: WrappedServiceTypeSupport + 'static> Served<S> {
         logger: &Logger,
         answer: impl FnOnce(&S::Request) -> S::Response,
     ) -> bool {
-        let Some(Some(request)) = self.requests.next().now_or_never() else {
+        let Some(request) = self.take() else {
             return false;
         };
         let response = answer(&request.message);
-        if let Err(error) = request.respond(response) {
-            self.lament(logger, &error);
-        }
+        self.respond(logger, request, response);
         true
+    }
+
+    /// Takes one request, to be answered when its outcome is known.
+    pub(crate) fn take(&mut self) -> Option<ServiceRequest<S>> {
+        self.requests.next().now_or_never().flatten()
+    }
+
+    /// Answers what was taken; whether that reached the caller.
+    pub(crate) fn respond(
+        &mut self,
+        logger: &Logger,
+        request: ServiceRequest<S>,
+        response: S::Response,
+    ) -> bool {
+        let sent = request.respond(response);
+        if let Err(error) = &sent {
+            self.lament(logger, error);
+        }
+        sent.is_ok()
     }
 
     /// One line a second: whoever may call could fill the disk with lines otherwise.

@@ -1,15 +1,15 @@
 //! What is in force: from its announcement until it is taken back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use r2r::Publisher;
 use r2r::tensorgate_msgs::msg::TensorFragment;
 use tensorgate_handoff::Refusal;
-use tensorgate_verify::Rejection;
 
 use crate::gate::Gate;
-use crate::gate::work::Work;
+use crate::gate::task::Task;
 use crate::loading::Held;
 use crate::status::{Named, Reason, State};
 
@@ -19,7 +19,7 @@ pub(super) struct Announced {
     /// The history that serves those who come late.
     fragments: Publisher<TensorFragment>,
     /// When it stops to count.
-    expires: Timestamp,
+    pub(super) expires: Timestamp,
     pub(super) since: Instant,
 }
 
@@ -27,7 +27,7 @@ impl Gate {
     /// Its predecessor goes once it is there.
     pub(super) fn announce(
         &mut self,
-        held: Held,
+        held: Arc<Held>,
         named: Named,
         fragments: Publisher<TensorFragment>,
     ) {
@@ -50,64 +50,64 @@ impl Gate {
     pub(super) fn serve_pulls(&mut self) {
         let announced = self.announced.as_ref().zip(self.held.as_ref());
         let announced = announced.map(|(it, held)| (it.named.epoch, &*held.announcement));
-        let published = self.work.as_ref().and_then(Work::published);
+        let published = self.task.as_ref().and_then(Task::published);
         self.pulls.step(self.session_id, &[announced, published]);
+    }
+
+    /// Takes back what is announced, in an orderly way; it stays held.
+    pub(super) fn withdraw(&mut self) {
+        if let Some(announced) = &self.announced {
+            let state = State::Withdrawn(announced.named, Reason::Asked);
+            self.heartbeat.set(state);
+            self.stop_publishing();
+        }
     }
 
     /// The bytes would change soon, and nobody may read them then. What is still being loaded fails
     /// by itself.
     pub(super) fn lose(&mut self, why: &str) {
-        self.logger.error(&format!("withdrawn: {why}"));
-        match &self.announced {
-            Some(announced) => {
-                let lost = State::Withdrawn(announced.named, Reason::CouldNotCheck);
-                self.heartbeat.set(lost);
-            }
-            None if matches!(self.work, Some(Work::Publishing(_))) => {
+        let lost = |held: &Held| held.announcement.is_lost();
+        let published = self.task.as_ref().and_then(Task::publishing);
+        if published.is_some_and(|(_, held)| lost(held)) {
+            self.logger.error(&format!("not announced: {why}"));
+            self.call_off("its weights are lost");
+            if self.announced.is_none() {
                 self.heartbeat.set(State::Failed);
             }
-            None => return,
         }
-        self.let_go();
-    }
-
-    /// What was genuine when it was announced is not for ever.
-    pub(super) fn judge_again(&mut self) {
-        let now = Timestamp::now();
-        if let Some(announced) = self.announced.as_ref().filter(|it| it.expires <= now) {
-            let line = format!("withdrawn: manifest-expired: at {}", announced.expires);
-            let reason = Reason::Rejected(Rejection::ManifestExpired);
-            let state = State::Withdrawn(announced.named, reason);
-            self.logger.error(&line);
-            self.heartbeat.set(state);
+        if self.held.as_deref().is_some_and(lost) {
+            self.logger.error(&format!("withdrawn: {why}"));
+            if let Some(announced) = &self.announced {
+                let state = State::Withdrawn(announced.named, Reason::CouldNotCheck);
+                self.heartbeat.set(state);
+            }
             self.let_go();
         }
     }
 
     /// Nothing is published any more, and no memory kept for it.
     pub(super) fn let_go(&mut self) {
+        self.stop_publishing();
+        self.held = None;
+    }
+
+    fn stop_publishing(&mut self) {
         if let Some(server) = self.shared.server() {
             server.withdraw(Refusal::NothingOffered);
         }
-        self.held = None;
         if let Some(announced) = self.announced.take() {
             self.node.destroy_publisher(announced.fragments);
-        }
-        if let Some(work) = &self.work {
-            work.cancel();
         }
     }
 
     /// Tells the controllers to stop using the policy, then lets go of it.
     pub(super) fn stop(mut self) {
-        if let Some(announced) = &self.announced {
-            let state = State::Withdrawn(announced.named, Reason::Asked);
-            self.heartbeat.set(state);
-        }
+        self.call_off("the node stops");
+        self.withdraw();
         self.let_go();
         // The middleware must not be torn down under a publish that is still going on.
-        if let Some(Work::Publishing(publishing)) = self.work.take() {
-            publishing.end();
+        if let Some(task) = self.task.take() {
+            task.end();
         }
         self.logger.info("stopped");
     }

@@ -2,10 +2,15 @@
 //! the publisher, leases, controllers at the hand-off) reaches it as events; [`Gate::step`] draws
 //! the conclusions.
 
+mod ask;
+mod change;
 mod force;
+mod judge;
+mod revoke;
+mod task;
 mod tell;
-mod work;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,17 +18,24 @@ use std::time::{Duration, Instant};
 
 use r2r::tensorgate_msgs::msg::PolicyManifest;
 use r2r::{Node, Publisher, QosProfile};
+use tensorgate_verify::Sha256;
 
+use crate::action::LoadAction;
 use crate::diagnostics::Diagnostics;
 use crate::gate::force::Announced;
-use crate::gate::work::Work;
+use crate::gate::judge::Judge;
+use crate::gate::revoke::Recording;
+use crate::gate::task::Task;
 use crate::heartbeat::Heartbeat;
+use crate::lifecycle::Lifecycle;
 use crate::loading::{Held, Shared};
 use crate::news::News;
 use crate::parameters::Parameters;
 use crate::pull::Pulls;
+use crate::requests::Requests;
 use crate::rosout::Logger;
 use crate::start::{session_id, start_ros};
+use crate::transitions::Transitions;
 
 /// How long one spin waits: the finest grain of an answer and of a stop.
 const SPIN: Duration = Duration::from_millis(20);
@@ -33,6 +45,9 @@ struct Gate {
     node: Node,
     logger: Logger,
     parameters: Parameters,
+    transitions: Transitions,
+    requests: Requests,
+    action: LoadAction,
     pulls: Pulls,
     diagnostics: Diagnostics,
     /// The newest refusal, for people.
@@ -47,12 +62,17 @@ struct Gate {
     teller: Sender<News>,
     /// What all loads share.
     shared: Arc<Shared>,
+    life: Lifecycle,
     /// What goes on beside the spinning: ROS waits for neither disk nor middleware.
-    work: Option<Work>,
+    task: Option<Task>,
     /// What was proven last: ready to be announced, or announced.
-    held: Option<Held>,
+    held: Option<Arc<Held>>,
     /// What controllers may use.
     announced: Option<Announced>,
+    judge: Judge,
+    /// What was revoked here, whether that is on the disk by now or not.
+    revoked: BTreeSet<Sha256>,
+    recordings: Vec<Recording>,
 }
 
 /// Runs the node until `stop` is set.
@@ -71,7 +91,6 @@ impl Gate {
     fn new(mut node: Node) -> Result<Self, String> {
         let logger = Logger::new(&mut node).map_err(text)?;
         let parameters = Parameters::new(&mut node, logger.clone())?;
-        let pulls = Pulls::new(&mut node, logger.clone()).map_err(text)?;
         let session_id = session_id()?;
         let lease = parameters.params().lease();
         let heartbeat =
@@ -82,14 +101,14 @@ impl Gate {
             .keep_last(1);
         let manifests = node.create_publisher("~/manifest", latched).map_err(text)?;
         let diagnostics = Diagnostics::new(&mut node, logger.clone(), manifests.clone());
-        let diagnostics = diagnostics.map_err(text)?;
         let (teller, news) = channel();
         Ok(Self {
-            node,
-            logger,
             parameters,
-            pulls,
-            diagnostics,
+            transitions: Transitions::new(&mut node, logger.clone()).map_err(text)?,
+            requests: Requests::new(&mut node, logger.clone()).map_err(text)?,
+            action: LoadAction::new(&mut node, logger.clone()).map_err(text)?,
+            pulls: Pulls::new(&mut node, logger.clone()).map_err(text)?,
+            diagnostics: diagnostics.map_err(text)?,
             last_rejection: None,
             heartbeat,
             manifests,
@@ -98,18 +117,29 @@ impl Gate {
             news,
             teller,
             shared: Arc::default(),
-            work: None,
+            life: Lifecycle::default(),
+            task: None,
             held: None,
             announced: None,
+            judge: Judge::default(),
+            revoked: BTreeSet::new(),
+            recordings: Vec::new(),
+            node,
+            logger,
         })
     }
 
-    /// One turn of the loop: everything that came since the last.
+    /// One turn of the loop: everything that came since the last. What takes force away comes
+    /// before what gives it.
     fn step(&mut self) {
         self.heartbeat.alive();
         self.hear();
-        self.work();
+        self.hear_revokes();
         self.judge_again();
+        self.hear_changes();
+        self.hear_loads();
+        self.work();
+        self.heartbeat.alive();
         self.parameters.step(&mut self.node);
         self.heartbeat.set_lease(self.parameters.params().lease());
         self.serve_pulls();
