@@ -104,8 +104,9 @@ def test_all_robots_get_every_byte_over_bad_lines(tmp_path, fleet, gate, line):
     assert [robot.gets(signed)["refused"] for robot in robots] == [{}] * 3
 
 
-@pytest.mark.parametrize("seconds", [3, 25], ids=["short", "beyond the middleware's memory"])
-def test_a_robot_behind_a_partition_stops_and_ends_with_what_is_in_force(tmp_path, fleet, gate, seconds):
+@pytest.mark.parametrize("how", ["swap", "restart"])
+@pytest.mark.parametrize("seconds", [3, 25])
+def test_a_robot_behind_a_partition_stops_and_ends_with_what_is_in_force(tmp_path, fleet, gate, how, seconds):
     """The middleware forgets a host after 20 s (Fast DDS, `leaseDuration` of a participant)."""
     old = Signed(tmp_path, conftest.small_tensors())
     new = Release(old, tmp_path / "new", 2)
@@ -118,16 +119,29 @@ def test_a_robot_behind_a_partition_stops_and_ends_with_what_is_in_force(tmp_pat
     fleet.line(lost.name, up=False)
     # Whoever says `active` beyond its lease fails in `wait`.
     assert lost.stops("stale", parted)["sequence"] == 1
-    assert first.stop() == 0
-    second = start(new)
+    if how == "swap":
+        assert operate(fleet, "load_policy", "LoadPolicy", policy=str(new.directory))["epoch"] == 2
+    else:
+        assert first.stop() == 0
+        first = start(new)
     for robot in others:
         assert robot.gets(new)["sequence"] == 2
     time.sleep(max(0, parted + seconds - time.monotonic()))
     assert lost.words[-1]["sequence"] == 1 and lost.words[-1]["state"] == "stale"
     fleet.line(lost.name, up=True)
-    healed = [robot.gets(new) for robot in robots]
-    assert len({(word["epoch"], word["manifest"]) for word in healed}) == 1
-    assert second.stop() == 0
+    epoch = 2 if how == "swap" else 1
+    for robot in robots:
+        robot.gets(new, since=parted)
+        robot.wait(lambda word: word.get("sequence") == 2 and word["epoch"] == epoch, "its epoch", parted)
+    assert first.stop() == 0
+
+
+def operate(fleet, service, kind, **fields):
+    """What the gate answers to somebody on its own host."""
+    program = [sys.executable, Path(__file__).with_name("call.py"), f"{GATE}/{service}", kind]
+    command = [*fleet.on("gate"), *program, json.dumps(fields)]
+    done = subprocess.run([*map(str, command)], check=True, stdout=subprocess.PIPE, timeout=120)
+    return json.loads(done.stdout)
 
 
 def rogue(fleet, gate, signed, trust):
@@ -177,3 +191,21 @@ def test_an_old_release_that_a_rogue_replays_is_refused(tmp_path, fleet, gate):
     again = Robot(fleet, ROBOTS[0], old.trust)
     again.refuses("manifest-rollback")
     assert {word["state"] for word in again.words} == {"no-policy"}
+
+
+def test_a_revoked_release_that_a_rogue_replays_is_refused(tmp_path, fleet, gate):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    gate(*FLEET, under=fleet.on("gate"), policy=signed.directory, trust=signed.trust)
+    robots = [Robot(fleet, name, signed.trust) for name in ROBOTS]
+    for robot in robots:
+        robot.gets(signed)
+    revoked = time.monotonic()
+    answer = operate(fleet, "revoke", "RevokePolicy", reason="falls on stairs")
+    assert (answer["result"], answer["epoch"]) == (1, 0), answer
+    for robot in robots:
+        robot.stops("revoked", revoked)
+    rogue(fleet, gate, signed, signed.trust)
+    for robot in robots:
+        robot.refuses("manifest-revoked")
+    time.sleep(2)
+    assert {robot.words[-1]["state"] for robot in robots} == {"revoked"}
