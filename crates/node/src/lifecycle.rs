@@ -110,7 +110,7 @@ impl Lifecycle {
     }
 
     /// The transitions that begin where the node is.
-    pub(crate) fn available(&self) -> impl Iterator<Item = Transition> {
+    pub(crate) fn available(&self) -> impl Iterator<Item = Transition> + use<> {
         let here = self.state;
         GRAPH.into_iter().filter(move |it| it.start == here)
     }
