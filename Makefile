@@ -5,8 +5,9 @@ SHELL := /bin/bash
 .PHONY: demo test bench lint
 
 ROS := source ros/env.sh
-# Where Python finds the module `tensorgate_client`.
-MODULE := mkdir -p target/python && ln -sf ../debug/libtensorgate_python.so target/python/tensorgate_client.abi3.so
+# Where Python finds the package `tensorgate_client`: its sources, and the library that was built.
+MODULE := package=target/python/tensorgate_client && mkdir -p $$package && ln -sfr crates/python/python/tensorgate_client/* $$package && \
+    ln -sfr target/debug/libtensorgate_python.so $$package/_native.abi3.so
 
 # A policy from a Hub to a controller, then attempts to cheat, and a recall.
 demo:

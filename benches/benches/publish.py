@@ -145,10 +145,13 @@ def join(*arguments):
 def python_module():
     """Where `tensorgate_client`, as it was built, can be imported from."""
     directory = PROGRAMS / "python"
-    directory.mkdir(exist_ok=True)
-    module = directory / "tensorgate_client.abi3.so"
-    if not module.exists():
-        module.symlink_to(PROGRAMS / "libtensorgate_python.so")
+    package = directory / "tensorgate_client"
+    package.mkdir(parents=True, exist_ok=True)
+    parts = {file.name: file for file in (ROOT / "crates/python/python/tensorgate_client").iterdir()}
+    parts["_native.abi3.so"] = PROGRAMS / "libtensorgate_python.so"
+    for name, file in parts.items():
+        if not (package / name).exists():
+            (package / name).symlink_to(file)
     return directory
 
 

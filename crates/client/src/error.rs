@@ -4,7 +4,7 @@ use std::fmt;
 
 use tensorgate_verify::Rejection;
 
-/// Why a message was not taken. The policy that runs stays; so does what arrived of the next, but
+/// Why a message was not taken, or a policy given up. The policy that runs stays; so does what arrived of the next, but
 /// where it could not be completed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -20,6 +20,13 @@ pub enum Error {
         /// What was expected and what was found.
         detail: Box<str>,
     },
+    /// What was being received did not arrive in time.
+    Overdue {
+        /// Fragments that are missing.
+        missing: usize,
+        /// Of how many.
+        of: usize,
+    },
 }
 
 /// The result of taking a message.
@@ -27,11 +34,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// The rule that refused, or `None` where it could not be checked (out of memory, an
-    /// unreadable history).
+    /// unreadable history, fragments that did not arrive).
     pub fn rejection(&self) -> Option<Rejection> {
         match self {
             Self::Verify(error) => error.rejection(),
             Self::Refused { rejection, .. } => Some(*rejection),
+            Self::Overdue { .. } => None,
         }
     }
 
@@ -42,6 +50,7 @@ impl Error {
             Self::Verify(tensorgate_verify::Error::Io { subject, .. }) => subject,
             Self::Verify(_) => "policy",
             Self::Refused { subject, .. } => subject,
+            Self::Overdue { .. } => "fragments",
         }
     }
 
@@ -54,6 +63,7 @@ impl Error {
             Self::Verify(tensorgate_verify::Error::Io { source, .. }) => source.to_string(),
             Self::Verify(error) => error.to_string(),
             Self::Refused { detail, .. } => detail.clone().into(),
+            Self::Overdue { missing, of } => format!("{missing} of {of} did not arrive"),
         }
     }
 
@@ -85,6 +95,7 @@ impl fmt::Display for Error {
                 subject,
                 detail,
             } => write!(f, "rejected: {rejection}: {subject:?}: {detail}"),
+            Self::Overdue { .. } => write!(f, "given up: fragments: {}", self.detail()),
         }
     }
 }
@@ -93,7 +104,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Verify(error) => error.source(),
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::Overdue { .. } => None,
         }
     }
 }

@@ -4,17 +4,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 
 use jiff::Timestamp;
-use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
+use tensorgate_verify::{Accepted, Evidence, History, Rejection, RepoId, RepoType, Sha256};
+
+use crate::error::{Error, Result};
 
 /// Revoked manifests that are remembered without having been in hand. Their names are not signed:
 /// the bound stops memory exhaustion. Those heard last stay, and the gate repeats the genuine ones.
 const MAX_HEARSAY: usize = 1024;
 
+/// What outlives the controller: the releases that came into force.
+pub trait Memory: History + Send {
+    /// Remembers a release before it comes into force.
+    ///
+    /// # Errors
+    /// It could not be remembered, or a newer one is: then it does not come into force.
+    fn record(&mut self, release: &Evidence) -> io::Result<()>;
+}
+
 /// The newest release of each repository: nothing older comes back.
 #[derive(Debug)]
 pub(crate) struct Floors {
     /// What the controller remembers from earlier runs.
-    pub(crate) recorded: Option<Box<dyn History + Send>>,
+    pub(crate) memory: Option<Box<dyn Memory>>,
     activated: BTreeMap<(RepoType, RepoId), Accepted>,
 }
 
@@ -35,26 +46,49 @@ pub(crate) struct Revoked {
 impl Floors {
     pub(crate) const fn new() -> Self {
         Self {
-            recorded: None,
+            memory: None,
             activated: BTreeMap::new(),
         }
     }
 
-    /// Remembers a release that was activated.
-    pub(crate) fn raise(&mut self, release: &Evidence) {
+    /// Remembers a release that comes into force.
+    pub(crate) fn raise(&mut self, release: &Evidence) -> Result<()> {
+        if let Some(memory) = &mut self.memory {
+            memory.record(release).map_err(unknown)?;
+        }
         let repo = (release.repo_type, release.repo.clone());
         self.activated.insert(repo, accepted(release));
+        Ok(())
+    }
+}
+
+impl Past<'_> {
+    /// As the verification does, for what was overtaken since.
+    pub(crate) fn refuse_older(&self, release: &Evidence) -> Result<()> {
+        let last = self.last_accepted(release.repo_type, &release.repo);
+        let Some(last) = last.map_err(unknown)? else {
+            return Ok(());
+        };
+        if last == accepted(release) || last.sequence < release.sequence {
+            return Ok(());
+        }
+        let detail = format!(
+            "release {}, and {} is known by now",
+            release.sequence, last.sequence
+        );
+        Err(Error::refused(
+            Rejection::ManifestRollback,
+            "sequence",
+            detail,
+        ))
     }
 }
 
 impl History for Past<'_> {
     fn last_accepted(&self, repo_type: RepoType, repo: &RepoId) -> io::Result<Option<Accepted>> {
-        let Floors {
-            recorded,
-            activated,
-        } = self.floors;
-        let recorded = match recorded {
-            Some(recorded) => recorded.last_accepted(repo_type, repo)?,
+        let Floors { memory, activated } = self.floors;
+        let recorded = match memory {
+            Some(memory) => memory.last_accepted(repo_type, repo)?,
             None => None,
         };
         let activated = activated.get(&(repo_type, repo.clone())).copied();
@@ -67,8 +101,8 @@ impl History for Past<'_> {
     }
 
     fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
-        let recorded = self.floors.recorded.as_ref();
-        recorded.map_or(Ok(None), |recorded| recorded.clock_floor())
+        let memory = self.floors.memory.as_ref();
+        memory.map_or(Ok(None), |memory| memory.clock_floor())
     }
 
     fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
@@ -78,8 +112,8 @@ impl History for Past<'_> {
 
     /// What is remembered within the process does not outlive it.
     fn is_ready(&self) -> io::Result<bool> {
-        let recorded = self.floors.recorded.as_ref();
-        recorded.map_or(Ok(false), |recorded| recorded.is_ready())
+        let memory = self.floors.memory.as_ref();
+        memory.map_or(Ok(false), |memory| memory.is_ready())
     }
 }
 
@@ -105,10 +139,27 @@ impl Revoked {
         self.hearsay.push_back(manifest);
     }
 
+    pub(crate) fn refuse(&self, release: &Evidence) -> Result<()> {
+        if !self.contains(release.manifest) {
+            return Ok(());
+        }
+        let detail = format!("the gate revoked {}", release.manifest);
+        Err(Error::refused(
+            Rejection::ManifestRevoked,
+            "manifest",
+            detail,
+        ))
+    }
+
     pub(crate) fn contains(&self, manifest: Sha256) -> bool {
         let manifest = manifest.as_bytes();
         self.in_hand.contains(manifest) || self.hearsay.contains(manifest)
     }
+}
+
+fn unknown(source: io::Error) -> Error {
+    let subject = "memory of releases".into();
+    tensorgate_verify::Error::Io { subject, source }.into()
 }
 
 const fn accepted(release: &Evidence) -> Accepted {

@@ -16,9 +16,6 @@ use tensorgate_verify::Sha256;
 
 use crate::{Session, Status};
 
-/// The lease until the first heartbeat: five periods of the gate's 10 Hz.
-pub const DEFAULT_LEASE: Duration = Duration::from_millis(500);
-
 /// The longest lease that is granted, whatever a heartbeat says: a single one must not let a robot
 /// drive on for long when the gate is gone.
 pub const MAX_LEASE: Duration = Duration::from_secs(5);
@@ -76,10 +73,11 @@ impl Lease {
         *self = Self { word, ..*other };
     }
 
-    /// Lets a policy run that was just activated, until the first heartbeat is due.
-    pub(crate) fn begin(&mut self, at: Instant) {
-        if matches!(self.word, Word::Unheard) {
-            self.word = until(at, DEFAULT_LEASE);
+    /// Takes over what is left of the lease of the policy in whose place this one comes, where the
+    /// gate has not said anything of it yet: the robot drives on.
+    pub(crate) const fn succeed(&mut self, running: &Self) {
+        if let (Word::Unheard, Word::Until(_)) = (self.word, running.word) {
+            self.word = running.word;
         }
     }
 
@@ -117,6 +115,11 @@ impl Lease {
 
     pub(crate) fn holds(&self, at: Instant) -> bool {
         matches!(self.word, Word::Until(until) if at < until)
+    }
+
+    /// Whether the gate has not said anything of it yet.
+    pub(crate) const fn is_unheard(&self) -> bool {
+        matches!(self.word, Word::Unheard)
     }
 
     fn is_meant_by(&self, status: &Status) -> bool {

@@ -9,14 +9,17 @@
 //! time are arguments.
 //!
 //! ```text
-//!             announce            last fragment           no heartbeat in time, or "withdrawn"
-//! NoPolicy ────────────▶ Receiving ───────────▶ Active ──────────────────────────▶ Stale
-//!                                               │   ▲                                │ │
-//!                                               │   └────── heartbeats resume ───────┘ │
-//!                                               └─────────── "revoked" ──▶ Revoked ◀───┘
+//!           announce             proven              heartbeat           none in time, or "withdrawn"
+//! NoPolicy ──────────▶ Receiving ──────▶ Verified ───────────▶ Active ────────────────────▶ Stale
+//!     ▲     given up     │                │    │               │   ▲                         │ │
+//!     └──────────────────┘                │    │ "withdrawn"   │   └─── heartbeats resume ───┘ │
+//!                                         │    └───────────────┼─────────▶ Stale               │
+//!                                         └──── "revoked" ─────┴─────▶ Revoked ◀───────────────┘
 //! ```
 //! Beside a running policy a new one is received and proven without touching it; one assignment
-//! puts the new one in its place.
+//! puts the new one in its place, where it takes over what is left of the lease, so that a robot
+//! does not stumble over a swap. (*Verified* is a state of its own since an announcement can be a
+//! replay: without a word from a gate there is nothing to drive on.)
 //!
 //! # From messages to a policy
 //! ```
@@ -47,6 +50,31 @@
 //! }
 //! ```
 //!
+//! # Fragments that do not come by themselves
+//! ```
+//! use std::time::Instant;
+//! use tensorgate_client::{Fragment, Pull, Receiver};
+//!
+//! /// Some ten times a second. `ask` calls `~/get_fragments`; a node would not wait here, but call
+//! /// `fragment` and `pulled` when the answer comes.
+//! fn pull(receiver: &mut Receiver, ask: impl Fn(&Pull) -> Vec<(u32, Vec<u8>)>) -> tensorgate_client::Result<()> {
+//!     let Some(pull) = receiver.pull(Instant::now())? else {
+//!         return Ok(()); // nothing is due
+//!     };
+//!     for (index, data) in &ask(&pull) {
+//!         let fragment = Fragment { session: pull.session, epoch: pull.epoch, index: *index, data };
+//!         receiver.fragment(&fragment, jiff::Timestamp::now(), Instant::now())?;
+//!     }
+//!     receiver.pulled(&pull, Instant::now());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Proofs beside the control loop
+//! To prove gigabytes takes time. [`Receiver::begin`], [`accept`](Receiver::accept) and
+//! [`take_over`](Receiver::take_over) leave that to the caller: [`Candidate::prove`] may run on
+//! another thread, and [`Receiver::settle`] takes what came of it.
+//!
 //! # Beside the gate, on one machine
 //! Its socket saves the fragments: what is handed over are the pages that the gate holds.
 //! ```
@@ -62,20 +90,28 @@
 //!     let gate = Peers::default(); // this user, or root
 //!     let handed = tensorgate_handoff::receive(socket, &gate, limits, Duration::from_secs(2))?;
 //!     receiver.take_handed(handed, jiff::Timestamp::now(), Instant::now())?;
-//!     Ok(()) // Active, until no heartbeat comes in time
+//!     Ok(()) // Verified: the next heartbeat makes it Active
 //! }
 //! ```
 #![forbid(unsafe_code)]
 
 mod error;
+mod force;
 mod history;
+mod incoming;
+mod judge;
 mod lease;
 mod message;
+mod proof;
+mod pull;
 mod receiver;
 mod state;
 
 pub use error::{Error, Result};
-pub use lease::{DEFAULT_LEASE, MAX_LEASE};
+pub use history::Memory;
+pub use lease::MAX_LEASE;
 pub use message::{Announcement, Fragment, Session, Status};
-pub use receiver::{DEFAULT_MAX_BYTES, Expectations, Receiver, SWAP_LIMIT};
+pub use proof::{Candidate, Proven};
+pub use pull::{PATIENCE, Pull};
+pub use receiver::{DEFAULT_MAX_BYTES, Expectations, Receiver, Refusals};
 pub use state::{Snapshot, State};

@@ -28,6 +28,8 @@ pub struct Announcement {
     pub fragment_size: u32,
     /// Fragments of the whole policy.
     pub fragment_count: u32,
+    /// How they come: one of `DELIVERY_*`. Not signed, it decides only when to ask for them.
+    pub delivery: u8,
     /// 32 bytes for each fragment: its value in the BLAKE3 tree of its tensor.
     pub fragment_digests: Vec<u8>,
 }
@@ -80,6 +82,11 @@ impl Status {
 }
 
 impl Announcement {
+    /// `DELIVERY_LATCHED`: the topic has them all, for late joiners, too.
+    pub const LATCHED: u8 = 1;
+    /// `DELIVERY_PULLED`: the topic has none; [`Receiver::pull`](crate::Receiver::pull) asks at once.
+    pub const PULLED: u8 = 2;
+
     /// Session and epoch.
     pub(crate) fn name(&self) -> Result<(Session, u64)> {
         announced(self.session, self.epoch)

@@ -4,28 +4,20 @@
 //! only name an announcement; what is signed, the manifest and its sequence, decides.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tensorgate_handoff::Handed;
-use tensorgate_verify::{
-    Assembly, Blake3, Context, Evidence, FragmentSize, History, Manifest, Policy, Proof, Rejection,
-    RepoId, Revision, SignedManifest, TrustPolicy, Verified,
-};
+use tensorgate_verify::{Policy, Rejection, RepoId, Revision, TrustPolicy, Verified};
 
 use crate::error::{Error, Result};
-use crate::history::{Floors, Past, Revoked};
-use crate::lease::Lease;
-use crate::message::announced;
+use crate::history::{Floors, Memory, Revoked};
+use crate::incoming::Incoming;
 use crate::state::Running;
-use crate::{Announcement, Fragment, Session, Snapshot, State, Status};
+use crate::{Announcement, Candidate, Fragment, Proven, Pull, Session, Snapshot, State, Status};
 
 /// Bytes of a policy at the most, unless another bound is given: 4 GiB.
 pub const DEFAULT_MAX_BYTES: u64 = 4 << 30;
-
-/// How long the running policy stays in force on the heartbeats of its successor, which is still
-/// being received: the time in which a policy must have come over, or never will.
-pub const SWAP_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the controller was built for.
 #[derive(Clone, Debug, Default)]
@@ -41,27 +33,30 @@ pub struct Expectations {
     pub revision: Option<Revision>,
 }
 
+/// What was refused so far: a number that grows says that somebody sends what he should not.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// Announcements, fragments and hand-offs.
+    pub count: u64,
+    /// Why the last of them was.
+    pub last: Option<Rejection>,
+}
+
+/// The policy, where one came into force.
+pub(crate) type Arrived = Option<Arc<Verified<Policy>>>;
+
 /// A controller's view of one gate.
 #[derive(Debug)]
 pub struct Receiver {
-    trust: TrustPolicy,
-    expectations: Expectations,
-    max_bytes: u64,
-    floors: Floors,
-    revoked: Revoked,
-    running: Option<Running>,
-    incoming: Option<Incoming>,
-}
-
-/// How the tensors are cut, and the value of every fragment.
-type Table = (FragmentSize, Vec<Blake3>);
-
-#[derive(Debug)]
-struct Incoming {
-    assembly: Assembly,
-    table: Table,
-    lease: Lease,
-    since: Instant,
+    pub(crate) trust: TrustPolicy,
+    pub(crate) expectations: Expectations,
+    pub(crate) max_bytes: u64,
+    pub(crate) floors: Floors,
+    pub(crate) revoked: Revoked,
+    pub(crate) refusals: Refusals,
+    pub(crate) running: Option<Running>,
+    pub(crate) incoming: Option<Incoming>,
 }
 
 impl Receiver {
@@ -73,16 +68,19 @@ impl Receiver {
             max_bytes: DEFAULT_MAX_BYTES,
             floors: Floors::new(),
             revoked: Revoked::new(),
+            refusals: Refusals {
+                count: 0,
+                last: None,
+            },
             running: None,
             incoming: None,
         }
     }
 
-    /// Refuses, too, what is older than the release that `recorded` knows of. A receiver remembers
-    /// the releases that it activated itself, but only while it lives: what shall outlast it the
-    /// controller records, with [`evidence`](Verified::evidence) of each policy that arrives.
-    pub fn with_history(mut self, recorded: Box<dyn History + Send>) -> Self {
-        self.floors.recorded = Some(recorded);
+    /// Refuses, too, what is older than the release that `memory` knows of, and tells it of each
+    /// that comes into force. Without one, a receiver remembers only while it lives.
+    pub fn with_memory(mut self, memory: Box<dyn Memory>) -> Self {
+        self.floors.memory = Some(memory);
         self
     }
 
@@ -101,34 +99,18 @@ impl Receiver {
     /// # Errors
     /// `manifest-*`, `signature-invalid`, `threshold-not-met`, `repo-mismatch`,
     /// `revision-mismatch`, `size-mismatch` (too large, or a table of the wrong length), and what
-    /// [`Assembly::begin`] refuses. `manifest-rollback` is, too, what is older than the release
+    /// [`Assembly::begin`](tensorgate_verify::Assembly::begin) refuses. `manifest-rollback` is, too, what is older than the release
     /// being received. Nothing has changed then.
     ///
-    /// Where nothing is left to be received, also what [`fragment`](Self::fragment) fails with.
+    /// Where nothing is left to be received, also what [`settle`](Self::settle) fails with.
     pub fn announce(
         &mut self,
         announcement: Announcement,
         now: Timestamp,
         at: Instant,
-    ) -> Result<Option<Arc<Verified<Policy>>>> {
-        let (session, epoch) = announcement.name()?;
-        let table = announcement.fragment_table()?;
-        let manifest = self.authenticate(&announcement.envelope, now)?;
-        self.refuse_unwanted(&manifest)?;
-        let lease = Lease::new(manifest.evidence().manifest, session, epoch);
-        if self.follow(&lease, &table) {
-            return Ok(None);
-        }
-        let files = announcement.into_files()?;
-        let (size, digests) = table.clone();
-        let assembly = Assembly::begin(manifest, files, size, digests, self.trust.rules())?;
-        self.incoming = Some(Incoming {
-            assembly,
-            table,
-            lease,
-            since: at,
-        });
-        self.activate_if_complete(now, at)
+    ) -> Result<Arrived> {
+        let candidate = self.begin(announcement, now, at)?;
+        self.prove(candidate, now, at)
     }
 
     /// Takes a fragment. Whoever sent it, it proves itself: one that belongs to the policy being
@@ -140,25 +122,15 @@ impl Receiver {
     /// `file-unexpected` (no such fragment), `size-mismatch`, `digest-mismatch`. Nothing has
     /// changed then, and the genuine fragment is still awaited.
     ///
-    /// With the last fragment: `manifest-expired`, and what [`Assembly::finish`] fails with. The
-    /// policy being received is given up then, and the next announcement of it begins anew; the
-    /// one that runs stays.
+    /// With the last fragment: what [`settle`](Self::settle) fails with.
     pub fn fragment(
         &mut self,
         fragment: &Fragment<'_>,
         now: Timestamp,
         at: Instant,
-    ) -> Result<Option<Arc<Verified<Policy>>>> {
-        let Some(incoming) = &mut self.incoming else {
-            return Ok(None);
-        };
-        let index = usize::try_from(fragment.index).unwrap_or(usize::MAX);
-        let named = incoming.lease.announcement() == (fragment.session, fragment.epoch);
-        match incoming.assembly.accept(index, fragment.data) {
-            Ok(()) => self.activate_if_complete(now, at),
-            Err(error) if error.rejection().is_some() && !named => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    ) -> Result<Arrived> {
+        let candidate = self.accept(fragment, at)?;
+        self.prove(candidate, now, at)
     }
 
     /// Takes what a gate on this machine handed over: an announcement, and all that it announces.
@@ -170,24 +142,57 @@ impl Receiver {
     /// Those of [`announce`](Self::announce), which go by the same rules; what
     /// [`Handed::into_holds`] and [`open_holds`](Verified::open_holds) refuse. Nothing has changed
     /// then: neither what runs, nor what is being received.
-    pub fn take_handed(
+    pub fn take_handed(&mut self, handed: Handed, now: Timestamp, at: Instant) -> Result<Arrived> {
+        let candidate = self.take_over(handed, now)?;
+        self.prove(candidate, now, at)
+    }
+
+    /// As [`announce`](Self::announce), but leaves the proof to the caller.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin(
         &mut self,
-        handed: Handed,
+        announcement: Announcement,
         now: Timestamp,
         at: Instant,
-    ) -> Result<Option<Arc<Verified<Policy>>>> {
-        let (session, epoch) = announced(handed.session(), handed.epoch())?;
-        let manifest = self.authenticate(handed.envelope(), now)?;
-        self.refuse_unwanted(&manifest)?;
-        let lease = Lease::new(manifest.evidence().manifest, session, epoch);
-        if self.follow_running(&lease) {
+    ) -> Result<Option<Candidate>> {
+        let begun = self.receive(announcement, now, at);
+        self.count(begun)
+    }
+
+    /// As [`fragment`](Self::fragment), but leaves the proof to the caller.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn accept(&mut self, fragment: &Fragment<'_>, at: Instant) -> Result<Option<Candidate>> {
+        let Some(incoming) = &mut self.incoming else {
             return Ok(None);
-        }
-        let left = time_left(manifest.evidence(), now)?;
-        let holds = handed.into_holds(&manifest)?;
-        let policy = manifest.open_holds(holds, Proof::Tensors, self.trust.rules())?;
-        let lease = self.heard_of(lease);
-        Ok(Some(self.activate(policy, lease, left, at)))
+        };
+        let accepted = incoming.accept(fragment, at);
+        self.count(accepted)?;
+        Ok(self.complete(at))
+    }
+
+    /// As [`take_handed`](Self::take_handed), but leaves the proof to the caller.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_over(&mut self, handed: Handed, now: Timestamp) -> Result<Option<Candidate>> {
+        let taken = self.judge_handed(handed, now);
+        self.count(taken)
+    }
+
+    /// Puts a proven policy into force, in one assignment, if it still may: while it was proven, it
+    /// can have expired, been revoked, or been overtaken. `None` where that manifest is running.
+    ///
+    /// # Errors
+    /// What the proof failed with; `manifest-expired`, `manifest-revoked`, `manifest-rollback`; no
+    /// verdict where the memory does not take it. What was received is given up then, and the next
+    /// announcement of it begins anew; the one that runs stays.
+    pub fn settle(&mut self, proven: Proven, now: Timestamp, at: Instant) -> Result<Arrived> {
+        let settled = self.put_into_force(proven, now, at);
+        self.count(settled)
     }
 
     /// Takes a heartbeat. Whatever is not `READY` stops the policy of its session, and the one
@@ -200,6 +205,31 @@ impl Receiver {
                 self.stop(status);
             }
             _ => self.stop(status),
+        }
+    }
+
+    /// The batch to ask `~/get_fragments` for now, if any: at once where the announcement says that
+    /// fragments are pulled, else when none came for 10 s, or no further one for 2 s. One batch is
+    /// outstanding at a time; it counts as lost after 2 s, or longer where others were. Call it
+    /// some ten times a second.
+    ///
+    /// # Errors
+    /// [`Overdue`](Error::Overdue): for [`PATIENCE`](crate::PATIENCE) nothing came, or too little.
+    /// What was being received is given up, and its next announcement begins anew.
+    pub fn pull(&mut self, at: Instant) -> Result<Option<Pull>> {
+        let overdue = |incoming: &mut Incoming| incoming.pace.is_overdue(at);
+        match self.incoming.take_if(overdue) {
+            Some(incoming) => Err(incoming.overdue()),
+            None => Ok(self.incoming.as_mut().and_then(|i| i.pull(at))),
+        }
+    }
+
+    /// Says that the answer to `pull` was taken in, each of its fragments by
+    /// [`fragment`](Self::fragment): whatever it was, the next batch is due at once if it brought
+    /// something, and after a pause that grows if it did not.
+    pub fn pulled(&mut self, pull: &Pull, at: Instant) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.pace.answered(pull, at);
         }
     }
 
@@ -223,177 +253,56 @@ impl Receiver {
         self.policy().filter(|_| self.state(at) == State::Active)
     }
 
-    /// The policy last activated, in whatever state.
+    /// The policy last put into force, in whatever state.
     pub fn policy(&self) -> Option<&Arc<Verified<Policy>>> {
         self.running.as_ref().map(|running| &running.policy)
     }
 
     /// Session and epoch of the announcement being received.
     pub fn receiving(&self) -> Option<(Session, u64)> {
-        let incoming = self.incoming.as_ref();
-        incoming.map(|incoming| incoming.lease.announcement())
+        self.incoming.as_ref().map(Incoming::announcement)
     }
 
-    /// Fragments of it that have not arrived, in order: what to ask `~/get_fragments` for.
+    /// Whether what this announcement names is running, or on its way. A gate that says `READY` of
+    /// another announced something that did not arrive here, or was given up: subscribe to
+    /// `~/manifest` anew, and it comes again.
+    pub fn knows(&self, session: Session, epoch: u64) -> bool {
+        let running = self.running.as_ref().map(|r| r.lease.announcement());
+        [running, self.receiving()].contains(&Some((session, epoch)))
+    }
+
+    /// Fragments that have not arrived, in order.
     pub fn missing(&self) -> impl Iterator<Item = usize> {
-        let incoming = self.incoming.iter();
-        incoming.flat_map(|incoming| incoming.assembly.missing())
+        self.incoming.iter().flat_map(Incoming::missing)
     }
 
-    fn authenticate(&self, envelope: &[u8], now: Timestamp) -> Result<Verified<Manifest>> {
-        let signed = SignedManifest::parse(envelope, self.trust.limits())?;
-        let incoming = self.incoming.as_ref();
-        let past = Past {
-            floors: &self.floors,
-            incoming: incoming.map(|incoming| incoming.assembly.manifest().evidence()),
-        };
-        let mut context = Context::new(now);
-        context.history = Some(&past);
-        context.repo = self.expectations.repo.as_ref();
-        context.revision = self.expectations.revision.as_ref();
-        let manifest = self.trust.authenticate(&signed, &context)?;
-        manifest.require_policy()?;
-        Ok(manifest)
+    /// What was refused so far.
+    pub const fn refusals(&self) -> Refusals {
+        self.refusals
     }
 
-    fn refuse_unwanted(&self, manifest: &Verified<Manifest>) -> Result<()> {
-        let digest = manifest.evidence().manifest;
-        if self.revoked.contains(digest) {
-            let detail = format!("the gate revoked {digest}");
-            return Err(Error::refused(
-                Rejection::ManifestRevoked,
-                "manifest",
-                detail,
-            ));
-        }
-        let total = manifest
-            .files
-            .iter()
-            .fold(0_u64, |sum, file| sum.saturating_add(file.size));
-        if total > self.max_bytes {
-            let detail = format!("{total} bytes, at most {} are taken", self.max_bytes);
-            return Err(Error::refused(Rejection::SizeMismatch, "files", detail));
-        }
-        Ok(())
+    /// Whose signatures count.
+    pub const fn trust(&self) -> &TrustPolicy {
+        &self.trust
     }
 
-    /// Has a manifest that is in hand answer to a new announcement; says whether it is in hand.
-    fn follow(&mut self, lease: &Lease, table: &Table) -> bool {
-        if self.follow_running(lease) {
-            return true;
-        }
-        let same = |incoming: &&mut Incoming| {
-            incoming.lease.manifest() == lease.manifest() && incoming.table == *table
-        };
-        let incoming = self.incoming.as_mut().filter(same);
-        incoming.map(|i| i.lease.follow(lease)).is_some()
-    }
-
-    fn follow_running(&mut self, lease: &Lease) -> bool {
-        let is_it = |running: &&mut Running| running.lease.manifest() == lease.manifest();
-        let Some(running) = self.running.as_mut().filter(is_it) else {
-            return false;
-        };
-        running.lease.follow(lease);
-        // Another repository's: of this one it would be newer, and the announcement refused.
-        self.incoming = None;
-        true
-    }
-
-    /// What the gate said of a manifest that was being received when it came otherwise.
-    fn heard_of(&self, lease: Lease) -> Lease {
-        let incoming = self.incoming.as_ref().map(|incoming| incoming.lease);
-        match incoming.filter(|heard| heard.manifest() == lease.manifest()) {
-            Some(mut heard) => {
-                heard.follow(&lease);
-                heard
-            }
-            None => lease,
-        }
-    }
-
-    fn activate_if_complete(
+    fn prove(
         &mut self,
+        candidate: Option<Candidate>,
         now: Timestamp,
         at: Instant,
-    ) -> Result<Option<Arc<Verified<Policy>>>> {
-        let complete = |incoming: &mut Incoming| incoming.assembly.is_complete();
-        let Some(incoming) = self.incoming.take_if(complete) else {
-            return Ok(None);
-        };
-        let Incoming {
-            assembly, lease, ..
-        } = incoming;
-        let left = time_left(assembly.manifest().evidence(), now)?;
-        let policy = assembly.finish()?;
-        Ok(Some(self.activate(policy, lease, left, at)))
-    }
-
-    /// One assignment puts the policy in the place of the one that runs; nothing older than it is
-    /// still awaited.
-    fn activate(
-        &mut self,
-        policy: Verified<Policy>,
-        mut lease: Lease,
-        left: Duration,
-        at: Instant,
-    ) -> Arc<Verified<Policy>> {
-        let policy = Arc::new(policy);
-        self.floors.raise(policy.evidence());
-        lease.begin(at);
-        self.incoming = None;
-        self.running = Some(Running {
-            policy: Arc::clone(&policy),
-            lease,
-            expires: at.checked_add(left),
-        });
-        policy
-    }
-
-    /// A heartbeat of the running policy renews its lease; one of its successor keeps it, too,
-    /// while the successor is being received, but does not wake it.
-    fn renew(&mut self, status: &Status, at: Instant) {
-        if let Some(running) = &mut self.running {
-            running.lease.renew(status, at);
-        }
-        if let Some(incoming) = &mut self.incoming
-            && incoming.lease.renew(status, at)
-            && at.saturating_duration_since(incoming.since) < SWAP_LIMIT
-            && let Some(running) = &mut self.running
-        {
-            running.lease.prolong(status.lease, at);
+    ) -> Result<Arrived> {
+        match candidate {
+            Some(candidate) => self.settle(candidate.prove(), now, at),
+            None => Ok(None),
         }
     }
 
-    fn stop(&mut self, status: &Status) {
-        let running = self.running.iter_mut().map(|running| &mut running.lease);
-        let incoming = self.incoming.iter_mut().map(|incoming| &mut incoming.lease);
-        running.chain(incoming).for_each(|lease| lease.stop(status));
-    }
-
-    fn revoke(&mut self, manifest: [u8; 32]) {
-        let is_it = |lease: &Lease| *lease.manifest().as_bytes() == manifest;
-        let running = self.running.as_ref().map(|running| running.lease);
-        let incoming = self.incoming.take_if(|incoming| is_it(&incoming.lease));
-        let incoming = incoming.map(|incoming| incoming.lease);
-        match running.filter(is_it).or(incoming) {
-            Some(lease) => self.revoked.insert(lease.manifest()),
-            None => self.revoked.hear(manifest),
+    fn count<T>(&mut self, result: Result<T>) -> Result<T> {
+        if let Some(rejection) = result.as_ref().err().and_then(Error::rejection) {
+            self.refusals.count = self.refusals.count.saturating_add(1);
+            self.refusals.last = Some(rejection);
         }
-    }
-}
-
-/// It was in force when it was announced; a transfer takes its time.
-fn time_left(evidence: &Evidence, now: Timestamp) -> Result<Duration> {
-    match Duration::try_from(evidence.until.duration_since(now)) {
-        Ok(left) if !left.is_zero() => Ok(left),
-        _ => {
-            let detail = format!("counted until {}, it is {now}", evidence.until);
-            Err(Error::refused(
-                Rejection::ManifestExpired,
-                "expires",
-                detail,
-            ))
-        }
+        result
     }
 }

@@ -16,6 +16,9 @@ pub enum State {
     NoPolicy,
     /// A first policy is on its way.
     Receiving,
+    /// A policy is there, every byte of it proven, but no heartbeat says yet that a gate stands by
+    /// it: an announcement can be a replay, so wait.
+    Verified,
     /// There is a policy, and the gate stands by it: act on it.
     Active,
     /// There is a policy, but the gate is silent, or took it back, or it expired: stop in an
@@ -43,8 +46,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn may_be_acted_on(&self, at: Instant) -> bool {
-        self.lease.holds(at) && self.expires.is_none_or(|expires| at < expires)
+    fn state(&self, at: Instant) -> State {
+        match self.expires.is_none_or(|expires| at < expires) {
+            true if self.lease.holds(at) => State::Active,
+            true if self.lease.is_unheard() => State::Verified,
+            _ => State::Stale,
+        }
     }
 }
 
@@ -55,8 +62,7 @@ impl Snapshot {
             None if self.receiving => State::Receiving,
             None => State::NoPolicy,
             Some(_) if self.revoked => State::Revoked,
-            Some(running) if running.may_be_acted_on(at) => State::Active,
-            Some(_) => State::Stale,
+            Some(running) => running.state(at),
         }
     }
 
@@ -65,18 +71,20 @@ impl Snapshot {
         self.policy().filter(|_| self.state(at) == State::Active)
     }
 
-    /// The policy last activated, in whatever state.
+    /// The policy last put into force, in whatever state.
     pub fn policy(&self) -> Option<&Arc<Verified<Policy>>> {
         self.running.as_ref().map(|running| &running.policy)
     }
 }
 
 impl State {
-    /// The state's name, in lower case: `no-policy`, `receiving`, `active`, `stale`, `revoked`.
+    /// The state's name, in lower case: `no-policy`, `receiving`, `verified`, `active`,
+    /// `stale`, `revoked`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoPolicy => "no-policy",
             Self::Receiving => "receiving",
+            Self::Verified => "verified",
             Self::Active => "active",
             Self::Stale => "stale",
             Self::Revoked => "revoked",

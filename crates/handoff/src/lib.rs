@@ -80,12 +80,14 @@ mod packet;
 mod peers;
 mod place;
 mod server;
+mod well_known;
 
 pub use error::{HandoffError, Refusal};
 pub use handed::{Handed, receive};
 pub use offer::{MAX_WEIGHTS, Offer};
 pub use peers::{NotPeers, Peers};
 pub use server::{Event, Server};
+pub use well_known::{make_directory_of, well_known};
 
 /// Drawn at random when a gate starts.
 pub type Session = [u8; 16];

@@ -21,7 +21,7 @@ use crate::peers::stands_for_anybody;
 /// Connections that wait for their turn, in the kernel.
 const BACKLOG: i32 = 64;
 /// A sockaddr_un has 108 bytes, a zero at the end among them (unix(7)).
-const LONGEST: usize = 107;
+pub(crate) const LONGEST: usize = 107;
 
 /// A listening socket, and its name, which goes with it.
 #[derive(Debug)]

@@ -1,19 +1,34 @@
-//! The Python module `tensorgate_client`: a controller's side of the gate, beside rclpy.
+//! `tensorgate_client._native`: the part of the Python package `tensorgate_client` that verifies.
 //!
 //! A thin binding of the crate `tensorgate-client`, whose documentation has the rules. What the
-//! module offers is described in `tensorgate_client.pyi`.
+//! module offers is described in `_native.pyi`; what it is for, in the package's README.md.
 #![forbid(unsafe_code)]
 
+mod errors;
+mod memory;
 mod policy;
 mod receiver;
+mod tensors;
+
+use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-/// A controller's side of the gate: see tensorgate_client.pyi.
-#[pymodule(name = "tensorgate_client")]
+/// A controller's side of the gate: see _native.pyi.
+#[pymodule(name = "_native")]
 mod module {
+    #[pymodule_export]
+    use super::errors::Rejected;
     #[pymodule_export]
     use super::policy::Policy;
     #[pymodule_export]
-    use super::receiver::{Receiver, Rejected};
+    use super::receiver::{Candidate, Pull, Receiver};
+    #[pymodule_export]
+    use super::well_known;
+}
+
+/// Where the gate of that name hands over to this user's processes.
+#[pyfunction]
+fn well_known(name: &str) -> Option<PathBuf> {
+    tensorgate_handoff::well_known(name)
 }

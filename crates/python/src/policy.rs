@@ -1,17 +1,26 @@
 //! A verified policy, for reading.
 
-use std::os::fd::{IntoRawFd, RawFd};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList};
 use tensorgate_verify::{Evidence, File, Hold, Verified};
 
+use crate::errors::poisoned;
+use crate::tensors::{self, Found};
+
 /// Every file of a policy, as it was signed; it cannot change.
-#[pyclass(frozen, module = "tensorgate_client")]
+#[pyclass(frozen, mapping, module = "tensorgate_client")]
 #[derive(Debug)]
-pub(crate) struct Policy(pub(crate) Arc<Verified<tensorgate_verify::Policy>>);
+pub(crate) struct Policy {
+    pub(crate) policy: Arc<Verified<tensorgate_verify::Policy>>,
+    /// Python's mappings of the files that arrays were asked of, each made once.
+    maps: Mutex<BTreeMap<String, Py<PyAny>>>,
+}
 
 /// (file, name, dtype, shape, offset in the file, bytes)
 type TensorRow = (String, String, String, Vec<usize>, u64, u64);
@@ -46,12 +55,12 @@ impl Policy {
 
     #[getter]
     fn policy_type(&self) -> &str {
-        &self.0.manifest().policy.policy_type
+        &self.policy.manifest().policy.policy_type
     }
 
     #[getter]
     fn files(&self) -> Vec<&str> {
-        let files = self.0.files().iter();
+        let files = self.policy.files().iter();
         files.map(|file| file.path().as_str()).collect()
     }
 
@@ -59,18 +68,56 @@ impl Policy {
         Ok(PyBytes::new(py, self.file(path)?.bytes()))
     }
 
+    #[pyo3(signature = (name, file=None))]
+    fn array<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        file: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let tensor = tensors::find(&self.policy, name, file)?;
+        tensor.array(&self.map(py, tensor.file)?)
+    }
+
+    #[pyo3(signature = (name, file=None))]
+    fn raw<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        file: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let tensor = tensors::find(&self.policy, name, file)?;
+        tensor.raw(&self.map(py, tensor.file)?)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        tensors::all(&self.policy)
+            .map(|tensor| tensor.name)
+            .collect()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.array(py, name, None)
+    }
+
+    fn __contains__(&self, name: &str) -> bool {
+        tensors::all(&self.policy).any(|tensor| tensor.name == name)
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        PyList::new(py, self.keys())?.try_iter()
+    }
+
+    fn __len__(&self) -> usize {
+        tensors::all(&self.policy).count()
+    }
+
     fn tensors(&self) -> Vec<TensorRow> {
-        self.0.tensor_files().flat_map(rows).collect()
+        tensors::all(&self.policy).map(row).collect()
     }
 
     fn memfd(&self, file: &str) -> PyResult<RawFd> {
-        match self.file(file)?.hold() {
-            Hold::Sealed(sealed) => Ok(sealed.memfd().try_clone_to_owned()?.into_raw_fd()),
-            _ => {
-                let message = format!("{file:?} is not held in a memfd; use read()");
-                Err(PyValueError::new_err(message))
-            }
-        }
+        Ok(sealed(self.file(file)?)?.into_raw_fd())
     }
 
     fn __repr__(&self) -> String {
@@ -80,28 +127,62 @@ impl Policy {
 }
 
 impl Policy {
+    pub(crate) const fn new(policy: Arc<Verified<tensorgate_verify::Policy>>) -> Self {
+        let maps = Mutex::new(BTreeMap::new());
+        Self { policy, maps }
+    }
+
     fn evidence(&self) -> &Evidence {
-        self.0.evidence()
+        self.policy.evidence()
     }
 
     fn file(&self, path: &str) -> PyResult<&File> {
         let missing = || PyKeyError::new_err(format!("no file {path:?} in the policy"));
-        self.0.file(path).ok_or_else(missing)
+        self.policy.file(path).ok_or_else(missing)
+    }
+
+    /// The file's memory as an `mmap.mmap`, which lives as long as an array on it does.
+    fn map<'py>(&self, py: Python<'py>, file: &File) -> PyResult<Bound<'py, PyAny>> {
+        let mut maps = self.maps.lock_py_attached(py).map_err(|_| poisoned())?;
+        let path = file.path().as_str();
+        if let Some(map) = maps.get(path) {
+            return Ok(map.bind(py).clone());
+        }
+        let map = map_file(py, file)?;
+        maps.insert(path.to_owned(), map.clone().unbind());
+        Ok(map)
     }
 }
 
-fn rows(file: &File) -> impl Iterator<Item = TensorRow> {
-    let header = file.header().into_iter();
-    header.flat_map(move |header| {
-        header.tensors.iter().map(move |tensor| {
-            (
-                file.path().to_string(),
-                tensor.name.clone(),
-                tensor.dtype.to_string(),
-                tensor.shape.clone(),
-                header.len.saturating_add(tensor.begin),
-                tensor.end.saturating_sub(tensor.begin),
-            )
-        })
-    })
+fn map_file<'py>(py: Python<'py>, file: &File) -> PyResult<Bound<'py, PyAny>> {
+    let memfd = sealed(file)?;
+    let mmap = py.import("mmap")?;
+    let arguments = PyDict::new(py);
+    arguments.set_item("flags", mmap.getattr("MAP_PRIVATE")?)?;
+    arguments.set_item("prot", mmap.getattr("PROT_READ")?)?;
+    mmap.call_method("mmap", (memfd.as_raw_fd(), 0), Some(&arguments))
+}
+
+fn sealed(file: &File) -> PyResult<OwnedFd> {
+    match file.hold() {
+        Hold::Sealed(sealed) => Ok(sealed.memfd().try_clone_to_owned()?),
+        _ => {
+            let message = format!(
+                "{:?} is not held in a memfd; use read()",
+                file.path().as_str()
+            );
+            Err(PyValueError::new_err(message))
+        }
+    }
+}
+
+fn row(tensor: Found<'_>) -> TensorRow {
+    (
+        tensor.file.path().to_string(),
+        tensor.name.to_owned(),
+        tensor.dtype.to_string(),
+        tensor.shape.to_vec(),
+        tensor.offset,
+        tensor.len,
+    )
 }

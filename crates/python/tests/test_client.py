@@ -6,12 +6,18 @@
 import base64
 import hashlib
 import json
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from tensorgate_client import Receiver, Rejected
+from tensorgate_client import Receiver, Rejected, well_known
 
+PLACES = [
+    Path(f"{directory}/tensorgate/robot1.tensorgate")
+    for directory in ("/run", os.environ.get("XDG_RUNTIME_DIR"))
+]
 SESSION, TABLE = bytes(16), (1 << 20, 0, b"")
 
 # RFC 8410, section 10.1.
@@ -132,8 +138,11 @@ def test_an_expectation_that_means_nothing(trust, expected):
 def test_a_policy_that_arrived_is_acted_on_until_it_is_revoked(signer):
     receiver = Receiver(signer, repo="acme/walk")
     policy = announce(receiver)
+    assert receiver.look() == ("verified", policy) and receiver.active is None
+    receiver.status(SESSION, 1, 0, 3, MANIFEST.digest(), 5.0)
     assert receiver.state == "active"
-    assert receiver.active.manifest_digest == policy.manifest_digest == MANIFEST.hexdigest()
+    assert receiver.active is receiver.policy is policy
+    assert policy.manifest_digest == MANIFEST.hexdigest()
     assert policy.read("config.json") == CONFIG
     receiver.status(SESSION, 1, 1, 7, MANIFEST.digest(), 0.5)
     assert receiver.state == "revoked"
@@ -141,24 +150,68 @@ def test_a_policy_that_arrived_is_acted_on_until_it_is_revoked(signer):
     assert receiver.policy.sequence == 5
 
 
-def test_a_release_that_an_earlier_run_accepted_is_the_oldest_that_is_taken(signer):
-    same = Receiver(signer, repo="acme/walk", last_accepted=(5, MANIFEST.hexdigest()))
-    assert announce(same).sequence == 5
-    for newer in [(6, "0" * 64), (5, "0" * 64)]:
-        with pytest.raises(Rejected) as refused:
-            announce(Receiver(signer, repo="acme/walk", last_accepted=newer))
-        assert refused.value.code == "manifest-rollback"
+def test_the_newest_release_is_remembered_across_restarts(signer, tmp_path):
+    state = tmp_path / "state"
+    assert announce(Receiver(signer, state=state)).sequence == 5
+    assert announce(Receiver(signer, state=state)).sequence == 5
+    # As a newer release would have left it.
+    (record,) = (state / "rollback").iterdir()
+    record.write_text(record.read_text().replace('"sequence":5', '"sequence":6'))
+    receiver = Receiver(signer, state=state)
+    with pytest.raises(Rejected) as refused:
+        announce(receiver)
+    assert refused.value.code == "manifest-rollback"
+    assert receiver.refusals == (1, "manifest-rollback")
+    assert announce(Receiver(signer)).sequence == 5
 
 
-@pytest.mark.parametrize("digest, repo", [("5", "acme/walk"), ("0" * 64, None)])
-def test_a_record_that_means_nothing(trust, digest, repo):
-    with pytest.raises(ValueError, match="repo|hex"):
-        Receiver(trust, repo=repo, last_accepted=(5, digest))
+def test_what_cannot_be_remembered_does_not_come_into_force(signer, tmp_path):
+    state = tmp_path / "state"
+    announce(Receiver(signer, state=state))
+    (record,) = (state / "rollback").iterdir()
+    record.write_text("{}")
+    receiver = Receiver(signer, state=state)
+    with pytest.raises(OSError, match="damaged"):
+        announce(receiver)
+    assert receiver.state == "no-policy"
+
+
+def test_a_state_that_others_can_write_is_no_state(signer, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    with pytest.raises(OSError):
+        Receiver(signer, state=state)
+
+
+def test_a_proof_can_be_made_apart_and_once(signer):
+    receiver = Receiver(signer)
+    files = [("config.json", CONFIG)]
+    candidate = receiver.begin(SESSION, 1, json.dumps(RELEASE).encode(), files, *TABLE)
+    assert receiver.state == "receiving" and receiver.knows(SESSION, 1)
+    assert receiver.settle(candidate).sequence == 5
+    with pytest.raises(ValueError):
+        receiver.settle(candidate)
+    assert receiver.pull() is None
+
+
+def test_nobody_hands_over_where_nobody_listens(signer, tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        Receiver(signer).take_over(tmp_path / "gate")
+    for timeout in (-1.0, float("nan")):
+        with pytest.raises(ValueError):
+            Receiver(signer).take_over(tmp_path / "gate", timeout)
+
+
+def test_the_place_of_a_hand_off_follows_from_the_gates_name():
+    assert well_known("/robot1/tensorgate") in (None, *PLACES)
+    assert well_known("/../tensorgate") is None
 
 
 def test_a_control_loop_does_not_wait_for_a_message_that_is_verified(signer):
     receiver = Receiver(signer)
     announce(receiver)
+    receiver.status(SESSION, 1, 0, 3, MANIFEST.digest(), 5.0)
     # Nearly as much as is read of an envelope, and only the last byte of it is wrong.
     huge = b'{"payload": "' + b"A" * (30 << 20) + b'"]'
     took = []

@@ -120,6 +120,11 @@ impl Assembly {
             .map(|(index, _)| index)
     }
 
+    /// How many they are.
+    pub const fn missing_count(&self) -> usize {
+        self.missing
+    }
+
     /// Whether nothing is missing.
     pub const fn is_complete(&self) -> bool {
         self.missing == 0

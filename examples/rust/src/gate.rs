@@ -1,16 +1,19 @@
 //! The ROS side: a gate's topics, fed to a receiver.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, Stream, StreamExt};
 use r2r::tensorgate_msgs::msg::{PolicyFile, PolicyManifest, PolicyStatus, TensorFragment};
-use r2r::{Node, QosProfile};
-use tensorgate_client::{Announcement, Fragment, Receiver, Session, Status};
+use r2r::tensorgate_msgs::srv::GetFragments;
+use r2r::{Client, Node, QosProfile};
+use tensorgate_client::{Announcement, Fragment, Pull, Receiver, Session, Status};
 use tensorgate_verify::{Policy, Verified};
 
 use crate::say;
 
 type Messages<T> = Box<dyn Stream<Item = T> + Unpin>;
+type Answer = Pin<Box<dyn Future<Output = r2r::Result<GetFragments::Response>>>>;
 
 /// A gate as a controller sees it.
 pub(crate) struct Gate {
@@ -20,6 +23,8 @@ pub(crate) struct Gate {
     manifests: Messages<PolicyManifest>,
     statuses: Messages<PolicyStatus>,
     fragments: Option<Messages<TensorFragment>>,
+    service: Client<GetFragments::Service>,
+    asked: Option<(Pull, Answer)>,
     announced: Instant,
 }
 
@@ -31,6 +36,8 @@ impl Gate {
             .unwrap_or_else(|_| "/tensorgate".to_owned());
         let newest = QosProfile::default().reliable().volatile().keep_last(1);
         let manifests = Box::new(node.subscribe(&format!("{name}/manifest"), latched(1))?);
+        let service = format!("{name}/get_fragments");
+        let service = node.create_client(&service, QosProfile::services_default())?;
         let statuses = Box::new(node.subscribe(&format!("{name}/status"), newest)?);
         Ok(Self {
             node,
@@ -39,6 +46,8 @@ impl Gate {
             manifests,
             statuses,
             fragments: None,
+            service,
+            asked: None,
             announced: Instant::now(),
         })
     }
@@ -62,11 +71,13 @@ impl Gate {
         for message in drain(&mut self.statuses) {
             self.on_status(&message);
         }
-        Ok(())
+        self.take_answer();
+        self.ask()
     }
 
     fn on_manifest(&mut self, message: PolicyManifest) -> r2r::Result<()> {
         let count = message.fragment_count;
+        let is_pulled = message.delivery == Announcement::PULLED;
         let Some(announcement) = announcement(message) else {
             return Ok(());
         };
@@ -75,6 +86,10 @@ impl Gate {
             say(&error.to_string());
         } else if self.receiver.receiving().is_some() {
             self.announced = at;
+            self.fragments = None;
+            if is_pulled {
+                return Ok(());
+            }
             // A late joiner gets as many latched fragments as its queue is deep, and no more.
             let depth = usize::try_from(count).unwrap_or(usize::MAX);
             let topic = format!("{}/fragments", self.name);
@@ -98,6 +113,46 @@ impl Gate {
             Err(error) => say(&error.to_string()),
             Ok(Some(policy)) => report(&policy, at - self.announced),
             Ok(None) => {}
+        }
+    }
+
+    /// Asks for the fragments that do not come, one batch at a time.
+    fn ask(&mut self) -> r2r::Result<()> {
+        match self.receiver.pull(Instant::now()) {
+            Ok(None) => {}
+            Ok(Some(pull)) => {
+                let request = GetFragments::Request {
+                    session_id: pull.session.to_vec(),
+                    epoch: pull.epoch,
+                    first: pull.first,
+                    count: pull.count,
+                };
+                // An answer that is still awaited was lost.
+                let answer = self.service.request(&request)?;
+                self.asked = Some((pull, Box::pin(answer)));
+            }
+            Err(error) => {
+                say(&error.to_string());
+                // What is latched comes again.
+                let topic = format!("{}/manifest", self.name);
+                self.manifests = Box::new(self.node.subscribe(&topic, latched(1))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever its result says, the fragments prove themselves.
+    fn take_answer(&mut self) {
+        let answered = |(_, answer): &mut (_, Answer)| answer.now_or_never();
+        let Some(answer) = self.asked.as_mut().and_then(answered) else {
+            return;
+        };
+        let fragments = answer.map(|answer| answer.fragments).unwrap_or_default();
+        for message in &fragments {
+            self.on_fragment(message);
+        }
+        if let Some((pull, _)) = self.asked.take() {
+            self.receiver.pulled(&pull, Instant::now());
         }
     }
 
@@ -150,6 +205,7 @@ fn announcement(message: PolicyManifest) -> Option<Announcement> {
         files: message.files.into_iter().map(file).collect(),
         fragment_size: message.fragment_size,
         fragment_count: message.fragment_count,
+        delivery: message.delivery,
         fragment_digests: message.fragment_digests,
     })
 }

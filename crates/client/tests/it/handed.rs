@@ -23,7 +23,7 @@ fn handed(gate: &Gate) -> Handed {
 }
 
 #[test]
-fn a_handed_over_policy_is_active_at_once_and_in_the_gates_memory() {
+fn a_handed_over_policy_is_in_the_gates_memory() {
     let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
     let policy = receiver
         .take_handed(handed(&gate), now(), at)
@@ -32,11 +32,11 @@ fn a_handed_over_policy_is_active_at_once_and_in_the_gates_memory() {
     assert_eq!(bytes(&policy), bytes(&gate.policy));
     let hold = policy.file("model.safetensors").unwrap().hold();
     assert_eq!(hold.holding(), Holding::Sealed(Unguarded::HandedOff));
-    assert!(Arc::ptr_eq(receiver.active(at).unwrap(), &policy));
     // It needs heartbeats as any other.
-    assert_eq!(receiver.state(at + DEFAULT_LEASE), State::Stale);
-    receiver.status(&gate.heartbeat(1), at + DEFAULT_LEASE);
-    assert_eq!(receiver.state(at + DEFAULT_LEASE), State::Active);
+    assert_eq!(receiver.state(at), State::Verified);
+    receiver.status(&gate.heartbeat(1), at);
+    assert!(Arc::ptr_eq(receiver.active(at).unwrap(), &policy));
+    assert_eq!(receiver.state(at + LEASE), State::Stale);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_is_on_its_way_can_be_handed_over_instead() {
         (receiver.receiving(), receiver.missing().count()),
         (None, 0)
     );
-    assert_eq!(receiver.state(at), State::Active);
+    assert_eq!(receiver.state(at), State::Verified);
     // The rest of the fragments is nobody's any more.
     assert!(
         receiver
@@ -124,7 +124,7 @@ fn what_runs_stays_when_it_is_handed_over_again() {
     );
     assert!(Arc::ptr_eq(receiver.policy().unwrap(), &running));
     // It answers to the gate that handed it over.
-    let later = at + DEFAULT_LEASE;
+    let later = at + LEASE;
     receiver.status(&gate.heartbeat(1), later);
     assert_eq!(receiver.state(later), State::Stale);
     receiver.status(&again.heartbeat(1), later);

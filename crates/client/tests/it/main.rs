@@ -3,6 +3,7 @@
 
 mod handed;
 mod props;
+mod pulls;
 mod receive;
 mod refusals;
 mod replays;

@@ -192,7 +192,7 @@ fn a_restarted_gate_with_the_same_manifest_needs_no_transfer() {
     let (mut receiver, at) = (receiver(), Instant::now());
     let gate = Gate::new(5);
     gate.send(&mut receiver, at);
-    let late = at + DEFAULT_LEASE;
+    let late = at + LEASE;
     let restarted = gate.at(2, 1);
     assert!(
         receiver
@@ -232,5 +232,5 @@ fn a_policy_without_tensors_is_complete_at_once() {
         .unwrap()
         .unwrap();
     assert_eq!(bytes(&policy), bytes(&gate.policy));
-    assert_eq!(receiver.state(at), State::Active);
+    assert_eq!(receiver.state(at), State::Verified);
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::support::*;
 use tensorgate_client::*;
-use tensorgate_verify::{Accepted, History, Limits, Rejection, RepoId, RepoType};
+use tensorgate_verify::{Accepted, Evidence, History, Limits, Rejection, RepoId, RepoType};
 
 /// What `announcement` is refused for, by a receiver that runs release 5 of the gate's session 1.
 #[track_caller]
@@ -79,8 +79,8 @@ fn an_older_release_of_each_repository_that_ran() {
 fn an_older_release_than_an_earlier_run_recorded() {
     let (recorded, at) = (Gate::new(5), Instant::now());
     let evidence = recorded.policy.evidence();
-    let record = Recorded(Some(Accepted::new(evidence.sequence, evidence.manifest)));
-    let mut receiver = receiver().with_history(Box::new(record));
+    let memory = Kept(Some(Accepted::new(evidence.sequence, evidence.manifest)));
+    let mut receiver = receiver().with_memory(Box::new(memory));
     let older = receiver.announce(Gate::new(4).announcement(), now(), at);
     assert_eq!(refusal(older), Rejection::ManifestRollback);
     recorded.send(&mut receiver, at);
@@ -92,7 +92,7 @@ fn an_older_release_than_an_earlier_run_recorded() {
 
 #[test]
 fn anything_while_the_record_cannot_be_read() {
-    let mut receiver = receiver().with_history(Box::new(Recorded(None)));
+    let mut receiver = receiver().with_memory(Box::new(Kept(None)));
     let result = receiver.announce(Gate::new(5).announcement(), now(), Instant::now());
     let error = result.unwrap_err();
     assert_eq!(error.rejection(), None, "it is no verdict on the manifest");
@@ -101,13 +101,66 @@ fn anything_while_the_record_cannot_be_read() {
 
 /// The release that an earlier run accepted, or `None` where the record of it is damaged.
 #[derive(Debug)]
-struct Recorded(Option<Accepted>);
+struct Kept(Option<Accepted>);
 
-impl History for Recorded {
+impl Memory for Kept {
+    fn record(&mut self, release: &Evidence) -> io::Result<()> {
+        if release.sequence == 9 {
+            return Err(io::Error::other("no space"));
+        }
+        self.0 = Some(Accepted::new(release.sequence, release.manifest));
+        Ok(())
+    }
+}
+
+impl History for Kept {
     fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
         let lost = || io::Error::other("the record is lost");
         self.0.map(Some).ok_or_else(lost)
     }
+}
+
+#[test]
+fn what_cannot_be_remembered_does_not_come_into_force() {
+    let at = Instant::now();
+    let memory = Kept(Some(Accepted::new(
+        0,
+        Gate::new(0).policy.evidence().manifest,
+    )));
+    let mut receiver = receiver().with_memory(Box::new(memory));
+    Gate::new(5).send(&mut receiver, at);
+    let next = Gate::new(9).at(1, 2);
+    receiver.announce(next.announcement(), now(), at).unwrap();
+    let results = (0..next.count()).map(|i| receiver.fragment(&next.fragment(i), now(), at));
+    let error = results.last().unwrap().unwrap_err();
+    assert_eq!(
+        (error.rejection(), error.detail()),
+        (None, "no space".into())
+    );
+    assert_eq!(receiver.active(at).unwrap().evidence().sequence, 5);
+    assert_eq!(receiver.receiving(), None);
+}
+
+#[test]
+fn refusals_are_counted() {
+    let (mut receiver, at) = (receiver(), Instant::now());
+    let foreign = Gate::signed_by(2, REPO, 6);
+    for count in 1..4 {
+        let _refused = receiver.announce(foreign.announcement(), now(), at);
+        let refusals = receiver.refusals();
+        assert_eq!(refusals.count, count);
+        assert_eq!(refusals.last, Some(Rejection::SignatureInvalid));
+    }
+    let gate = Gate::new(5);
+    receiver.announce(gate.announcement(), now(), at).unwrap();
+    let forged = Fragment {
+        data: &[0],
+        ..gate.fragment(0)
+    };
+    let _refused = receiver.fragment(&forged, now(), at);
+    assert_eq!(receiver.refusals().last, Some(Rejection::SizeMismatch));
+    gate.complete(&mut receiver, at);
+    assert_eq!(receiver.refusals().count, 4, "and what is genuine is not");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn a_replay_under_the_last_epoch_keeps_the_gates_heartbeats_away_until_it_announ
     receiver
         .announce(gate.replay(1, u64::MAX), now(), at)
         .unwrap();
-    let late = at + DEFAULT_LEASE;
+    let late = at + LEASE;
     receiver.status(&gate.heartbeat(1), late);
     assert_eq!(receiver.state(late), State::Stale);
     let again = gate.at(1, 2);

@@ -16,12 +16,57 @@ fn running() -> (Gate, Receiver, Instant) {
 }
 
 #[test]
-fn an_announcement_alone_is_no_licence_for_ever() {
-    let (_, receiver, at) = running();
-    assert!(receiver.active(at + DEFAULT_LEASE - MOMENT).is_some());
-    assert_eq!(receiver.state(at + DEFAULT_LEASE), State::Stale);
-    assert!(receiver.active(at + DEFAULT_LEASE).is_none());
-    assert!(receiver.policy().is_some());
+fn without_a_word_from_the_gate_a_verified_policy_is_not_acted_on() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    gate.deliver(&mut receiver, at);
+    for later in [at, at + LEASE, at + PATIENCE] {
+        assert_eq!(receiver.state(later), State::Verified);
+        assert!(receiver.active(later).is_none() && receiver.policy().is_some());
+    }
+    receiver.status(&gate.heartbeat(1), at);
+    assert_eq!(receiver.state(at + LEASE - MOMENT), State::Active);
+    assert_eq!(receiver.state(at + LEASE), State::Stale, "for good");
+}
+
+#[test]
+fn a_verified_policy_can_be_withdrawn_revoked_and_expire() {
+    let (gate, at) = (Gate::new(5), Instant::now());
+    for (state, expected) in [(6, State::Stale), (4, State::Stale), (7, State::Revoked)] {
+        let mut receiver = receiver();
+        gate.deliver(&mut receiver, at);
+        receiver.status(&gate.status(1, state), at);
+        assert_eq!(receiver.state(at), expected);
+    }
+    let mut receiver = receiver();
+    gate.deliver(&mut receiver, at);
+    let year = Duration::from_secs(366 * 24 * 3600);
+    assert_eq!(receiver.state(at + year), State::Stale);
+}
+
+#[test]
+fn a_swap_takes_over_what_is_left_of_the_lease_and_no_more() {
+    let (_, mut receiver, at) = running();
+    let swapped = at + LEASE / 2;
+    let next = Gate::new(6).at(1, 2);
+    next.deliver(&mut receiver, swapped);
+    assert_eq!(receiver.policy().unwrap().evidence().sequence, 6);
+    assert_eq!(receiver.state(at + LEASE - MOMENT), State::Active);
+    assert_eq!(receiver.state(at + LEASE), State::Stale);
+    receiver.status(&next.heartbeat(1), at + LEASE);
+    assert_eq!(receiver.state(at + LEASE), State::Active);
+}
+
+#[test]
+fn nothing_is_taken_over_from_a_policy_that_may_not_be_acted_on() {
+    let (old, next) = (Gate::new(5), Gate::new(6).at(1, 2));
+    let at = Instant::now();
+    for (state, after) in [(3, LEASE), (6, MOMENT), (7, MOMENT)] {
+        let mut receiver = receiver();
+        old.send(&mut receiver, at);
+        receiver.status(&old.status(1, state), at);
+        next.deliver(&mut receiver, at + after);
+        assert_eq!(receiver.state(at + after), State::Verified, "after {state}");
+    }
 }
 
 #[test]
@@ -83,7 +128,7 @@ fn repeated_and_older_heartbeats_do_not_count() {
 #[test]
 fn heartbeats_of_something_else_do_not_count() {
     let (gate, mut receiver, at) = running();
-    let late = at + DEFAULT_LEASE;
+    let late = at + LEASE;
     let beat = gate.heartbeat(1);
     receiver.status(
         &Status {
@@ -300,8 +345,8 @@ fn a_snapshot_runs_out_like_the_receiver_that_it_was_taken_of() {
     receiver.status(&gate.status(1, Status::WITHDRAWN), at);
     assert_eq!(snapshot.state(at), State::Active);
     assert!(snapshot.active(at).is_some());
-    assert_eq!(snapshot.state(at + DEFAULT_LEASE), State::Stale);
-    assert!(snapshot.active(at + DEFAULT_LEASE).is_none());
+    assert_eq!(snapshot.state(at + LEASE), State::Stale);
+    assert!(snapshot.active(at + LEASE).is_none());
     assert_eq!(receiver.snapshot().state(at), State::Stale);
 }
 
@@ -311,7 +356,7 @@ fn the_successors_heartbeats_keep_the_running_policy_for_a_bounded_time() {
     let next = Gate::new(6).at(1, 2);
     receiver.announce(next.announcement(), now(), at).unwrap();
     let (mut time, mut sequence) = (at, 0);
-    while time < at + SWAP_LIMIT {
+    while time < at + PATIENCE {
         sequence += 1;
         receiver.status(&next.heartbeat(sequence), time);
         assert_eq!(receiver.state(time), State::Active);
@@ -324,7 +369,7 @@ fn the_successors_heartbeats_keep_the_running_policy_for_a_bounded_time() {
 #[test]
 fn the_successors_heartbeats_do_not_wake_a_stale_policy() {
     let (_, mut receiver, at) = running();
-    let late = at + DEFAULT_LEASE;
+    let late = at + LEASE;
     let next = Gate::new(6).at(2, 1);
     receiver.announce(next.announcement(), now(), late).unwrap();
     receiver.status(&next.heartbeat(1), late);

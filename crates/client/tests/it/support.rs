@@ -37,6 +37,14 @@ impl Gate {
         Self::with_weights(seed, (RepoType::Model, repo), sequence, weights)
     }
 
+    /// Of 25 MB.
+    pub(crate) fn large(sequence: u64) -> Self {
+        let data = vec![7; 25_000_000];
+        let view = TensorView::new(Dtype::U8, vec![data.len()], &data).unwrap();
+        let weights = safetensors::serialize([("large", view)], None).unwrap();
+        Self::with_weights(1, (RepoType::Model, REPO), sequence, Some(weights))
+    }
+
     /// A policy of a configuration alone.
     pub(crate) fn without_weights() -> Self {
         Self::with_weights(1, (RepoType::Model, REPO), 5, None)
@@ -120,6 +128,7 @@ impl Gate {
             files: self.policy.files().iter().map(head).collect(),
             fragment_size: self.cut.size().bytes(),
             fragment_count: digests.len() as u32,
+            delivery: Announcement::LATCHED,
             fragment_digests: digests
                 .iter()
                 .flat_map(|digest| *digest.as_bytes())
@@ -168,14 +177,17 @@ impl Gate {
         self.status(sequence, Status::READY)
     }
 
-    /// Sends the announcement and every fragment in order.
+    /// Sends the announcement, every fragment in order, and the first heartbeat.
     pub(crate) fn send(&self, receiver: &mut Receiver, at: Instant) -> Arc<Verified<Policy>> {
-        assert!(
-            receiver
-                .announce(self.announcement(), now(), at)
-                .unwrap()
-                .is_none()
-        );
+        let policy = self.deliver(receiver, at);
+        receiver.status(&self.heartbeat(0), at);
+        policy
+    }
+
+    /// Sends the announcement and every fragment in order.
+    pub(crate) fn deliver(&self, receiver: &mut Receiver, at: Instant) -> Arc<Verified<Policy>> {
+        let announced = receiver.announce(self.announcement(), now(), at);
+        assert!(announced.unwrap().is_none());
         self.complete(receiver, at)
     }
 

@@ -110,3 +110,23 @@ fn paths_that_name_no_socket_are_refused() {
     refused(Path::new("/"), "names no file");
     refused(&home.path().join(".."), "names no file");
 }
+
+#[test]
+fn the_directory_of_a_well_known_place_is_made_for_those_who_may_come() {
+    let home = home();
+    for (name, peers, expected) in [
+        ("own", Peers::default(), 0o700),
+        ("others", Peers::of([0, 4242]), 0o711),
+    ] {
+        let place = home.path().join(name).join("robot1.tensorgate");
+        make_directory_of(&place, &peers).unwrap();
+        assert_eq!(mode(place.parent().unwrap()), expected);
+        // Again, as the gate's next start does; a directory that is there stays as it is.
+        make_directory_of(&place, &Peers::default()).unwrap();
+        assert_eq!(mode(place.parent().unwrap()), expected);
+        drop(Server::start(&place, peers, |_| {}).unwrap());
+    }
+    let missing = home.path().join("missing/tensorgate/gate");
+    let error = make_directory_of(&missing, &Peers::default()).unwrap_err();
+    assert!(error.to_string().contains("No such file"), "{error}");
+}

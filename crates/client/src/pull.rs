@@ -1,0 +1,183 @@
+//! What to ask `~/get_fragments` for, and when.
+//!
+//! Whatever the answers are, they prove themselves as the topic's fragments do. So nothing here
+//! believes a result code: an answer either brought fragments that were missing, or it did not.
+
+use std::time::{Duration, Instant};
+
+use crate::Session;
+
+/// How long a transfer may bring nothing before it is given up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Until the first fragment: half the late joiners wait some 3 s for their first sample (discovery).
+const FIRST_FRAGMENT: Duration = Duration::from_secs(10);
+/// Between two fragments; what is latched comes without a pause.
+const GAP: Duration = Duration::from_secs(2);
+/// Bytes a second that keep a transfer alive: one that trickles is given up as well.
+const MIN_RATE: u64 = 10 << 10;
+/// What the first batch has, and the largest: what the service answers with at the most.
+const FIRST_BATCH: u64 = 1 << 20;
+const LARGEST_BATCH: u64 = 8 << 20;
+/// An answer can get lost (a server that has not found its client yet drops it); on a slow link it
+/// takes its time.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// After an answer that brought nothing: busy, failed, or hostile.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// One batch to ask the gate's `~/get_fragments` for: the fields of its request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Pull {
+    /// The gate's run.
+    pub session: Session,
+    /// The announcement.
+    pub epoch: u64,
+    /// The first fragment wanted.
+    pub first: u32,
+    /// And how many.
+    pub count: u32,
+    /// Tells an answer that comes late from the one that is awaited.
+    number: u64,
+}
+
+/// The pace of one transfer.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// When the gap that is being waited for ends.
+    patient_until: Instant,
+    overdue: Instant,
+    arrived: u64,
+    /// From the first batch on, the next follows at once.
+    is_pulling: bool,
+    awaited: Option<Awaited>,
+    not_before: Instant,
+    /// Batches in a row that brought nothing.
+    misses: u32,
+    /// Bytes of the next one.
+    batch: u64,
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    pull: Pull,
+    until: Instant,
+    /// What had arrived when it was asked for.
+    arrived: u64,
+}
+
+impl Pace {
+    pub(crate) fn new(is_pulled: bool, at: Instant) -> Self {
+        Self {
+            patient_until: after(at, FIRST_FRAGMENT),
+            overdue: after(at, PATIENCE),
+            arrived: 0,
+            is_pulling: is_pulled,
+            awaited: None,
+            not_before: at,
+            misses: 0,
+            batch: FIRST_BATCH,
+            number: 0,
+        }
+    }
+
+    /// The gate says that nothing comes by itself.
+    pub(crate) const fn pull(&mut self) {
+        self.is_pulling = true;
+    }
+
+    /// A fragment of `len` bytes that was missing arrived.
+    pub(crate) fn advance(&mut self, len: usize, at: Instant) {
+        self.arrived = self.arrived.saturating_add(1);
+        self.patient_until = after(at, GAP);
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        let earned = Duration::from_millis(len.saturating_mul(1000) / MIN_RATE);
+        self.overdue = after(self.overdue, earned).min(after(at, PATIENCE));
+    }
+
+    /// All arrived: what is left is to prove it.
+    pub(crate) fn complete(&mut self, at: Instant) {
+        self.overdue = after(at, PATIENCE);
+        self.awaited = None;
+    }
+
+    pub(crate) fn is_overdue(&self, at: Instant) -> bool {
+        at >= self.overdue
+    }
+
+    /// How many fragments of `size` bytes to ask for now, if any.
+    pub(crate) fn due(&mut self, size: u32, at: Instant) -> Option<u32> {
+        if self.awaited.as_ref().is_some_and(|batch| at < batch.until) {
+            return None;
+        }
+        if let Some(lost) = self.awaited.take() {
+            self.batch /= 2;
+            self.learn(&lost);
+        }
+        if at < self.not_before || (!self.is_pulling && at < self.patient_until) {
+            return None;
+        }
+        let fragments = self.batch / u64::from(size.max(1));
+        Some(u32::try_from(fragments.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// Asks for `count` fragments from `first` on.
+    pub(crate) fn ask(
+        &mut self,
+        (session, epoch): (Session, u64),
+        (first, count): (u32, u32),
+        at: Instant,
+    ) -> Pull {
+        self.is_pulling = true;
+        self.number = self.number.wrapping_add(1);
+        let pull = Pull {
+            session,
+            epoch,
+            first,
+            count,
+            number: self.number,
+        };
+        self.awaited = Some(Awaited {
+            pull,
+            until: after(at, doubled(TIMEOUT, self.misses).min(LONGEST_TIMEOUT)),
+            arrived: self.arrived,
+        });
+        pull
+    }
+
+    /// The answer to `pull` was taken in, whatever it was.
+    pub(crate) fn answered(&mut self, pull: &Pull, at: Instant) {
+        let Some(batch) = self.awaited.take_if(|batch| batch.pull == *pull) else {
+            return;
+        };
+        if self.learn(&batch) {
+            self.batch = self.batch.max(1 << 10).saturating_mul(2).min(LARGEST_BATCH);
+        } else {
+            let pause = doubled(PAUSE, self.misses.saturating_sub(1));
+            self.not_before = after(at, pause.min(LONGEST_PAUSE));
+        }
+    }
+
+    /// Whether it brought anything.
+    fn learn(&mut self, batch: &Awaited) -> bool {
+        let gained = self.arrived > batch.arrived;
+        self.misses = if gained {
+            0
+        } else {
+            self.misses.saturating_add(1)
+        };
+        gained
+    }
+}
+
+fn doubled(time: Duration, times: u32) -> Duration {
+    time.saturating_mul(1 << times.min(10))
+}
+
+/// An instant that the clock cannot tell is as good as now: it waits for nothing.
+fn after(at: Instant, time: Duration) -> Instant {
+    at.checked_add(time).unwrap_or(at)
+}
