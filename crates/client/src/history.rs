@@ -106,8 +106,8 @@ impl History for Past<'_> {
     }
 
     fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
-        let recorded = self.floors.recorded.as_ref();
-        recorded.map_or(Ok(false), |recorded| recorded.is_revoked(manifest))
+        let memory = self.floors.memory.as_ref();
+        memory.map_or(Ok(false), |memory| memory.is_revoked(manifest))
     }
 
     /// What is remembered within the process does not outlive it.

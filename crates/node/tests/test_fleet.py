@@ -44,8 +44,7 @@ class Robot:
 
     def __init__(self, fleet, name, trust):
         program = [sys.executable, Path(__file__).with_name("robot.py")]
-        memory = trust.parent / f"{name}.json"
-        options = ["--gate", GATE, "--trust", trust, "--memory", memory]
+        options = ["--gate", GATE, "--trust", trust, "--state", trust.parent / name]
         command = [*fleet.on(name), *program, *options, "--ros-args", "-r", f"__ns:=/{name}"]
         self.name, self.words = name, []
         self.process = fleet.start([*map(str, command)], stdout=subprocess.PIPE)
@@ -80,6 +79,9 @@ class Robot:
     def refuses(self, code):
         return self.wait(lambda word: code in word["refused"], code)
 
+    def notices(self, publishers):
+        return self.wait(lambda word: word["publishers"] == publishers, f"{publishers} publishers")
+
     def end(self):
         self.process.kill()
         self.process.wait()
@@ -101,7 +103,7 @@ def test_all_robots_get_every_byte_over_bad_lines(tmp_path, fleet, gate, line):
     fleet.line(*ROBOTS, **line)
     robots = [Robot(fleet, name, signed.trust) for name in ROBOTS]
     gate(*FLEET, under=fleet.on("gate"), policy=signed.directory, trust=signed.trust)
-    assert [robot.gets(signed)["refused"] for robot in robots] == [{}] * 3
+    assert [robot.gets(signed)["refused"] for robot in robots] == [[]] * 3
 
 
 @pytest.mark.parametrize("how", ["swap", "restart"])
@@ -162,10 +164,12 @@ def test_a_rogue_publisher_is_noticed_and_ignored(tmp_path, fleet, gate):
     rogue(fleet, gate, forged, forged.trust)
     for robot in robots:
         robot.refuses("signature-invalid")
+        robot.notices(publishers=2)
     garbage = [sys.executable, Path(__file__).with_name("garbage.py"), GATE]
     fleet.start([*fleet.on("rogue"), *map(str, garbage)], stdout=subprocess.DEVNULL)
     for robot in robots:
-        robot.wait(lambda word: sum(word["refused"].values()) > 50, "refusals of garbage")
+        robot.notices(publishers=3)
+        robot.wait(lambda word: word["hundreds"] > 0, "refusals of garbage")
     # And one that comes now.
     robots[0].end()
     robots[0] = Robot(fleet, ROBOTS[0], signed.trust)
