@@ -158,3 +158,94 @@ impl Beat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use r2r::Context;
+    use tensorgate_verify::Sha256;
+
+    use super::*;
+    use crate::status::Named;
+
+    const BEATS: u64 = 24 * 60 * 60 * 10;
+
+    fn beat(now: Instant) -> (Node, Beat) {
+        let mut node = Node::create(Context::create().unwrap(), "heartbeat", "").unwrap();
+        let logger = Logger::new(&mut node).unwrap();
+        let lease = Duration::from_millis(500);
+        let mut beat = Beat::new(&mut node, logger, [7; 16], lease, now).unwrap();
+        beat.state = State::Ready(Named {
+            manifest: Sha256::of(b"manifest"),
+            epoch: 1,
+        });
+        (node, beat)
+    }
+
+    /// Private memory of the process in KiB.
+    fn memory() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("RssAnon"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    #[ignore = "the test below runs it, alone in its process"]
+    fn a_day() {
+        let begin = Instant::now();
+        let (_node, mut beat) = beat(begin);
+        let mut before = 0;
+        for number in 0..BEATS {
+            let now = begin + PERIOD * u32::try_from(number).unwrap();
+            beat.alive = now;
+            beat.step(now);
+            // What a first hour warms up is not growth.
+            if number == BEATS / 24 {
+                before = memory();
+            }
+        }
+        assert_eq!(beat.sequence, BEATS);
+        let growth = memory().saturating_sub(before);
+        assert!(growth < 1024, "{growth} KiB in 23 hours");
+    }
+
+    #[test]
+    fn a_day_of_heartbeats_does_not_grow() {
+        let ours = std::env::current_exe().unwrap();
+        let mut day = Command::new(ours);
+        day.args(["--exact", "heartbeat::tests::a_day", "--ignored"])
+            .env("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF");
+        let done = day.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    fn it_is_silent_while_the_gate_hangs() {
+        let begin = Instant::now();
+        let (_node, mut beat) = beat(begin);
+        for tenth in 0..60 {
+            beat.step(begin + PERIOD * tenth);
+        }
+        // 0.0 s to 2.0 s.
+        assert_eq!(beat.sequence, 21);
+        beat.alive = begin + PERIOD * 60;
+        beat.step(begin + PERIOD * 60);
+        assert_eq!(beat.sequence, 22);
+    }
+
+    #[test]
+    fn missed_beats_are_not_made_up_for() {
+        let begin = Instant::now();
+        let (_node, mut beat) = beat(begin);
+        beat.step(begin);
+        let later = begin + Duration::from_secs(1);
+        beat.step(later);
+        beat.step(later);
+        assert_eq!(beat.sequence, 2);
+    }
+}

@@ -123,6 +123,7 @@ pub use file::File;
 pub use header::{Header, Tensor};
 pub use memory::{
     Guarded, Hold, Holding, LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal, Sealed, Unguarded,
+    trim_heap,
 };
 pub use policy::Policy;
 pub use survey::{Survey, Surveyed};

@@ -1,12 +1,14 @@
 //! What is in force: from its announcement until it is taken back.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use r2r::Publisher;
 use r2r::tensorgate_msgs::msg::TensorFragment;
 use tensorgate_handoff::Refusal;
+use tensorgate_verify::trim_heap;
 
 use crate::gate::Gate;
 use crate::gate::task::Task;
@@ -42,8 +44,14 @@ impl Gate {
             since: Instant::now(),
         });
         if let Some(before) = before {
-            self.node.destroy_publisher(before.fragments);
+            self.forget(before.fragments);
         }
+    }
+
+    /// With the publisher goes its history, which was as large as the weights.
+    pub(super) fn forget(&mut self, fragments: Publisher<TensorFragment>) {
+        self.node.destroy_publisher(fragments);
+        thread::spawn(trim_heap);
     }
 
     /// Answers controllers who pull.
@@ -96,7 +104,7 @@ impl Gate {
             server.withdraw(Refusal::NothingOffered);
         }
         if let Some(announced) = self.announced.take() {
-            self.node.destroy_publisher(announced.fragments);
+            self.forget(announced.fragments);
         }
     }
 

@@ -264,7 +264,7 @@ impl Gate {
 
     /// It is not in force, however far it came.
     fn take_back(&mut self, outcome: Published, fragments: Publisher<TensorFragment>) {
-        self.node.destroy_publisher(fragments);
+        self.forget(fragments);
         if let (Published::All, Some(server)) = (outcome, self.shared.server()) {
             server.withdraw(Refusal::NothingOffered);
         }

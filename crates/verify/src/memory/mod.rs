@@ -34,6 +34,19 @@ pub use holder::{LeaseHolder, LeaseSignal};
 pub(crate) use sealed::Filling;
 pub use sealed::Sealed;
 
+/// Gives memory that was freed back to the system: glibc keeps large blocks that were freed between
+/// others, so a process that let go of weights would stay as large as it was. It takes some
+/// milliseconds; other threads that allocate wait meanwhile.
+///
+/// ```
+/// let weights = vec![0_u8; 1 << 20];
+/// drop(weights);
+/// tensorgate_verify::trim_heap();
+/// ```
+pub fn trim_heap() {
+    kernel::trim_heap();
+}
+
 /// Bytes held so that nobody can change them: dereferences to `[u8]`.
 #[derive(Debug)]
 #[non_exhaustive]
