@@ -28,7 +28,7 @@ import rclpy
 from safetensors.numpy import save_file
 from tensorgate_msgs.srv import LoadPolicy, RevokePolicy
 
-from publish import COUNT, MIB, PROGRAMS, ROOT, ROUNDS, SIGNED_AS, gate, python_module, tensorgate
+from publish import COUNT, MIB, ROUNDS, SIGNED_AS, gate, python_module, tensorgate
 
 TRIALS = int(os.environ.get("TENSORGATE_BENCH_TRIALS", "1000"))
 SMALL, LARGE = 1 << 16, COUNT * MIB
@@ -164,22 +164,14 @@ def controller(trust):
 
 def control(trust):
     """Says each change of state, and when."""
-    sys.path.insert(0, str(ROOT / "crates" / "node" / "tests"))
-    from subscriber import Subscriber
-
-    class Controller(Subscriber):
-        def on_status(self, message):
-            session, digest = message.session_id.tobytes(), message.manifest_digest.tobytes()
-            lease = message.lease.sec + message.lease.nanosec / 1e9
-            told = message.epoch, message.sequence, message.state, digest, lease
-            self.receiver.status(session, *told)
+    from tensorgate_client.ros import PolicySubscriber
 
     rclpy.init()
     node = rclpy.create_node("controller")
-    receiver = Controller(node, trust=trust).receiver
-    said = None
+    subscriber, said = PolicySubscriber(node, trust, handoff=None), None
     while True:
-        word = {"state": receiver.state, "sequence": receiver.policy and receiver.policy.sequence}
+        policy = subscriber.policy
+        word = {"state": subscriber.state, "sequence": policy and policy.sequence}
         if word != said:
             print(json.dumps({"at": time.monotonic(), **word}), flush=True)
             said = word

@@ -100,11 +100,13 @@ class Robot:
     ],
     ids=str,
 )
-def test_all_robots_get_every_byte_over_bad_lines(tmp_path, fleet, gate, line):
+@pytest.mark.parametrize("latched", [512, 0], ids=["latched", "pulled"])
+def test_all_robots_get_every_byte_over_bad_lines(tmp_path, fleet, gate, line, latched):
     signed = Signed(tmp_path, conftest.small_tensors())
     fleet.line(*ROBOTS, **line)
     robots = [Robot(fleet, name, signed.trust) for name in ROBOTS]
-    gate(*FLEET, under=fleet.on("gate"), policy=signed.directory, trust=signed.trust)
+    given = {"policy": signed.directory, "trust": signed.trust, "latch_limit_mib": latched}
+    gate(*FLEET, under=fleet.on("gate"), **given)
     assert [robot.gets(signed)["refused"] for robot in robots] == [[]] * 3
 
 

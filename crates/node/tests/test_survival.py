@@ -223,9 +223,11 @@ def test_garbage_on_topics_and_services_stops_nobody(tmp_path, gate, ros, progra
     robot = program("robot.py", *ROBOT, "--trust", signed.trust, "--state", tmp_path / "robot")
     words = map(json.loads, iter(robot.stdout.readline, ""))
     assert next(word for word in words if word["state"] == "active")
-    before = node.peak_memory()["RssAnon"]
     garbage = program("garbage.py", "/tensorgate", "--services")
-    rates = [float(garbage.stdout.readline()) for _ in range(10)]
+    rates = [float(garbage.stdout.readline()) for _ in range(5)]
+    # By now the middleware keeps the last requests of a mebibyte each, ten for each service.
+    before = node.peak_memory()["RssAnon"]
+    rates += [float(garbage.stdout.readline()) for _ in range(10)]
     print(f"\n{rates[len(rates) // 2]:.0f} messages and requests of garbage a second")
     assert max(rates) > 1000
     heard = next(word for word in words if word["hundreds"] > 0)
@@ -239,7 +241,7 @@ def test_garbage_on_topics_and_services_stops_nobody(tmp_path, gate, ros, progra
     assert next(word for word in words if word["state"] == "active")["sequence"] == 1
     ros.wait_for(state_is(receive(ros, signed), Status.STATE_READY), "the gate's own heartbeats")
     assert robot.poll() is None and node.process.poll() is None
-    assert node.peak_memory()["RssAnon"] < before + 64 * MIB
+    assert node.peak_memory()["RssAnon"] < before + 32 * MIB
     assert "panicked" not in node.text()
     assert node.stop() == 0
 
@@ -345,7 +347,7 @@ def test_a_store_that_is_replaced_brings_nothing_in(tmp_path, gate, ros):
     ("change", "state", "reason"),
     [
         ("another", Status.STATE_WITHDRAWN, Status.REASON_SIGNATURE_INVALID),
-        ("revoked", Status.STATE_REVOKED, Status.REASON_KEY_REVOKED),
+        ("revoked", Status.STATE_REVOKED, Status.REASON_MANIFEST_REVOKED),
     ],
 )
 def test_a_trust_policy_that_changes_counts_at_once(tmp_path, gate, ros, change, state, reason):
@@ -358,7 +360,7 @@ def test_a_trust_policy_that_changes_counts_at_once(tmp_path, gate, ros, change,
     if change == "another":
         text = text.replace("release.pub", "other.pub")
     else:
-        text += '\n[[revoked]]\nkey = "release"\nreason = "stolen"\n'
+        text += f'\n[[revoked]]\nmanifest = "{subscriber.policy.manifest_digest}"\nreason = "falls"\n'
     new.write_text(text)
     new.rename(signed.trust)
     ros.wait_for(state_is(subscriber, state), "the withdrawal")
