@@ -1,20 +1,21 @@
-//! From parameters to a verified policy. No ROS in here.
+//! From what is wanted to a verified policy. No ROS in here.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
-use tensorgate_store::{State, Store, StoreError, hold};
+use tensorgate_store::{Store, hold};
 use tensorgate_verify::{
-    Context, Directory, Error, FilePath, LeaseHolder, MANIFEST_FILE, Policy, Proof, Rejection,
-    RepoId, Revision, Sha256, SignedManifest, TrustPolicy, Verified,
+    Context, Directory, FilePath, LeaseHolder, MANIFEST_FILE, Policy, Proof, Rejection, RepoId,
+    Revision, Sha256, SignedManifest, TrustPolicy, Verified,
 };
 
+use crate::hub::Online;
 use crate::observer::{Observer, Phase};
 use crate::parameters::{Settings, Source};
+use crate::places::{self, Places};
 
 /// Why there is no policy.
 #[derive(Debug)]
@@ -42,8 +43,26 @@ pub(crate) struct Wanted {
     pub(crate) revision: Option<Revision>,
 }
 
+/// What the manifest has to say, by everybody who has a say in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pins {
+    pub(crate) repo: Option<RepoId>,
+    pub(crate) revision: Option<Revision>,
+}
+
+/// What every load needs.
+struct Load<'a> {
+    settings: &'a Settings,
+    pins: Pins,
+    trust: TrustPolicy,
+    places: Places,
+    holder: Option<&'a LeaseHolder>,
+    observer: &'a Arc<dyn Observer>,
+}
+
 /// Loads, authenticates and proves the policy; records its release as accepted. Weights are guarded
-/// where there is a `holder`, and a lease to be had.
+/// where there is a `holder`, and a lease to be had. Where there is a channel, what was called back
+/// there is taken in before anything is believed, and what the store does not have is fetched.
 pub(crate) fn load(
     settings: &Settings,
     wanted: &Wanted,
@@ -51,112 +70,179 @@ pub(crate) fn load(
     observer: &Arc<dyn Observer>,
 ) -> Result<Loaded, LoadError> {
     observer.phase(Phase::Looking, 0);
-    let watching = Arc::clone(observer);
-    let waiting = move |lock: &Path| watching.waiting(lock);
-    let trust = open_trust(&settings.trust)?;
-    let store = open_store(settings)?.on_wait(waiting.clone());
-    let elsewhere = match &settings.state {
-        Some(place) => Some(State::open(place)?.on_wait(waiting)),
-        None => None,
+    let load = Load {
+        settings,
+        pins: Pins::of(settings, wanted)?,
+        trust: places::trust(settings)?,
+        places: Places::open(settings, observer)?,
+        holder,
+        observer,
     };
-    let state = elsewhere.as_ref().unwrap_or_else(|| store.state());
-    let (directory, path) = locate(&wanted.source, &store)?;
-    let directory = match holder {
-        Some(holder) => directory.guarded_by(holder),
-        None => directory,
-    };
-    let signed = SignedManifest::parse(&envelope(&directory, &path, &trust)?, trust.limits())?;
-    let mut context = Context::new(Timestamp::now());
-    context.history = Some(state);
-    (context.repo, context.revision) = (settings.repo.as_ref(), settings.revision.as_ref());
-    if let Source::Store { repo, revision } = &wanted.source {
-        (context.repo, context.revision) = (Some(repo), Some(revision));
-    }
-    if wanted.repo.is_some() {
-        context.repo = wanted.repo.as_ref();
-    }
-    if wanted.revision.is_some() {
-        context.revision = wanted.revision.as_ref();
-    }
-    let revocations = state.revocations(&trust, &context)?;
-    context.revocations = revocations.as_ref();
-    let manifest = trust.authenticate(&signed, &context)?;
-    manifest.require_policy()?;
-    observer.phase(Phase::Verifying, 0);
-    let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
-    if observer.is_canceled() {
-        return Err(LoadError::canceled("by its caller"));
-    }
-    state.record_accepted(policy.evidence())?;
-    Ok(Loaded { policy, directory })
-}
-
-/// Records that a manifest is revoked at this place, for good.
-pub(crate) fn revoke(
-    settings: &Settings,
-    manifest: &Sha256,
-    reason: &str,
-) -> Result<(), LoadError> {
-    with_state(settings, |state| Ok(state.revoke(manifest, reason)?))
-}
-
-/// Asks or tells the state that the parameters name.
-pub(crate) fn with_state<T>(
-    settings: &Settings,
-    then: impl FnOnce(&State) -> Result<T, LoadError>,
-) -> Result<T, LoadError> {
-    match &settings.state {
-        Some(place) => then(&State::open(place)?),
-        None => then(open_store(settings)?.state()),
-    }
-}
-
-fn open_store(settings: &Settings) -> Result<Store, LoadError> {
-    let place = settings
-        .store
-        .clone()
-        .map_or_else(Store::default_location, Ok)?;
-    Ok(Store::open(place)?)
-}
-
-pub(crate) fn open_trust(path: &Path) -> Result<TrustPolicy, LoadError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        LoadError::could_not(format!("the trust policy {}: {error}", path.display()))
-    };
-    let here = File::open(".").map_err(|error| failed(&error))?;
-    TrustPolicy::open(here, path).map_err(|error| failed(&error))
-}
-
-/// The directory that the parameters name, held. What lies there is untrusted, wherever it is.
-fn locate(source: &Source, store: &Store) -> Result<(Directory, PathBuf), LoadError> {
-    let (manifest, what) = match source {
-        Source::Directory(path) => return Ok((open_directory(path)?, path.clone())),
-        Source::Channel => {
-            return Err(LoadError::could_not(
-                "parameter `policy` is empty: nothing follows the channel yet".into(),
-            ));
+    match &wanted.source {
+        Source::Directory(path) => {
+            load.take_in_revocations()?;
+            load.prove(open_directory(path)?, path)
         }
-        Source::Manifest(digest) => (Some(*digest), format!("of the manifest {digest}")),
-        Source::Store { repo, revision } => {
-            let mut found = store.find(Default::default(), repo)?.into_iter();
-            let found = found.find(|stored| stored.revision == *revision);
-            let manifest = found.map(|stored| stored.manifest);
-            (manifest, format!("{repo}@{revision}"))
+        Source::Manifest(digest) => load.stored_as(digest),
+        Source::Store { repo, revision } => load.at_commit(repo, revision),
+        Source::Channel => load.newest(),
+    }
+}
+
+impl Pins {
+    /// Nobody's word loosens another's.
+    fn of(settings: &Settings, wanted: &Wanted) -> Result<Self, LoadError> {
+        let named = match &wanted.source {
+            Source::Store { repo, revision } => (Some(repo), Some(revision)),
+            _ => (None, None),
+        };
+        let repos = [settings.repo.as_ref(), wanted.repo.as_ref(), named.0];
+        let revisions = [
+            settings.revision.as_ref(),
+            wanted.revision.as_ref(),
+            named.1,
+        ];
+        Ok(Self {
+            repo: agreed(repos, Rejection::RepoMismatch)?,
+            revision: agreed(revisions, Rejection::RevisionMismatch)?,
+        })
+    }
+}
+
+fn agreed<T: Clone + Eq + std::fmt::Display>(
+    said: [Option<&T>; 3],
+    mismatch: Rejection,
+) -> Result<Option<T>, LoadError> {
+    let mut said = said.into_iter().flatten();
+    let Some(first) = said.next() else {
+        return Ok(None);
+    };
+    match said.find(|other| *other != first) {
+        None => Ok(Some(first.clone())),
+        Some(other) => Err(LoadError {
+            rejection: Some(mismatch),
+            ..LoadError::could_not(format!(
+                "{mismatch}: {other} is asked for, and only {first} may be"
+            ))
+        }),
+    }
+}
+
+impl From<&Settings> for Pins {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            repo: settings.repo.clone(),
+            revision: settings.revision.clone(),
         }
-    };
-    let found = match manifest {
-        Some(manifest) => store.policy(&manifest)?,
-        None => None,
-    };
-    let found = found.ok_or_else(|| absent(store, &what))?;
-    Ok((found.directory()?, found.path().to_owned()))
+    }
+}
+
+impl Load<'_> {
+    /// What the channel names; of a channel that does not answer, what was accepted from it last.
+    fn newest(&self) -> Result<Loaded, LoadError> {
+        let online = self.online()?.ok_or_else(no_channel)?;
+        let error = match online.admit(&self.trust, &self.places, self.holder, self.observer) {
+            Ok(admitted) => return admitted,
+            Err(error) => error,
+        };
+        let state = self.places.state();
+        let last = state.last_accepted(Default::default(), online.repo())?;
+        let kept =
+            last.filter(|last| matches!(self.places.store.policy(&last.manifest), Ok(Some(_))));
+        let Some(last) = kept else {
+            return Err(error.into());
+        };
+        self.observer.note(&format!(
+            "{}: {}; what was accepted last is loaded from the store: release {}",
+            online.name(),
+            LoadError::from(error).message,
+            last.sequence
+        ));
+        self.open_stored(&last.manifest)
+    }
+
+    fn at_commit(&self, repo: &RepoId, revision: &Revision) -> Result<Loaded, LoadError> {
+        let mut stored = self
+            .places
+            .store
+            .find(Default::default(), repo)?
+            .into_iter();
+        if let Some(found) = stored.find(|stored| stored.revision == *revision) {
+            return self.stored_as(&found.manifest);
+        }
+        match self.online()? {
+            Some(online) => online.admit(&self.trust, &self.places, self.holder, self.observer)?,
+            None => Err(absent(&self.places.store, &format!("{repo}@{revision}"))),
+        }
+    }
+
+    fn stored_as(&self, manifest: &Sha256) -> Result<Loaded, LoadError> {
+        self.take_in_revocations()?;
+        self.open_stored(manifest)
+    }
+
+    fn open_stored(&self, manifest: &Sha256) -> Result<Loaded, LoadError> {
+        let store = &self.places.store;
+        let found = store.policy(manifest)?;
+        let found = found.ok_or_else(|| absent(store, &format!("of the manifest {manifest}")))?;
+        self.prove(found.directory()?, found.path())
+    }
+
+    /// What was called back on the channel counts for what is here, too. A channel that does not
+    /// answer keeps no robot from what it has.
+    fn take_in_revocations(&self) -> Result<(), LoadError> {
+        let Some(online) = self.online()? else {
+            return Ok(());
+        };
+        match online.take_in_revocations(&self.trust, &self.places, self.observer) {
+            Ok(taken) => taken,
+            Err(error) => {
+                let why = LoadError::from(error).message;
+                let line = format!("{}: newer revocations are not known: {why}", online.name());
+                self.observer.note(&line);
+                Ok(())
+            }
+        }
+    }
+
+    fn online(&self) -> Result<Option<Online>, LoadError> {
+        Online::open(self.settings, &self.pins)
+    }
+
+    /// What lies there is untrusted, wherever it is.
+    fn prove(&self, directory: Directory, path: &Path) -> Result<Loaded, LoadError> {
+        let directory = match self.holder {
+            Some(holder) => directory.guarded_by(holder),
+            None => directory,
+        };
+        let (trust, state) = (&self.trust, self.places.state());
+        let signed = SignedManifest::parse(&envelope(&directory, path, trust)?, trust.limits())?;
+        let mut context = Context::new(Timestamp::now());
+        context.history = Some(state);
+        (context.repo, context.revision) = (self.pins.repo.as_ref(), self.pins.revision.as_ref());
+        let revocations = state.revocations(trust, &context)?;
+        context.revocations = revocations.as_ref();
+        let manifest = trust.authenticate(&signed, &context)?;
+        manifest.require_policy()?;
+        self.observer.phase(Phase::Verifying, 0);
+        let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
+        if self.observer.is_canceled() {
+            return Err(LoadError::canceled("by its caller"));
+        }
+        state.record_accepted(policy.evidence())?;
+        Ok(Loaded { policy, directory })
+    }
 }
 
 fn absent(store: &Store, what: &str) -> LoadError {
     LoadError::could_not(format!(
-        "no policy {what} in the store {}; hint: `tensorgate fetch … --manifest … --trust …` puts it there",
+        "no policy {what} in the store {}; hint: `tensorgate fetch … --manifest … --trust …` puts it there, or the parameter `channel` says where on a Hub it is signed",
         store.path().display()
     ))
+}
+
+fn no_channel() -> LoadError {
+    LoadError::could_not("no policy is named, and no channel that names one".to_owned())
 }
 
 fn open_directory(path: &Path) -> Result<Directory, LoadError> {
@@ -183,11 +269,10 @@ fn envelope(directory: &Directory, path: &Path, trust: &TrustPolicy) -> Result<V
         .map_err(|error| match error.rejection() {
             Some(Rejection::FileMissing) => LoadError {
                 rejection: Some(Rejection::ManifestMissing),
-                message: format!(
+                ..LoadError::could_not(format!(
                     "manifest-missing: {} has no {MANIFEST_FILE}",
                     path.display()
-                ),
-                is_canceled: false,
+                ))
             },
             _ => error.into(),
         })?;
@@ -208,37 +293,16 @@ impl LoadError {
         }
     }
 
-    /// Nobody wants it any more: why.
     pub(crate) fn canceled(why: &str) -> Self {
         Self {
             is_canceled: true,
             ..Self::could_not(format!("called off: {why}"))
         }
     }
-}
 
-impl From<Error> for LoadError {
-    fn from(error: Error) -> Self {
-        Self {
-            rejection: error.rejection(),
-            message: error.to_string(),
-            is_canceled: false,
-        }
-    }
-}
-
-impl From<StoreError> for LoadError {
-    fn from(error: StoreError) -> Self {
-        let hint = error
-            .hint()
-            .map(|hint| format!("; hint: {hint}"))
-            .unwrap_or_default();
-        let rejection =
-            matches!(error, StoreError::Superseded { .. }).then_some(Rejection::ManifestRollback);
-        Self {
-            rejection,
-            message: format!("{error}{hint}"),
-            is_canceled: false,
-        }
+    /// With what a person can do about it.
+    pub(crate) fn hinted(error: impl std::fmt::Display, hint: Option<&str>) -> String {
+        let hint = hint.map(|hint| format!("; hint: {hint}"));
+        format!("{error}{}", hint.unwrap_or_default())
     }
 }

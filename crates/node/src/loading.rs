@@ -36,7 +36,7 @@ pub(crate) struct Loader {
 /// What every load of this process shares; made when the first one wants it.
 #[derive(Default)]
 pub(crate) struct Shared {
-    holder: OnceLock<Option<LeaseHolder>>,
+    holder: OnceLock<Option<Arc<LeaseHolder>>>,
     server: OnceLock<Arc<Server>>,
 }
 
@@ -106,14 +106,18 @@ impl Shared {
     }
 
     /// Who answers for leases, where weights are guarded.
-    fn holder(&self, settings: &Settings, teller: &Sender<News>) -> Option<&LeaseHolder> {
+    pub(crate) fn holder(
+        &self,
+        settings: &Settings,
+        teller: &Sender<News>,
+    ) -> Option<&Arc<LeaseHolder>> {
         let start = || {
             let holder = hold_leases(settings.guard?, teller.clone());
             let tell = |error: &_| {
                 let line = format!("weights are copied, nobody can answer for leases: {error}");
                 drop(teller.send(News::Line(Level::Warn, line)));
             };
-            holder.inspect_err(tell).ok()
+            holder.inspect_err(tell).ok().map(Arc::new)
         };
         self.holder.get_or_init(start).as_ref()
     }
@@ -189,6 +193,7 @@ fn load_and_cut(
     let holder = shared.holder(settings, teller);
     let observer: Arc<dyn Observer> = observer;
     let begun = Instant::now();
+    let holder = holder.map(|holder| &**holder);
     let Loaded { policy, directory } = load(settings, wanted, holder, &observer)?;
     let took = begun.elapsed();
     let (size, latch_limit) = (settings.fragment_size, settings.latch_limit);

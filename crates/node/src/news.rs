@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tensorgate_handoff::{Event, HandoffError, Server};
 use tensorgate_verify::{LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal};
 
+use crate::follow::Followed;
 use crate::parameters::Handoff;
 use crate::rosout::Level;
 
@@ -17,6 +18,8 @@ pub(crate) enum News {
     Line(Level, String),
     /// The weights cannot be kept: why.
     Starved(String),
+    /// What following the channel brought.
+    Channel(Followed),
 }
 
 /// Answers for leases. The node may be gone already; then nobody wants to know.

@@ -69,6 +69,25 @@ impl Channel {
         }
     }
 
+    /// Takes in what the channel calls back, and nothing else of it. `known` is the commit of which that
+    /// was done before: while the channel stays there, one request is sent. Returns the commit.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), of the list.
+    pub async fn check_revocations(
+        &self,
+        gate: &Gate<'_>,
+        known: Option<&Revision>,
+    ) -> Result<Revision, AdmitError> {
+        let commit = self.resolve(gate).await?;
+        if known != Some(&commit)
+            && let Some(list) = self.revocations(gate, &commit).await?
+        {
+            gate.keep(&list)?;
+        }
+        Ok(commit)
+    }
+
     /// The commit that the channel is at: one request, or none where it is no name.
     pub(crate) async fn resolve(&self, gate: &Gate<'_>) -> Result<Revision, AdmitError> {
         match &self.place.at {

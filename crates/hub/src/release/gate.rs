@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use tensorgate_store::{PolicyDir, Store, StoreError, is_unreadable};
+use tensorgate_store::{PolicyDir, State, Store, StoreError, is_unreadable};
 use tensorgate_verify::{
     Accepted, Context, Directory, Error, FilePath, LeaseHolder, Manifest, Policy, Proof, Rejected,
     Rejection, Repo, RepoId, RepoType, Revision, RevocationEvidence, Revocations, SignedManifest,
@@ -20,6 +20,7 @@ use crate::target::{At, Target, prefix};
 #[derive(Clone, Copy)]
 pub struct Gate<'a> {
     pub(crate) store: &'a Store,
+    pub(crate) state: &'a State,
     pub(crate) hub: Option<&'a Hub>,
     pub(crate) trust: &'a TrustPolicy,
     pub(crate) now: Timestamp,
@@ -91,6 +92,7 @@ impl<'a> Gate<'a> {
     ) -> Self {
         Self {
             store,
+            state: store.state(),
             hub,
             trust,
             now,
@@ -106,6 +108,12 @@ impl<'a> Gate<'a> {
         Self { holder, ..self }
     }
 
+    /// The same gate, which remembers elsewhere than in the store what was accepted and called back.
+    #[must_use]
+    pub const fn remembering(self, state: &'a State) -> Self {
+        Self { state, ..self }
+    }
+
     /// The same gate, which tells somebody else how it goes.
     #[must_use]
     pub const fn telling(self, progress: &'a dyn Progress) -> Self {
@@ -115,6 +123,9 @@ impl<'a> Gate<'a> {
     /// Authenticates a manifest, fetches what it lists, proves every byte, keeps that and remembers
     /// it. What the store has whole is read again there, and nothing is sent. Files are read and proven
     /// on the calling thread.
+    ///
+    /// Whoever drops the future before it is ready finds nothing accepted that was not, and what came of
+    /// a download is there for the next one. What was proven meanwhile may lie in the store already.
     ///
     /// # Errors
     /// As [`authenticate`](Self::authenticate) and [`fetch`]; what
@@ -128,17 +139,20 @@ impl<'a> Gate<'a> {
         let manifest = self.authenticate(signed, expected)?;
         let accepted = Accepted::new(manifest.sequence, manifest.evidence().manifest);
         let (repo_type, repo) = (expected.repo_type, &expected.repo);
-        let was_accepted = self.store.last_accepted(repo_type, repo)? == Some(accepted);
+        let was_accepted = self.state.last_accepted(repo_type, repo)? == Some(accepted);
         let held = self.held(self.authenticate(signed, expected)?)?;
         let is_new = !was_accepted || held.is_none();
         let (policy, fetched) = match held {
             Some(policy) => (policy, None),
             None => self.obtain(manifest).await.map(|(p, f)| (p, Some(f)))?,
         };
+        // Proving took its time: whoever gave up meanwhile is heard here.
+        tokio::task::yield_now().await;
         self.progress.step("keeping", bytes_of(policy.manifest()));
         let directory = self.store.admit(&policy)?;
-        let is_first = self.store.state().is_new()?;
-        self.store.record_accepted(policy.evidence())?;
+        tokio::task::yield_now().await;
+        let is_first = self.state.is_new()?;
+        self.state.record_accepted(policy.evidence())?;
         Ok(Admitted {
             policy,
             directory,
@@ -165,10 +179,7 @@ impl<'a> Gate<'a> {
         signed: &SignedManifest,
         expected: &Expected,
     ) -> Result<Verified<Manifest>, AdmitError> {
-        let list = self
-            .store
-            .state()
-            .revocations(self.trust, &self.context())?;
+        let list = self.state.revocations(self.trust, &self.context())?;
         self.authenticate_under(list.as_ref(), signed, expected)
     }
 
@@ -194,7 +205,7 @@ impl<'a> Gate<'a> {
         &self,
         signed: &SignedRevocations,
     ) -> Result<Option<Proven>, AdmitError> {
-        let (state, context) = (self.store.state(), self.context());
+        let (state, context) = (self.state, self.context());
         let refused = match state.successor(signed, self.trust, &context) {
             Ok(list) => return Ok(Some(list)),
             Err(error) => error,
@@ -211,7 +222,7 @@ impl<'a> Gate<'a> {
 
     /// Keeps a list, which is on the disk then, and says so.
     pub(crate) fn keep(&self, list: &Proven) -> Result<(), AdmitError> {
-        let state = self.store.state();
+        let state = self.state;
         // One that has expired is replaced like any other.
         let kept = state
             .revocations(self.trust, &self.context())
@@ -229,7 +240,7 @@ impl<'a> Gate<'a> {
 
     fn context(&self) -> Context<'_> {
         let mut context = Context::new(self.now);
-        context.history = Some(self.store.state());
+        context.history = Some(self.state);
         context
     }
 

@@ -3,6 +3,7 @@
 
 use crate::gate::Gate;
 use crate::gate::ask::Asker;
+use crate::gate::channel::Following;
 use crate::lifecycle::{ACTIVATE, CONFIGURE, Outcome, State as Life, Transition};
 use crate::load::Wanted;
 use crate::requests::{Answer, Verdict};
@@ -51,6 +52,7 @@ impl Gate {
     fn retire(&mut self, during: Life) {
         self.withdraw();
         if during != Life::Deactivating {
+            self.following = Following::default();
             self.let_go();
         }
         if during == Life::CleaningUp && !matches!(self.heartbeat.state(), State::Revoked(..)) {

@@ -74,17 +74,16 @@ impl Gate {
     /// The bytes would change soon, and nobody may read them then. What is still being loaded fails
     /// by itself.
     pub(super) fn lose(&mut self, why: &str) {
+        self.logger.error(&format!("lost: {why}"));
         let lost = |held: &Held| held.announcement.is_lost();
         let published = self.task.as_ref().and_then(Task::publishing);
         if published.is_some_and(|(_, held)| lost(held)) {
-            self.logger.error(&format!("not announced: {why}"));
             self.call_off("its weights are lost");
             if self.announced.is_none() {
                 self.heartbeat.set(State::Failed);
             }
         }
         if self.held.as_deref().is_some_and(lost) {
-            self.logger.error(&format!("withdrawn: {why}"));
             if let Some(announced) = &self.announced {
                 let state = State::Withdrawn(announced.named, Reason::CouldNotCheck);
                 self.heartbeat.set(state);

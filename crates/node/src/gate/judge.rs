@@ -1,7 +1,7 @@
 //! What was genuine when it was announced is not for ever.
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,23 @@ use crate::status::{Named, Reason, State};
 
 /// Between two looks at what may revoke a policy: the files are others' to change.
 const PERIOD: Duration = Duration::from_secs(1);
+/// For how long a policy stays in force of which nobody can say whether it still counts: enough to
+/// write a trust policy anew, or to mount a disk again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Judges what is held again, on a thread of its own: the disk may be slow.
 #[derive(Default)]
 pub(super) struct Judge {
     last: Option<Instant>,
-    verdict: Option<(Arc<Held>, Receiver<Result<(), LoadError>>)>,
-    /// Why it could not be said last time.
-    doubt: Option<String>,
+    pending: Option<Pending>,
+    /// Since when it could not be said, and why the last time.
+    doubt: Option<(Instant, String)>,
+}
+
+/// A verdict under way. It keeps no policy that was let go of meanwhile.
+struct Pending {
+    judged: Weak<Held>,
+    verdict: Receiver<Result<(), LoadError>>,
 }
 
 impl Gate {
@@ -39,35 +48,41 @@ impl Gate {
 
     fn ask_for_verdict(&mut self, now: Instant) {
         let soon = |last: Instant| now.saturating_duration_since(last) < PERIOD;
-        if self.judge.last.is_some_and(soon) || self.judge.verdict.is_some() {
+        if self.judge.last.is_some_and(soon) || self.judge.pending.is_some() {
             return;
         }
         let (Some(held), Ok(settings)) = (&self.held, self.parameters.params().settings()) else {
             return;
         };
         let (sender, verdict) = channel();
-        let (held, judged) = (Arc::clone(held), Arc::clone(held));
+        let evidence = held.announcement.policy().evidence().clone();
         thread::spawn(move || {
-            let evidence = held.announcement.policy().evidence();
             // The gate is gone only when the node stops; then nobody wants to know.
-            drop(sender.send(recheck::judge(&settings, evidence)));
+            drop(sender.send(recheck::judge(&settings, &evidence)));
         });
         self.judge.last = Some(now);
-        self.judge.verdict = Some((judged, verdict));
+        self.judge.pending = Some(Pending {
+            judged: Arc::downgrade(held),
+            verdict,
+        });
     }
 
     fn hear_verdict(&mut self) {
-        let Some((judged, verdict)) = self.judge.verdict.take() else {
+        let Some(pending) = self.judge.pending.take() else {
             return;
         };
-        let Ok(outcome) = verdict.try_recv() else {
-            self.judge.verdict = Some((judged, verdict));
-            return;
+        let outcome = match pending.verdict.try_recv() {
+            Ok(outcome) => outcome,
+            Err(TryRecvError::Empty) => {
+                self.judge.pending = Some(pending);
+                return;
+            }
+            Err(TryRecvError::Disconnected) => Err(LoadError::could_not(
+                "the judge ended without a word".into(),
+            )),
         };
-        let current = self
-            .held
-            .as_ref()
-            .is_some_and(|it| Arc::ptr_eq(it, &judged));
+        let current = pending.judged.upgrade().zip(self.held.as_ref());
+        let current = current.is_some_and(|(judged, held)| Arc::ptr_eq(&judged, held));
         match outcome {
             _ if !current => {}
             Ok(()) => self.judge.doubt = None,
@@ -78,14 +93,31 @@ impl Gate {
         }
     }
 
-    /// A policy that was proven does not stop to count because a disk is gone; that nobody could say
-    /// is said.
+    /// For a moment that is said, and no more: a file that somebody writes is not whole at a glimpse.
+    /// Then the policy is withdrawn: whoever can keep the gate from reading what was revoked could
+    /// keep a revoked policy in force.
     fn doubt(&mut self, message: String) {
-        if self.judge.doubt.as_ref() != Some(&message) {
+        let (since, said) = match self.judge.doubt.take() {
+            Some((since, said)) => (since, said == message),
+            None => (Instant::now(), false),
+        };
+        if !said {
             let line = format!("whether the policy still counts could not be checked: {message}");
             self.logger.warn(&line);
-            self.judge.doubt = Some(message);
         }
+        if since.elapsed() < PATIENCE {
+            self.judge.doubt = Some((since, message));
+            return;
+        }
+        let whole = PATIENCE.as_secs();
+        self.logger.error(&format!(
+            "withdrawn: not for {whole} s could it be checked: {message}"
+        ));
+        if let Some(announced) = &self.announced {
+            let state = State::Withdrawn(announced.named, Reason::CouldNotCheck);
+            self.heartbeat.set(state);
+        }
+        self.let_go();
     }
 
     fn disown(&mut self, rejection: Rejection, message: &str) {

@@ -4,6 +4,7 @@
 
 mod ask;
 mod change;
+mod channel;
 mod force;
 mod judge;
 mod revoke;
@@ -22,6 +23,7 @@ use tensorgate_verify::Sha256;
 
 use crate::action::LoadAction;
 use crate::diagnostics::Diagnostics;
+use crate::gate::channel::Following;
 use crate::gate::force::Announced;
 use crate::gate::judge::Judge;
 use crate::gate::revoke::Recording;
@@ -70,6 +72,7 @@ struct Gate {
     /// What controllers may use.
     announced: Option<Announced>,
     judge: Judge,
+    following: Following,
     /// What was revoked here, whether that is on the disk by now or not.
     revoked: BTreeSet<Sha256>,
     recordings: Vec<Recording>,
@@ -122,6 +125,7 @@ impl Gate {
             held: None,
             announced: None,
             judge: Judge::default(),
+            following: Following::default(),
             revoked: BTreeSet::new(),
             recordings: Vec::new(),
             node,
@@ -138,10 +142,12 @@ impl Gate {
         self.judge_again();
         self.hear_changes();
         self.hear_loads();
+        self.load_newer();
         self.work();
         self.heartbeat.alive();
         self.parameters.step(&mut self.node);
         self.heartbeat.set_lease(self.parameters.params().lease());
+        self.keep_pace();
         self.serve_pulls();
         self.diagnose();
     }
@@ -151,6 +157,7 @@ impl Gate {
             match news {
                 News::Line(level, text) => self.logger.log(level, &text),
                 News::Starved(why) => self.lose(&why),
+                News::Channel(followed) => self.hear_channel(followed),
             }
         }
     }

@@ -7,9 +7,13 @@ use tensorgate_verify::Rejection;
 
 use crate::gate::Gate;
 use crate::gate::task::Task;
-use crate::load::{self, LoadError};
+use crate::load::LoadError;
+use crate::places;
 use crate::requests::{Answer, Revoke, Verdict};
 use crate::status::{Named, State};
+
+/// Characters of a reason that are logged: anybody may send one of any length.
+const SAID: usize = 256;
 
 /// A revocation on its way to the disk.
 pub(super) struct Recording {
@@ -49,14 +53,16 @@ impl Gate {
         self.call_off("revoked meanwhile");
         self.let_go();
         let reason = &request.message.reason;
-        let line = format!("revoked: {}: {reason}", named.manifest);
+        let said: String = reason.chars().take(SAID).collect();
+        let line = format!("revoked: {}: {said}", named.manifest);
         self.logger.error(&line);
         let (sender, outcome) = channel();
         let settings = self.parameters.params().settings();
         let (manifest, reason) = (named.manifest, reason.clone());
         thread::spawn(move || {
             let settings = settings.map_err(LoadError::could_not);
-            let outcome = settings.and_then(|settings| load::revoke(&settings, &manifest, &reason));
+            let outcome =
+                settings.and_then(|settings| places::revoke(&settings, &manifest, &reason));
             // The gate is gone only when the node stops; then nobody wants to know.
             drop(sender.send(outcome));
         });

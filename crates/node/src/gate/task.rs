@@ -88,9 +88,11 @@ impl Gate {
         }
     }
 
-    fn start_loading(&self, wanted: Option<Wanted>) -> Result<Loader, LoadError> {
+    fn start_loading(&mut self, wanted: Option<Wanted>) -> Result<Loader, LoadError> {
+        let settings = self.parameters.params().settings();
+        let settings = settings.map_err(LoadError::could_not)?;
+        self.follow(&settings)?;
         let params = self.parameters.params();
-        let settings = params.settings().map_err(LoadError::could_not)?;
         let wanted = wanted.map_or_else(|| params.wanted(), Ok);
         let wanted = wanted.map_err(LoadError::could_not)?;
         let shared = Arc::clone(&self.shared);

@@ -41,7 +41,7 @@ impl Gate {
         let channel = (!params.channel.is_empty()).then(|| Channel {
             name: params.channel.clone(),
             interval: params.update_interval().unwrap_or_default(),
-            polled: None,
+            polled: self.following.answered(),
         });
         let health = || Health {
             state: self.heartbeat.state(),

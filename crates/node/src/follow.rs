@@ -1,0 +1,294 @@
+//! The thread that asks a channel again and again. No ROS in here.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tensorgate_hub::{AdmitError, Pace, Round, Watch};
+use tensorgate_verify::{LeaseHolder, Revision, Sha256};
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use crate::hub::{Online, Telling, is_unavailable};
+use crate::load::LoadError;
+use crate::observer::{Observer, Phase};
+use crate::parameters::Settings;
+use crate::places::{self, Places};
+
+/// What following a channel brings.
+#[derive(Debug)]
+pub(crate) enum Followed {
+    /// This release is in the store, and accepted.
+    Release(Sha256),
+    /// What the channel says was refused, or what was accepted counts no more.
+    Refused(LoadError),
+    /// Nothing could be learnt. Told once.
+    Unavailable(LoadError),
+    /// It can be followed again.
+    Recovered,
+    /// A line for people.
+    Note(String),
+}
+
+/// What is taken from the channel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Takes {
+    /// Newer releases, and what was called back.
+    Releases,
+    /// What was called back: the policy itself is named elsewhere.
+    Revocations,
+}
+
+/// Follows a channel for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    /// How often; `None` is not at all. The thread ends when this is gone.
+    interval: watch::Sender<Option<Duration>>,
+    answered: Answered,
+}
+
+/// When the channel last answered.
+type Answered = Arc<Mutex<Option<Instant>>>;
+type Tell = Arc<dyn Fn(Followed) + Send + Sync>;
+
+impl Follower {
+    /// Begins to follow. What is told comes from another thread.
+    pub(crate) fn start(
+        settings: Settings,
+        online: Online,
+        takes: Takes,
+        holder: Option<Arc<LeaseHolder>>,
+        tell: impl Fn(Followed) + Send + Sync + 'static,
+    ) -> Result<Self, LoadError> {
+        let (interval, asked) = watch::channel(settings.update_interval);
+        let answered = Answered::default();
+        let tell: Tell = Arc::new(tell);
+        let follow = Follow {
+            settings,
+            watch: Watch::new(online.channel().clone()),
+            online,
+            takes,
+            holder,
+            known: None,
+            said: None,
+            last: Instant::now(),
+            peace: Instant::now(),
+            answered: Arc::clone(&answered),
+            observer: Arc::new(Notes(Arc::clone(&tell))),
+            tell,
+        };
+        let no_thread =
+            |error| LoadError::could_not(format!("the channel is not followed: {error}"));
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(no_thread)?;
+        let thread = thread::Builder::new().name("channel".to_owned());
+        let run = move || {
+            runtime.block_on(follow.until_nobody_wants_it(asked));
+            // A thread that still hashes what came is not waited for.
+            runtime.shutdown_background();
+        };
+        thread.spawn(run).map_err(no_thread)?;
+        Ok(Self { interval, answered })
+    }
+
+    /// How often it is asked from now on; `None` is not at all.
+    pub(crate) fn every(&self, interval: Option<Duration>) {
+        self.interval.send_if_modified(|current| {
+            let changed = *current != interval;
+            *current = interval;
+            changed
+        });
+    }
+
+    /// When the channel last answered.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Follow {
+    settings: Settings,
+    online: Online,
+    watch: Watch,
+    takes: Takes,
+    holder: Option<Arc<LeaseHolder>>,
+    /// The commit whose list of revocations was taken in.
+    known: Option<Revision>,
+    /// The trouble that was told last, while it lasts.
+    said: Option<Said>,
+    /// When the last round ended, or all of it began.
+    last: Instant,
+    /// Until when the channel is left in peace, whatever pace is wanted.
+    peace: Instant,
+    answered: Answered,
+    observer: Arc<dyn Observer>,
+    tell: Tell,
+}
+
+/// Trouble that was told.
+#[derive(PartialEq)]
+struct Said {
+    gist: String,
+    /// Whether something was refused, and not only could not be had.
+    refused: bool,
+}
+
+/// Why a round brought nothing.
+enum Trouble {
+    /// The trust policy or the disk.
+    Here(LoadError),
+    There(AdmitError),
+}
+
+impl Follow {
+    /// A download that hangs is let go of as well; what came of it stays for the next one.
+    async fn until_nobody_wants_it(mut self, mut asked: watch::Receiver<Option<Duration>>) {
+        let mut wanted = asked.clone();
+        tokio::select! {
+            biased;
+            () = nobody(&mut wanted) => {}
+            () = self.follow(&mut asked) => {}
+        }
+    }
+
+    async fn follow(&mut self, asked: &mut watch::Receiver<Option<Duration>>) {
+        loop {
+            let interval = *asked.borrow_and_update();
+            match interval {
+                Some(interval) => self.at_this_pace(interval, asked).await,
+                None if asked.changed().await.is_err() => return,
+                None => {}
+            }
+        }
+    }
+
+    /// Asks at this pace, until another one is wanted.
+    async fn at_this_pace(
+        &mut self,
+        interval: Duration,
+        asked: &mut watch::Receiver<Option<Duration>>,
+    ) {
+        let mut pace = Pace::new(interval);
+        let mut due = (self.last + pace.after(None)).max(self.peace);
+        loop {
+            tokio::select! {
+                _ = asked.changed() => return,
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+            let outcome = self.round().await;
+            self.last = Instant::now();
+            let pause = pace.after(match &outcome {
+                Err(Trouble::There(error)) => Some(error),
+                _ => None,
+            });
+            due = self.last + pause;
+            // After trouble, a shorter pace is no way around what the Hub asked for.
+            self.peace = if outcome.is_ok() { self.last } else { due };
+            self.tell_of(outcome);
+        }
+    }
+
+    /// Asks once. Everything is read again each time: a key that was taken out counts no more.
+    async fn round(&mut self) -> Result<Option<Sha256>, Trouble> {
+        let trust = places::trust(&self.settings).map_err(Trouble::Here)?;
+        let places = Places::open(&self.settings, &self.observer).map_err(Trouble::Here)?;
+        let telling = Telling::new(&self.observer);
+        let gate = self
+            .online
+            .gate(&trust, &places, self.holder.as_deref(), &telling);
+        let outcome = match self.takes {
+            Takes::Releases => self.watch.round(&gate).await.map(released),
+            Takes::Revocations => {
+                let channel = self.online.channel();
+                let commit = channel.check_revocations(&gate, self.known.as_ref()).await;
+                commit.map(|commit| {
+                    self.known = Some(commit);
+                    None
+                })
+            }
+        };
+        outcome.map_err(Trouble::There)
+    }
+
+    fn tell_of(&mut self, outcome: Result<Option<Sha256>, Trouble>) {
+        match outcome {
+            Ok(release) => {
+                self.note_answer();
+                if self.said.take().is_some() {
+                    (self.tell)(Followed::Recovered);
+                }
+                if let Some(manifest) = release {
+                    (self.tell)(Followed::Release(manifest));
+                }
+            }
+            Err(Trouble::Here(error)) => {
+                let gist = error.message.clone();
+                self.complain(gist, error);
+            }
+            Err(Trouble::There(error)) => {
+                if !is_unavailable(&error) {
+                    self.note_answer();
+                }
+                let gist = format!("{:?} {}", self.watch.commit(), error.gist());
+                self.complain(gist, error.into());
+            }
+        }
+    }
+
+    fn note_answer(&self) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        *answered = Some(Instant::now());
+    }
+
+    /// Tells of trouble, unless it is what was told before.
+    fn complain(&mut self, gist: String, error: LoadError) {
+        let refused = error.rejection.is_some();
+        let said = Some(Said { gist, refused });
+        if self.said != said {
+            self.said = said;
+            (self.tell)(match refused {
+                true => Followed::Refused(error),
+                false => Followed::Unavailable(error),
+            });
+        }
+    }
+}
+
+/// The release that a round brought. What was refused at this commit before was told before.
+fn released(round: Round) -> Option<Sha256> {
+    match round {
+        Round::Admitted(admitted) => Some(admitted.policy.evidence().manifest),
+        _ => None,
+    }
+}
+
+/// Ready once nobody sets the pace any more.
+async fn nobody(wanted: &mut watch::Receiver<Option<Duration>>) {
+    while wanted.changed().await.is_ok() {}
+}
+
+/// What is told while the channel is asked.
+struct Notes(Tell);
+
+impl Observer for Notes {
+    fn phase(&self, _phase: Phase, _total: u64) {}
+
+    fn advance(&self, _bytes: u64) {}
+
+    fn note(&self, text: &str) {
+        (self.0)(Followed::Note(text.to_owned()));
+    }
+
+    fn waiting(&self, lock: &Path) {
+        self.note(&format!(
+            "waiting for another process that has {}",
+            lock.display()
+        ));
+    }
+
+    /// Whoever gives up drops all of it.
+    fn is_canceled(&self) -> bool {
+        false
+    }
+}
