@@ -49,8 +49,10 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
-	cargo fmt --manifest-path crates/verify/fuzz/Cargo.toml --check
-	cargo check --locked --manifest-path crates/verify/fuzz/Cargo.toml --target-dir target/fuzz
+	for crate in verify client; do
+	    cargo fmt --manifest-path crates/$$crate/fuzz/Cargo.toml --check
+	    cargo check --locked --manifest-path crates/$$crate/fuzz/Cargo.toml --target-dir target/fuzz
+	done
 	# The attack corpus is what its generator says.
 	python crates/verify/tests/corpus/generate.py --check
 	# What the verification crate rests on: whoever adds to it shows it in a review.

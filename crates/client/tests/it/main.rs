@@ -1,6 +1,7 @@
 //! The receiver against an honest gate, and against everybody else who can publish.
 #![cfg(test)]
 
+mod drive;
 mod handed;
 mod props;
 mod pulls;

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
+use crate::drive::drive;
 use crate::support::*;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -55,4 +56,60 @@ proptest! {
         prop_assert_eq!(refusal(result), Rejection::DigestMismatch);
         prop_assert_eq!(receiver.state(at), State::NoPolicy);
     }
+
+    #[test]
+    fn whatever_comes_in_whatever_order(steps in proptest::collection::vec(step(), 0..60)) {
+        drive(&steps.concat());
+    }
+}
+
+/// Any bytes; and what random ones seldom are.
+fn step() -> impl Strategy<Value = Vec<u8>> {
+    let (announced, heartbeat) = (0..3_usize, 0..3_usize);
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 1..8),
+        (announced, 0..3_u8, 0..4_u8, 0..4_u8).prop_map(|(gate, session, epoch, delivery)| vec![
+            ANNOUNCE[gate],
+            session,
+            epoch,
+            delivery
+        ]),
+        (0..3_usize).prop_map(|gate| vec![ALL_FRAGMENTS[gate]]),
+        Just(vec![SETTLE]),
+        (heartbeat, any::<u8>(), 0..9_u8, 0..3_u8, 0..4_u8).prop_map(
+            |(gate, n, state, session, epoch)| vec![STATUS[gate], n, state, session, epoch, 5]
+        ),
+        (0..3_usize).prop_map(|gate| vec![PULL[gate], 1]),
+    ]
+}
+
+/// For each gate; `drive` tells them apart by their remainder.
+const ANNOUNCE: [u8; 3] = [0, 70, 130];
+const ALL_FRAGMENTS: [u8; 3] = [4, 64, 134];
+const STATUS: [u8; 3] = [5, 65, 135];
+const PULL: [u8; 3] = [8, 68, 128];
+const SETTLE: u8 = 9;
+const WAIT: u8 = 7;
+
+/// A property of sequences shows nothing where nothing happens in them.
+#[test]
+fn what_matters_is_reached_by_bytes() {
+    let (ready, revoked) = (Status::READY, Status::REVOKED);
+    let mut input = vec![ANNOUNCE[0], 1, 1, 1];
+    assert_eq!(drive(&input), (State::Receiving, None));
+    input.extend([ALL_FRAGMENTS[0], SETTLE]);
+    assert_eq!(drive(&input), (State::Verified, Some(5)));
+    input.extend([STATUS[0], 1, ready, 1, 1, 5]);
+    assert_eq!(drive(&input), (State::Active, Some(5)));
+    let stale = [&input[..], &[WAIT, 1, 6]].concat();
+    assert_eq!(drive(&stale), (State::Stale, Some(5)));
+    input.extend([ANNOUNCE[1], 1, 2, 2, PULL[1], 1, SETTLE]);
+    assert_eq!(drive(&input), (State::Active, Some(6)));
+    input.extend([STATUS[1], 2, revoked, 2, 0, 5]);
+    assert_eq!(drive(&input), (State::Revoked, Some(6)));
+    input.extend([ANNOUNCE[2], 2, 3, 1, WAIT, 2, 7]);
+    let given_up = [&input[..], &[PULL[2], 0, ALL_FRAGMENTS[2], SETTLE]].concat();
+    assert_eq!(drive(&given_up), (State::Revoked, Some(6)));
+    input.extend([ALL_FRAGMENTS[2], SETTLE]);
+    assert_eq!(drive(&input), (State::Verified, Some(7)));
 }
