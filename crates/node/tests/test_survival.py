@@ -17,6 +17,7 @@ import pytest
 import rclpy
 from conftest import Signed, tensorgate
 from subscriber import Subscriber
+from tensorgate_client.ros import PolicySubscriber
 from tensorgate_msgs.msg import PolicyStatus as Status
 from tensorgate_msgs.srv import LoadPolicy, RevokePolicy
 from test_gate import receive, state_is
@@ -114,6 +115,16 @@ class Release(Signed):
         self.trust = first.trust
 
 
+def gets(ros, signed):
+    """A controller of its own gets the policy, byte for byte."""
+    subscriber = PolicySubscriber(ros, signed.trust)
+    ros.wait_for(lambda: subscriber.active, "the policy")
+    weights = subscriber.active.memfd("model.safetensors")
+    with os.fdopen(weights, "rb") as file:
+        assert file.read() == (signed.directory / "model.safetensors").read_bytes()
+    subscriber.destroy()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_ended_during_a_swap_it_stands_by_one_of_the_two(tmp_path, gate, ros, how):
     old = Signed(tmp_path, conftest.small_tensors())
@@ -123,7 +134,7 @@ def test_ended_during_a_swap_it_stands_by_one_of_the_two(tmp_path, gate, ros, ho
     for sequence in range(2, 8):
         new = Release(old, sequence, large_tensors(2 * MIB))
         node = start(old)
-        receive(ros, old)
+        gets(ros, old)
         client = ros.create_client(LoadPolicy, "/tensorgate/load_policy")
         ros.wait_for(client.service_is_ready, "the service")
         client.call_async(LoadPolicy.Request(policy=str(new.directory)))
@@ -131,13 +142,13 @@ def test_ended_during_a_swap_it_stands_by_one_of_the_two(tmp_path, gate, ros, ho
         end(node, how)
         store_is_consistent(tmp_path)
         # The old one, where the new one was not accepted yet.
-        node, heard = start(old), Subscriber(ros)
+        node, heard = start(old), Subscriber(ros, patience=3600)
         ros.wait_for(lambda: heard.statuses and heard.statuses[-1].state in SETTLED, "a verdict")
         outcomes.add((heard.statuses[-1].state, heard.statuses[-1].reason))
         end(node, how)
         # The new one in any case, byte for byte.
         node = start(new)
-        receive(ros, new)
+        gets(ros, new)
         end(node, how)
         old = new
     refused = Status.STATE_REJECTED, Status.REASON_MANIFEST_ROLLBACK
@@ -150,7 +161,7 @@ def test_killed_during_a_revocation_it_has_not_answered_or_keeps_it(tmp_path, ga
     kept = []
     for sequence, moment in enumerate([0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 60], 2):
         node = start()
-        receive(ros, signed)
+        gets(ros, signed)
         client = ros.create_client(RevokePolicy, "/tensorgate/revoke")
         ros.wait_for(client.service_is_ready, "the service")
         ros.spin_for(1)
