@@ -22,6 +22,7 @@ use crate::rosout::Level;
 pub(crate) struct Held {
     pub(crate) announcement: Arc<Announcement>,
     /// Where it lies: open, so that `store gc` leaves it.
+    #[expect(dead_code, reason = "it is held, not read")]
     pub(crate) directory: Directory,
     /// How long proving it took.
     pub(crate) took: Duration,
