@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tensorgate_handoff::{Event, HandoffError, Server};
+use tensorgate_handoff::{Event, HandoffError, Server, make_directory_of};
 use tensorgate_verify::{LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal};
 
 use crate::follow::Followed;
@@ -36,6 +36,9 @@ pub(crate) fn listen(handoff: &Handoff, news: Sender<News>) -> Result<Server, Ha
             drop(news.send(News::of_handoff(event, untold)));
         }
     };
+    if handoff.is_well_known {
+        make_directory_of(&handoff.socket, &handoff.peers)?;
+    }
     Server::start(&handoff.socket, handoff.peers.clone(), tell)
 }
 

@@ -66,8 +66,7 @@ impl Logger {
     }
 
     pub(crate) fn log(&self, level: Level, text: &str) {
-        // A NUL would end rcutils' C string and poison its lock for every later line.
-        let text = ros_string(text);
+        let text = line(text);
         let level = match level {
             Level::Info => {
                 r2r::log_info!(&self.name, "{text}");
@@ -92,5 +91,36 @@ impl Logger {
         if let Err(error) = self.publisher.publish(&line) {
             r2r::log_warn!(&self.name, "a log line did not reach /rosout: {error}");
         }
+    }
+}
+
+/// Of a longer line the rest is left out: what others name is in it.
+const LONGEST: usize = 4096;
+
+/// A NUL would end rcutils' C string and poison its lock for every later line; a terminal obeys the
+/// other controls.
+fn line(text: &str) -> String {
+    let mut chars = text.char_indices();
+    match chars.nth(LONGEST) {
+        None => ros_string(text),
+        Some((end, _)) => {
+            let (kept, rest) = text.split_at(end);
+            format!("{}… ({} bytes more)", ros_string(kept), rest.len())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_short_and_printable() {
+        assert_eq!(line("verified acme/walk"), "verified acme/walk");
+        assert_eq!(line("a\0b\x1b[2J\nc"), "a\u{fffd}b\u{fffd}[2J\u{fffd}c");
+        assert_eq!(line(&"é".repeat(LONGEST)), "é".repeat(LONGEST));
+        let long = line(&"é".repeat(1 << 20));
+        assert_eq!(long.chars().filter(|c| *c == 'é').count(), LONGEST);
+        assert!(long.ends_with("… (2088960 bytes more)"), "{long}");
     }
 }

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import rclpy.qos as qos
 from conftest import REPO, REVISION, Signed
-from rcl_interfaces.msg import Parameter, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from subscriber import Subscriber
 from tensorgate_msgs.msg import PolicyStatus as Status
 
@@ -236,23 +235,6 @@ def test_signal_during_start_ends_it_cleanly(tmp_path, gate):
         while "verified" not in node.text() and node.process.poll() is None:
             pass
         assert node.stop(how) == 0
-
-
-def test_parameters_are_described(tmp_path, gate, ros):
-    gate(policy="/nowhere", trust="/nowhere")
-    request = DescribeParameters.Request(names=["policy", "lease_ms"])
-    answer = ros.ask(DescribeParameters, "/tensorgate/describe_parameters", request, "descriptions")
-    assert all(descriptor.description for descriptor in answer.descriptors)
-
-
-def test_parameters_cannot_be_set_while_it_runs(tmp_path, gate, ros):
-    gate(policy="/nowhere", trust="/nowhere")
-    value = ParameterValue(type=4, string_value="f" * 40)
-    request = SetParameters.Request(parameters=[Parameter(name="revision", value=value)])
-    answer = ros.ask(SetParameters, "/tensorgate/set_parameters", request, "the answer")
-    (result,) = answer.results
-    assert not result.successful
-    assert "read once, at start" in result.reason
 
 
 @pytest.mark.parametrize("name", ["get_parameters", "set_parameters"])

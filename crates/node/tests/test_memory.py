@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import threading
 
 import conftest
@@ -80,6 +81,80 @@ def test_publishing_takes_little_private_memory_beside_what_is_latched(tmp_path,
     assert history > SIZE * MIB, "the measure of what is latched"
     assert after > history, "which is private memory of the node"
     assert own <= 60 * MIB
+
+
+def large(home):
+    tensor = np.random.default_rng(3).standard_normal((8, MIB // 4), dtype=np.float32)
+    return Signed(home, {f"layer.{i}.weight": tensor for i in range(SIZE // 8)})
+
+
+def test_pulled_weights_take_no_private_memory(tmp_path, gate, ros):
+    signed = large(tmp_path)
+    node = gate(policy=signed.directory, trust=signed.trust, latch_limit_mib=0)
+    observer = Subscriber(ros)
+    ros.wait_for(state_is(observer, Status.STATE_READY), "STATE_READY")
+    ros.wait_for(lambda: observer.manifests, "the manifest")
+    before, peak = private(node), Peak(node)
+    try:
+        late = Subscriber(ros, trust=signed.trust)
+        ros.wait_for(lambda: late.policy, "the policy", 300)
+    finally:
+        most = peak.end()
+    after = private(node)
+    print(
+        f"\n{SIZE} MiB of weights, pulled in {late.complete_after:.2f} s: private memory "
+        f"{before / MIB:.1f} MiB before, at most {most / MIB:.1f} meanwhile, {after / MIB:.1f} after"
+    )
+    assert late.pulled == observer.manifests[0].fragment_count
+    assert after <= 60 * MIB
+
+
+DEAF = """
+import os, signal, sys, rclpy
+from tensorgate_msgs.msg import PolicyManifest
+from tensorgate_msgs.srv import GetFragments
+rclpy.init()
+node = rclpy.create_node("deaf")
+client = node.create_client(GetFragments, "/tensorgate/get_fragments")
+first = GetFragments.Request(session_id=list(bytes.fromhex(sys.argv[1])), epoch=1, count=0xFFFFFFFF)
+answer = client.call_async(first)
+while not answer.done():
+    rclpy.spin_once(node, timeout_sec=0.5)
+    if not answer.done():
+        answer = client.call_async(first)
+for _ in range(100):
+    client.call_async(first)
+print("asked", flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_reader_that_stops_reading_costs_a_bounded_memory(tmp_path, gate, ros):
+    """It asks for a hundred batches, and then acknowledges nothing."""
+    signed = large(tmp_path)
+    node = gate(policy=signed.directory, trust=signed.trust, latch_limit_mib=0)
+    observer = Subscriber(ros)
+    ros.wait_for(state_is(observer, Status.STATE_READY), "STATE_READY")
+    ros.wait_for(lambda: observer.manifests, "the manifest")
+    session = observer.manifests[0].session_id.tobytes().hex()
+    command = [sys.executable, "-c", DEAF, session]
+    before, peak = private(node), Peak(node)
+    deaf = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert deaf.stdout.readline() == "asked\n"
+        count = len(observer.statuses)
+        ros.wait_for(lambda: len(observer.statuses) > count + 50, "heartbeats meanwhile")
+        after = private(node)
+    finally:
+        most = peak.end()
+        deaf.kill()
+        deaf.wait()
+    print(
+        f"\na deaf reader: private memory {before / MIB:.1f} MiB before, at most {most / MIB:.1f} "
+        f"meanwhile, {after / MIB:.1f} while it is deaf"
+    )
+    assert after - before <= 10 * 4 * MIB + 16 * MIB, "ten answers of 4 MiB, and little besides"
+    assert node.stop() == 0
 
 
 def libasan():

@@ -1,7 +1,10 @@
 """The parameters as any ROS tool sees them: what `ros2 param list | get | set | describe | dump`
 ask, asked with rclpy."""
 
+import importlib
+import os
 import subprocess
+from pathlib import Path
 
 import conftest
 import pytest
@@ -133,6 +136,15 @@ def test_atomically_is_all_or_nothing(idle, ros):
     assert client.values("lease_ms") == [900]
 
 
+def test_ros2_param_load(idle, ros, tmp_path):
+    file = tmp_path / "tuned.yaml"
+    file.write_text("/tensorgate:\n  ros__parameters:\n    lease_ms: 700\n    hold: sealed\n")
+    client = Client(ros)
+    results = client.wait(client.load_parameter_file, str(file)).results
+    assert sorted(result.successful for result in results) == [False, True]
+    assert client.values("lease_ms", "hold") == [700, "guarded"]
+
+
 def test_a_change_is_told_and_takes_effect(idle, ros):
     events = []
     profile = qos.qos_profile_parameter_events
@@ -202,6 +214,52 @@ def test_hostile_requests_are_refused_and_the_gate_goes_on(idle, ros):
     assert client.values("policy", "lease_ms") == ["/nowhere", 500]
     assert "\x1b[2J" not in idle.text()
     assert idle.stop() == 0
+
+
+def test_callers_whom_no_answer_reaches_do_not_silence_the_gate(idle, ros):
+    """Each takes 100 ms of it, whichever of its services they call; a controller's lease is at
+    least 200 ms, and the gate that hangs for 2 s falls silent."""
+    subscriber = Subscriber(ros)
+    services = ros.get_service_names_and_types
+    ros.wait_for(lambda: "/tensorgate/get_fragments" in dict(services()), "the services")
+    deaf = qos.QoSProfile(depth=10, durability=qos.DurabilityPolicy.TRANSIENT_LOCAL)
+    clients = []
+    for name, (kind,) in services():
+        if name.startswith("/tensorgate/") and "/srv/" in kind:
+            package, _, kind = kind.split("/")
+            kind = getattr(importlib.import_module(f"{package}.srv"), kind)
+            clients.append((kind, ros.create_client(kind, name, qos_profile=deaf)))
+    ros.wait_for(lambda: subscriber.statuses, "a heartbeat")
+
+    def call():
+        for kind, client in clients:
+            client.call_async(kind.Request())
+
+    timer = ros.create_timer(0.02, call)
+    ros.wait_for(lambda: "got no answer" in idle.text(), "the flood")
+    first = len(subscriber.statuses)
+    ros.wait_for(lambda: len(subscriber.statuses) > first + 100, "heartbeats", 120)
+    ros.destroy_timer(timer)
+    stamps = [status.stamp.sec + status.stamp.nanosec / 1e9 for status in subscriber.statuses]
+    pauses = [later - sooner for sooner, later in zip(stamps[first:], stamps[first + 1 :])]
+    print(f"\n{len(clients)} services flooded: heartbeats at most {max(pauses):.3f} s apart")
+    assert max(pauses) < 2
+    client = Client(ros)
+    assert client.values("policy") == ["/nowhere"]
+    assert idle.stop() == 0
+
+
+def test_the_hand_off_has_a_well_known_place(tmp_path, gate, ros, monkeypatch):
+    """Root's is in /run, whatever the environment says."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    runtime = Path("/run") if os.geteuid() == 0 else tmp_path
+    name = f"gate{os.getpid()}"
+    signed = Signed(tmp_path, conftest.small_tensors())
+    remaps = ["-r", "__ns:=/robot1", "-r", f"__node:={name}"]
+    gate(*remaps, policy=signed.directory, trust=signed.trust, handoff="auto")
+    subscriber = Subscriber(ros, f"/robot1/{name}")
+    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
+    assert (runtime / "tensorgate" / f"robot1.{name}").is_socket()
 
 
 @pytest.mark.parametrize("node", ["/**", "tensorgate", "/tensorgate"])

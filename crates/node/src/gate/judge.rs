@@ -51,7 +51,7 @@ impl Gate {
         if self.judge.last.is_some_and(soon) || self.judge.pending.is_some() {
             return;
         }
-        let (Some(held), Ok(settings)) = (&self.held, self.parameters.params().settings()) else {
+        let (Some(held), Ok(settings)) = (&self.held, self.parameters.settings()) else {
             return;
         };
         let (sender, verdict) = channel();

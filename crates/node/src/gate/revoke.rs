@@ -57,7 +57,7 @@ impl Gate {
         let line = format!("revoked: {}: {said}", named.manifest);
         self.logger.error(&line);
         let (sender, outcome) = channel();
-        let settings = self.parameters.params().settings();
+        let settings = self.parameters.settings();
         let (manifest, reason) = (named.manifest, reason.clone());
         thread::spawn(move || {
             let settings = settings.map_err(LoadError::could_not);

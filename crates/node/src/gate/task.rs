@@ -89,7 +89,7 @@ impl Gate {
     }
 
     fn start_loading(&mut self, wanted: Option<Wanted>) -> Result<Loader, LoadError> {
-        let settings = self.parameters.params().settings();
+        let settings = self.parameters.settings();
         let settings = settings.map_err(LoadError::could_not)?;
         self.follow(&settings)?;
         let params = self.parameters.params();

@@ -2,23 +2,21 @@
 //! range and no reason, and panics where an answer cannot be sent.
 
 mod params;
+mod services;
 mod settings;
 mod table;
 
 use std::time::Instant;
 
 use r2r::rcl_interfaces::msg::ParameterEvent;
-use r2r::rcl_interfaces::srv::{
-    DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
-    SetParametersAtomically,
-};
 use r2r::{Node, Publisher, QosProfile};
 
 pub(crate) use params::Params;
 pub(crate) use settings::{Handoff, Settings, Source};
 
 use crate::rosout::Logger;
-use crate::served::{PATIENCE, Served};
+use crate::served::PATIENCE;
+use services::Services;
 use table::Table;
 
 /// The six services of a ROS node, and what they tell of changes.
@@ -30,17 +28,6 @@ pub(crate) struct Parameters {
     introduced: bool,
     node: String,
     logger: Logger,
-}
-
-struct Services {
-    get: Served<GetParameters::Service>,
-    types: Served<GetParameterTypes::Service>,
-    describe: Served<DescribeParameters::Service>,
-    list: Served<ListParameters::Service>,
-    set: Served<SetParameters::Service>,
-    set_atomically: Served<SetParametersAtomically::Service>,
-    /// Which is looked at next: none of them may starve the others.
-    turn: usize,
 }
 
 impl Parameters {
@@ -71,59 +58,25 @@ impl Parameters {
         self.table.params()
     }
 
+    /// The parameters as they are now, understood.
+    ///
+    /// # Errors
+    /// For people: which one is wrong, and what it should be.
+    pub(crate) fn settings(&self) -> Result<Settings, String> {
+        self.params().settings(&self.node)
+    }
+
     /// Answers what came. A caller whom no answer reaches takes 100 ms, so there is an end to it;
     /// the others are answered in the next step.
     pub(crate) fn step(&mut self, node: &mut Node) {
         self.introduce();
         let begun = Instant::now();
-        while self.answer(node) && begun.elapsed() < PATIENCE {}
-    }
-
-    /// Answers one request, where there is one.
-    fn answer(&mut self, node: &mut Node) -> bool {
-        (0..6).any(|_| {
-            self.services.turn = (self.services.turn + 1) % 6;
-            self.answer_one_of(self.services.turn, node)
-        })
-    }
-
-    fn answer_one_of(&mut self, service: usize, node: &mut Node) -> bool {
-        let (table, services, logger) = (&mut self.table, &mut self.services, &self.logger);
-        let mut changes = Vec::new();
-        let answered = match service {
-            0 => services
-                .get
-                .answer(logger, |asked| GetParameters::Response {
-                    values: table.get(&asked.names),
-                }),
-            1 => services
-                .types
-                .answer(logger, |asked| GetParameterTypes::Response {
-                    types: table.types(&asked.names),
-                }),
-            2 => services
-                .describe
-                .answer(logger, |asked| DescribeParameters::Response {
-                    descriptors: table.describe(&asked.names),
-                }),
-            3 => services
-                .list
-                .answer(logger, |asked| ListParameters::Response {
-                    result: table.list(&asked.prefixes, asked.depth),
-                }),
-            4 => services.set.answer(logger, |asked| {
-                let results;
-                (results, changes) = table.set(&asked.parameters);
-                SetParameters::Response { results }
-            }),
-            _ => services.set_atomically.answer(logger, |asked| {
-                let result;
-                (result, changes) = table.set_atomically(&asked.parameters);
-                SetParametersAtomically::Response { result }
-            }),
-        };
-        self.tell(&changes, node);
-        answered
+        while let Some(changed) = self.services.answer(&mut self.table, &self.logger) {
+            self.tell(&changed, node);
+            if begun.elapsed() >= PATIENCE {
+                break;
+            }
+        }
     }
 
     /// All of them are new to the first who listens, as they are where rclcpp declares them.
@@ -146,8 +99,6 @@ impl Parameters {
             changed_parameters: self.table.messages(names),
             ..ParameterEvent::default()
         });
-        self.logger
-            .info(&format!("parameters were set: {}", names.join(", ")));
         self.set_clock(node);
     }
 
@@ -176,21 +127,6 @@ impl Parameters {
         if let Err(error) = set {
             self.logger.warn(&format!("no time from /clock: {error}"));
         }
-    }
-}
-
-impl Services {
-    fn new(node: &mut Node) -> r2r::Result<Self> {
-        let qos = QosProfile::services_default;
-        Ok(Self {
-            get: Served::new(node, "~/get_parameters", qos())?,
-            types: Served::new(node, "~/get_parameter_types", qos())?,
-            describe: Served::new(node, "~/describe_parameters", qos())?,
-            list: Served::new(node, "~/list_parameters", qos())?,
-            set: Served::new(node, "~/set_parameters", qos())?,
-            set_atomically: Served::new(node, "~/set_parameters_atomically", qos())?,
-            turn: 0,
-        })
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug)]
 pub(crate) struct Handoff {
     pub(crate) socket: PathBuf,
+    /// Its directory is made where it is missing.
+    pub(crate) is_well_known: bool,
     pub(crate) peers: Peers,
 }
 
@@ -50,8 +52,9 @@ pub(crate) enum Source {
 }
 
 impl Params {
-    /// Understands the parameters, or says which one is wrong and what it should be.
-    pub(crate) fn settings(&self) -> Result<Settings, String> {
+    /// Understands the parameters of the node with this full name, or says which one is wrong and
+    /// what it should be.
+    pub(super) fn settings(&self, gate: &str) -> Result<Settings, String> {
         if self.trust.is_empty() {
             return Err("parameter `trust` is empty: give the path of a trust.toml".into());
         }
@@ -66,7 +69,7 @@ impl Params {
             fragment_size: self.fragment_size()?,
             latch_limit: u64::from(self.latch_limit_mib) << 20,
             guard: self.guard()?,
-            handoff: self.handoff()?,
+            handoff: self.handoff(gate)?,
         })
     }
 
@@ -142,11 +145,19 @@ impl Params {
         }
     }
 
-    fn handoff(&self) -> Result<Option<Handoff>, String> {
+    fn handoff(&self, gate: &str) -> Result<Option<Handoff>, String> {
         let peers = self.handoff_uids.parse();
         let peers = peers.map_err(|error| format!("parameter `handoff_uids`: {error}"))?;
-        let socket = path(&self.handoff);
-        Ok(socket.map(|socket| Handoff { socket, peers }))
+        let is_well_known = self.handoff == "auto";
+        let socket = match is_well_known {
+            true => Some(tensorgate_handoff::well_known(gate).ok_or_else(no_place)?),
+            false => path(&self.handoff),
+        };
+        Ok(socket.map(|socket| Handoff {
+            socket,
+            is_well_known,
+            peers,
+        }))
     }
 }
 
@@ -174,6 +185,12 @@ impl Source {
     }
 }
 
+fn no_place() -> String {
+    "parameter `handoff` is \"auto\", and there is no such place: neither is this root, nor is there \
+     an XDG_RUNTIME_DIR, or the node's name is too long; hint: give a path"
+        .to_owned()
+}
+
 fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
@@ -192,6 +209,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn with(change: impl FnOnce(&mut Params)) -> Result<Wanted, String> {
@@ -201,7 +220,7 @@ mod tests {
             ..Params::default()
         };
         change(&mut params);
-        params.settings()?;
+        params.settings("/tensorgate")?;
         params.wanted()
     }
 
@@ -218,6 +237,28 @@ mod tests {
             p.channel = "acme/walk@main".into();
         };
         assert!(matches!(with(channel).unwrap().source, Source::Channel));
+    }
+
+    #[test]
+    fn the_hand_off_is_nowhere_at_a_path_or_at_the_well_known_place() {
+        let at = |handoff: &str| {
+            let params = Params {
+                trust: "/trust.toml".into(),
+                handoff: handoff.into(),
+                ..Params::default()
+            };
+            params.settings("/robot1/tensorgate").map(|it| it.handoff)
+        };
+        assert!(at("").unwrap().is_none());
+        let given = at("/run/auto").unwrap().unwrap();
+        assert!(given.socket == Path::new("/run/auto") && !given.is_well_known);
+        match tensorgate_handoff::well_known("/robot1/tensorgate") {
+            None => assert!(at("auto").unwrap_err().contains("XDG_RUNTIME_DIR")),
+            Some(place) => {
+                let found = at("auto").unwrap().unwrap();
+                assert!(found.socket == place && found.is_well_known);
+            }
+        }
     }
 
     #[test]
