@@ -154,7 +154,9 @@ class Words:
 def controller(trust):
     environment = {**os.environ, "PYTHONPATH": f"{python_module()}:{os.environ.get('PYTHONPATH', '')}"}
     command = [sys.executable, __file__, "controller", trust]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    # What it logs of each change would be timed, too.
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    process = subprocess.Popen(command, env=environment, **quiet)
     try:
         yield Words(process.stdout)
     finally:
