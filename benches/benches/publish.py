@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -121,17 +122,22 @@ def rclpy_publisher(_home):
 @contextlib.contextmanager
 def publisher(command):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    reader = threading.Thread(target=process.stderr.read)
     try:
         for line in process.stderr:
             if "publishing" in line:
                 break
         else:
             raise SystemExit(f"{command[0]} ended: {process.wait()}")
+        # Whoever logs into a full pipe waits.
+        reader.start()
         yield process
     finally:
         process.terminate()
-        process.stderr.close()
         process.wait()
+        if reader.ident:
+            reader.join()
+        process.stderr.close()
 
 
 def memory(process):
