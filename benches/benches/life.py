@@ -41,7 +41,8 @@ def main():
         measured = measure(Policies(Path(home)))
     if sys.argv[1:] == ["--json"]:
         return print(json.dumps(measured))
-    print(f"On {os.cpu_count()} cores, in ms:\n\n| | trials | min | median | p99 | max |\n|---|---|---|---|---|---|")
+    print(f"On {os.cpu_count()} cores, in ms:\n")
+    print("| | trials | min | median | p99 | max |\n|---|---|---|---|---|---|")
     for what, times in measured.items():
         row = min(times), statistics.median(times), percentile(times, 99), max(times)
         print(f"| {what} | {len(times)} | {' | '.join(f'{1e3 * value:.1f}' for value in row)} |")
@@ -190,7 +191,8 @@ def histogram(times):
     counts = [sum(low <= value < high for value in times) for low, high in zip(edges, edges[1:])]
     rows = [row for row in zip(edges, edges[1:], counts) if row[2]]
     widest = max(counts)
-    lines = (f"{1e3 * low:5.0f} to {1e3 * high:4.0f} ms {count:5} {'#' * round(50 * count / widest)}" for low, high, count in rows)
+    bar = lambda count: "#" * round(50 * count / widest)
+    lines = (f"{1e3 * low:5.0f} to {1e3 * high:4.0f} ms {n:5} {bar(n)}" for low, high, n in rows)
     return "\n".join(lines)
 
 

@@ -68,9 +68,11 @@ def compare(policy):
         for name, (publisher, parameters, joins) in peers.items():
             with publisher(policy, **parameters) as process:
                 runs[name].append({**join(*joins), "publisher": memory(process.pid)})
-    print(f"{COUNT} MiB in {COUNT} fragments to a late joiner, on {os.cpu_count()} cores, medians of {ROUNDS}\n")
-    print("| | complete after (s) | fastest (s) | announced to complete (s) | publisher's memory (MiB) | joiner's (MiB) | ratio |")
-    print("|---|---|---|---|---|---|---|")
+    what = f"{COUNT} MiB in {COUNT} fragments to a late joiner"
+    print(f"{what}, on {os.cpu_count()} cores, medians of {ROUNDS}\n")
+    columns = ["complete after (s)", "fastest (s)", "announced to complete (s)"]
+    columns += ["publisher's memory (MiB)", "joiner's (MiB)", "ratio"]
+    print(f"| | {' | '.join(columns)} |\n|---|---|---|---|---|---|---|")
     (base, *_) = (median(each, "complete") for each in runs.values())
     for name, each in runs.items():
         complete, flow = median(each, "complete"), median(each, "flow")

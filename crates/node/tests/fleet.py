@@ -26,14 +26,16 @@ class Fleet:
         for number, name in enumerate(hosts, 1):
             self.hosts[name] = self.start_host(name, number)
         # The middleware passes over a device that does not run yet.
-        until(lambda: all("state UP" in self.call(host, "ip", "link", "show", "eth0") for host in self.hosts.values()))
+        shown = lambda host: self.call(host, "ip", "link", "show", "eth0")
+        until(lambda: all("state UP" in shown(host) for host in self.hosts.values()))
 
     def start_switch(self):
         """In a network namespace, in a user namespace where that takes one."""
         reasons = []
         for user in [], ["--user", "--map-root-user"]:
             command = ["unshare", *user, "--net", sys.executable, Path(__file__).with_name("switch.py")]
-            switch = self.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+            switch = self.start(command, **pipes)
             if switch.stdout.readline() == "ready\n":
                 self.enter_user = ["--user"] if user else []
                 return switch
@@ -46,7 +48,8 @@ class Fleet:
         here = os.readlink("/proc/self/ns/net"), os.readlink(f"/proc/{self.switch.pid}/ns/net")
         host = self.start([*self.inside(self.switch), "unshare", "--net", "cat"], stdin=subprocess.PIPE)
         until(lambda: os.readlink(f"/proc/{host.pid}/ns/net") not in here)
-        self.call(self.switch, "ip", "link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns", host.pid)
+        cable = f"link add name {name} type veth peer name eth0 netns {host.pid}"
+        self.call(self.switch, "ip", *cable.split())
         self.call(self.switch, "ip", "link", "set", name, "up")
         self.call(host, "ip", "addr", "add", f"10.77.0.{number}/24", "dev", "eth0")
         for device in "lo", "eth0":

@@ -69,11 +69,13 @@ class Robot:
             time.sleep(0.02)
 
     def gets(self, signed, since=0):
-        """Its word that it acts on the policy, byte for byte, after an instant; or that it still does."""
+        """Its word that it acts on the policy, byte for byte: its last, or one after an instant."""
         original = (signed.directory / "model.safetensors").read_bytes()
         weights = hashlib.sha256(original).hexdigest()
         active = lambda word: word["state"] == "active" and word["weights"] == weights
-        return self.words[-1] if self.words and active(self.words[-1]) else self.wait(active, "the policy", since)
+        if self.words and active(self.words[-1]):
+            return self.words[-1]
+        return self.wait(active, "the policy", since)
 
     def stops(self, state, since):
         return self.wait(lambda word: word["state"] == state, state, since)

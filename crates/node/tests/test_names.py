@@ -96,7 +96,8 @@ def test_a_name_that_is_no_text_ends_nothing(tmp_path, gate, ros):
     entry = manifest.listed("model.safetensors", manifest.WEIGHTS, "weights")
     entry |= {"sha256": manifest.sha256(bad), "blake3": manifest.blake3(bad)}
     directory = tmp_path / "policy"
-    sign(directory, tmp_path / "trust.toml", manifest.FILES, lambda inner: inner["files"].__setitem__(1, entry))
+    change = lambda inner: inner["files"].__setitem__(1, entry)
+    sign(directory, tmp_path / "trust.toml", manifest.FILES, change)
     (directory / "model.safetensors").write_bytes(bad)
     node = gate(policy=directory, trust=tmp_path / "trust.toml")
     subscriber = Subscriber(ros)
