@@ -44,6 +44,7 @@ bench:
 	$(ROS)
 	cargo build --locked --release --package tensorgate-node --package tensorgate-python
 	python benches/benches/publish.py
+	python benches/benches/life.py
 
 lint:
 	$(ROS)

@@ -8,7 +8,9 @@ Build first, with the ROS environment (`source ros/env.sh`):
 A publisher has latched everything before the joiner is started, which is a process of its own and
 counts from before its node exists. So discovery is in it, half a second in one run and three in the
 next, for everybody alike; the column of the flow leaves it out. The two that do not verify are the
-same joiner.
+same joiner; those that do are a `PolicySubscriber`. Pulled is what a gate does not latch, and handed
+over are its own pages. Memory is what is private, and what is shared memory: a joiner that was handed
+its policy shares it with the gate.
 `TENSORGATE_BENCH_ROUNDS` says how often (5).
 """
 
@@ -20,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -51,24 +54,31 @@ def main():
 
 def compare(policy):
     """The peers in turns, so that whatever else the machine does hits all of them."""
+    trust, socket = policy / "trust.toml", policy / "run" / "gate"
+    verified = ("/tensorgate", trust)
     peers = {
-        "rclpy to rclpy, unverified": (rclpy_publisher, "/rclpy"),
-        "gate to rclpy, unverified": (gate, "/tensorgate"),
-        "gate to `tensorgate_client`, verified": (gate, "/tensorgate", policy / "trust.toml"),
+        "rclpy to rclpy, unverified": (rclpy_publisher, {}, ("/rclpy",)),
+        "gate to rclpy, unverified": (gate, {}, ("/tensorgate",)),
+        "gate to `PolicySubscriber`, latched": (gate, {}, verified),
+        "gate to `PolicySubscriber`, pulled": (gate, {"latch_limit_mib": 0}, verified),
+        "gate to `PolicySubscriber`, handed over": (gate, {"handoff": socket}, (*verified, socket)),
     }
     runs = {name: [] for name in peers}
     for _ in range(ROUNDS):
-        for name, (publisher, *joins) in peers.items():
-            with publisher(policy) as process:
-                runs[name].append({**join(*joins), "private": private_memory(process)})
-    print(f"{COUNT} MiB in {COUNT} fragments to a late joiner, on {os.cpu_count()} cores, medians of {ROUNDS}\n")
-    print("| | complete after (s) | fastest (s) | first to last fragment (s) | publisher's private memory (MiB) | ratio |")
-    print("|---|---|---|---|---|---|")
+        for name, (publisher, parameters, joins) in peers.items():
+            with publisher(policy, **parameters) as process:
+                runs[name].append({**join(*joins), "publisher": memory(process.pid)})
+    what = f"{COUNT} MiB in {COUNT} fragments to a late joiner"
+    print(f"{what}, on {os.cpu_count()} cores, medians of {ROUNDS}\n")
+    columns = ["complete after (s)", "fastest (s)", "announced to complete (s)"]
+    columns += ["publisher's memory (MiB)", "joiner's (MiB)", "ratio"]
+    print(f"| | {' | '.join(columns)} |\n|---|---|---|---|---|---|---|")
     (base, *_) = (median(each, "complete") for each in runs.values())
     for name, each in runs.items():
         complete, flow = median(each, "complete"), median(each, "flow")
-        fastest, private = min(run["complete"] for run in each), median(each, "private") / MIB
-        print(f"| {name} | {complete:.2f} | {fastest:.2f} | {flow:.2f} | {private:.0f} | {complete / base:.2f} |")
+        fastest = min(run["complete"] for run in each)
+        sizes = " | ".join(f"{median(each, end) / MIB:.0f}" for end in ("publisher", "joiner"))
+        print(f"| {name} | {complete:.2f} | {fastest:.2f} | {flow:.2f} | {sizes} | {complete / base:.2f} |")
 
 
 def median(runs, what):
@@ -79,6 +89,7 @@ def make_policy(home):
     """A signed policy of `COUNT` MiB, and the trust policy that believes its signer."""
     directory = home / "policy"
     directory.mkdir()
+    (home / "run").mkdir(mode=0o755)
     (directory / "config.json").write_text('{"type": "mlp"}')
     tensor = np.random.default_rng(1).standard_normal((8, MIB // 4), dtype=np.float32)
     save_file({f"layer.{i}": tensor for i in range(COUNT // 8)}, directory / "model.safetensors")
@@ -95,9 +106,9 @@ def tensorgate(*args):
 
 
 @contextlib.contextmanager
-def gate(home):
+def gate(home, **parameters):
     """A gate that has published the policy."""
-    parameters = {"policy": home / "policy", "trust": home / "trust.toml", "store": home / "store"}
+    parameters |= {"policy": home / "policy", "trust": home / "trust.toml", "store": home / "store"}
     given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     with publisher([PROGRAMS / "tensorgate_node", "--ros-args", *given]) as process:
         yield process
@@ -113,24 +124,28 @@ def rclpy_publisher(_home):
 @contextlib.contextmanager
 def publisher(command):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    reader = threading.Thread(target=process.stderr.read)
     try:
         for line in process.stderr:
             if "publishing" in line:
                 break
         else:
             raise SystemExit(f"{command[0]} ended: {process.wait()}")
+        # Whoever logs into a full pipe waits.
+        reader.start()
         yield process
     finally:
         process.terminate()
-        process.stderr.close()
         process.wait()
+        if reader.ident:
+            reader.join()
+        process.stderr.close()
 
 
-def private_memory(process):
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return 1024 * int(line.split()[1])
-    raise SystemExit("no RssAnon")
+def memory(process):
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    kinds = [line.split() for line in lines if line.startswith(("RssAnon:", "RssShmem:"))]
+    return 1024 * sum(int(kib) for _, kib, _ in kinds)
 
 
 def join(*arguments):
@@ -167,17 +182,17 @@ def publish():
     rclpy.spin(node)
 
 
-def joined(name, trust=None):
+def joined(name, *verified):
     """Joins, and says after how many seconds everything was there, and how long it flowed."""
     rclpy.init()
     begun = time.monotonic()
     node = rclpy.create_node("joiner")
     times = []
-    done = verified(node, name, trust, times) if trust else unverified(node, name, times)
+    done = subscribe(node, name, times, *verified) if verified else unverified(node, name, times)
     while not done():
         rclpy.spin_once(node, timeout_sec=1)
     now = time.monotonic()
-    print(json.dumps({"complete": now - begun, "flow": now - times[0]}))
+    print(json.dumps({"complete": now - begun, "flow": now - times[0], "joiner": memory("self")}))
 
 
 def unverified(node, name, times):
@@ -193,18 +208,18 @@ def unverified(node, name, times):
     return lambda: len(kept) == COUNT
 
 
-def verified(node, name, trust, times):
+def subscribe(node, name, times, trust, socket=None):
     """The way of a controller: the manifest first, each fragment against its digest, a proof."""
-    sys.path.insert(0, str(ROOT / "crates" / "node" / "tests"))
-    from subscriber import Subscriber
+    from tensorgate_client.ros import PolicySubscriber
 
-    class Timed(Subscriber):
-        def on_fragment(self, message):
+    subscriber = PolicySubscriber(node, trust, name, handoff=socket)
+
+    def done():
+        if subscriber.state != "no-policy":
             times.append(time.monotonic())
-            super().on_fragment(message)
+        return subscriber.active is not None
 
-    subscriber = Timed(node, name, trust)
-    return lambda: subscriber.policy is not None
+    return done
 
 
 if __name__ == "__main__":

@@ -129,6 +129,11 @@ def ros():
             assert time.monotonic() < end, f"waited {seconds} s for {what}"
             rclpy.spin_once(node, timeout_sec=0.05)
 
+    def spin_for(seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            rclpy.spin_once(node, timeout_sec=0.05)
+
     def ask(kind, service, request, what):
         """The answer of a service, asked again every few seconds: a server that has not yet found
         the reader of its answers gives up on it within 100 ms (rmw_fastrtps, `rmw_send_response`),
@@ -145,7 +150,7 @@ def ros():
         wait_for(answered, what)
         return answered()[0].result()
 
-    node.wait_for, node.ask = wait_for, ask
+    node.wait_for, node.spin_for, node.ask = wait_for, spin_for, ask
     yield node
     node.destroy_node()
     rclpy.try_shutdown()

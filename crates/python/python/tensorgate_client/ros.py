@@ -344,6 +344,9 @@ class PolicySubscriber:
         for fragment in answer.fragments[: pull.count] if answer else ():
             self._accept(fragment)
         self._receiver.pulled(pull)
+        # What arrived does not wait for a tick to be followed by the next.
+        if answer and answer.fragments and not self._working:
+            self._ask()
         self._report()
 
     def _count_publishers(self) -> None:
