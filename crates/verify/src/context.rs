@@ -48,14 +48,12 @@ pub trait History: fmt::Debug {
     }
 
     /// Whether this manifest was called back at this place, by an operator's word that nobody signed.
-    /// It can only take away: what it does not name still has to be signed.
+    /// It can only take away: what it does not name still has to be signed. There is no default: one
+    /// memory that wraps another and forgot to ask it would let through what was called back.
     ///
     /// # Errors
     /// Something was called back, and it cannot be known what.
-    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
-        let _ = manifest;
-        Ok(false)
-    }
+    fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool>;
 
     /// Whether somebody made it ready and it outlives the process, so that knowing nothing of a
     /// repository means that nothing was accepted.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::support::*;
 use tensorgate_client::*;
-use tensorgate_verify::{Accepted, Evidence, History, Limits, Rejection, RepoId, RepoType};
+use tensorgate_verify::{Accepted, Evidence, History, Limits, Rejection, RepoId, RepoType, Sha256};
 
 /// What `announcement` is refused for, by a receiver that runs release 5 of the gate's session 1.
 #[track_caller]
@@ -117,6 +117,10 @@ impl History for Kept {
     fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
         let lost = || io::Error::other("the record is lost");
         self.0.map(Some).ok_or_else(lost)
+    }
+
+    fn is_revoked(&self, _: &Sha256) -> io::Result<bool> {
+        Ok(false)
     }
 }
 

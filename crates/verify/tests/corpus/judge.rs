@@ -179,6 +179,10 @@ impl History for Memory {
     fn clock_floor(&self) -> io::Result<Option<jiff::Timestamp>> {
         Ok(self.floor.as_ref().map(|floor| floor.parse().unwrap()))
     }
+
+    fn is_revoked(&self, _: &Sha256) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// The default rules, but for what the case's head says: a line of `[content]`, one of `[limits]`.

@@ -162,6 +162,10 @@ impl History for Remembered {
         assert_eq!((repo_type, repo.as_str()), (RepoType::Model, "acme/walk"));
         self.0.map_err(|()| std::io::Error::other("damaged"))
     }
+
+    fn is_revoked(&self, _: &Sha256) -> std::io::Result<bool> {
+        Ok(false)
+    }
 }
 
 #[test]

@@ -133,6 +133,10 @@ impl History for Past {
     fn is_ready(&self) -> io::Result<bool> {
         Ok(self.ready)
     }
+
+    fn is_revoked(&self, _: &Sha256) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A memory that says nothing of itself.
@@ -142,6 +146,10 @@ struct Plain;
 impl History for Plain {
     fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
         Ok(None)
+    }
+
+    fn is_revoked(&self, _: &Sha256) -> io::Result<bool> {
+        Ok(false)
     }
 }
 
@@ -321,5 +329,9 @@ struct Damaged;
 impl History for Damaged {
     fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
         Err(io::Error::other("damaged"))
+    }
+
+    fn is_revoked(&self, _: &Sha256) -> io::Result<bool> {
+        Ok(false)
     }
 }
