@@ -37,7 +37,7 @@ class Fleet:
             pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
             switch = self.start(command, **pipes)
             if switch.stdout.readline() == "ready\n":
-                self.enter_user = ["--user"] if user else []
+                self.enter_user = ["--user", "--preserve-credentials"] if user else []
                 return switch
             reasons.append(switch.stderr.read().strip())
         self.close()

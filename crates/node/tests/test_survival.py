@@ -279,7 +279,7 @@ def on_a_disk(tmp_path, gate, ros):
     node = gate(under=under, policy=disk / "policy", trust=signed.trust, store=disk / "store")
 
     def there(*command):
-        user = [] if os.geteuid() == 0 else ["--user"]
+        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
         enter = ["nsenter", f"--target={node.process.pid}", "--mount", *user]
         subprocess.run([*enter, *map(str, command)], check=True)
 
