@@ -13,8 +13,12 @@ pub(crate) fn start_ros() -> Result<Node, String> {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "rcl refused the arguments".to_owned(),
     };
-    let hint =
-        "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?";
+    let hint = match std::env::var_os("ROS_SECURITY_ENABLE") {
+        Some(secured) if secured == "true" => {
+            "has the enclave its keys, and the middleware security? (unset ROS_SECURITY_ENABLE to find out)"
+        }
+        _ => "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?",
+    };
     Err(format!("could not start ROS: {why}; hint: {hint}"))
 }
 

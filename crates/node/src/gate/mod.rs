@@ -39,8 +39,11 @@ use crate::rosout::Logger;
 use crate::start::{session_id, start_ros};
 use crate::transitions::Transitions;
 
-/// How long one spin waits: the finest grain of an answer and of a stop.
-const SPIN: Duration = Duration::from_millis(20);
+/// How long one spin waits where no request comes, which wakes it: the finest grain of a stop, and of
+/// what other threads have to say.
+const IDLE: Duration = Duration::from_millis(50);
+/// The same while a load or a publish goes on, whose end nothing else tells of.
+const BUSY: Duration = Duration::from_millis(10);
 
 /// What the node is and what it stands by.
 struct Gate {
@@ -83,7 +86,7 @@ pub(crate) fn run(stop: &AtomicBool) -> Result<(), String> {
     let mut gate = Gate::new(start_ros()?)?;
     gate.begin();
     while !stop.load(Ordering::Relaxed) {
-        gate.node.spin_once(SPIN);
+        gate.node.spin_once(gate.task.as_ref().map_or(IDLE, |_| BUSY));
         gate.step();
     }
     gate.stop();
