@@ -1,6 +1,5 @@
 //! The thread that asks a channel again and again. No ROS in here.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -297,16 +296,13 @@ impl Observer for Notes {
         (self.0)(Followed::Note(text.to_owned()));
     }
 
-    fn waiting(&self, lock: &Path) {
-        self.note(&format!(
-            "waiting for another process that has {}",
-            lock.display()
-        ));
-    }
-
     /// Whoever gives up drops all of it.
     fn is_canceled(&self) -> bool {
         false
+    }
+
+    fn commit(&self) -> bool {
+        true
     }
 }
 

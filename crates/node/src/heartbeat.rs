@@ -47,15 +47,21 @@ impl Heartbeat {
         logger: Logger,
         session_id: [u8; 16],
         lease: Duration,
-    ) -> r2r::Result<Self> {
-        let beat = Beat::new(node, logger, session_id, lease, Instant::now())?;
+    ) -> Result<Self, String> {
+        let beat = Beat::new(node, logger, session_id, lease, Instant::now())
+            .map_err(|error| format!("~/status: {error}"))?;
         let shared = Arc::new(Shared {
             beat: Mutex::new(beat),
             changed: Condvar::new(),
         });
         let ours = Arc::clone(&shared);
-        let thread = Some(thread::spawn(move || ours.run()));
-        Ok(Self { shared, thread })
+        let thread = thread::Builder::new().name("heartbeat".to_owned());
+        let thread = thread.spawn(move || ours.run());
+        let thread = thread.map_err(|error| format!("no thread for the heartbeat: {error}"))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// Changes the state; it has been sent when this returns.

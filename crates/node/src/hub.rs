@@ -35,6 +35,8 @@ pub(crate) struct Unavailable(LoadError);
 /// For what a thread of the runtime still writes when a load is called off. Every step on the disk
 /// may end anywhere.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The fetcher's last step: what was proven is kept, and then remembered.
+const KEEPING: &str = "keeping";
 /// How soon a load that is called off notices.
 const ATTENTION: Duration = Duration::from_millis(50);
 
@@ -244,8 +246,12 @@ impl Progress for Telling<'_> {
         self.advance(path, bytes);
     }
 
-    fn step(&self, _what: &'static str, _bytes: u64) {
+    fn step(&self, what: &'static str, _bytes: u64) {
         self.observer.phase(Phase::Verifying, 0);
+        // Where it was called off before, the fetcher ends at its next pause, with nothing remembered.
+        if what == KEEPING {
+            self.observer.commit();
+        }
     }
 
     fn notice(&self, text: &str) {
@@ -340,6 +346,10 @@ mod tests {
 
         fn is_canceled(&self) -> bool {
             self.canceled.load(Ordering::Relaxed)
+        }
+
+        fn commit(&self) -> bool {
+            !self.is_canceled()
         }
     }
 

@@ -226,7 +226,7 @@ impl Load<'_> {
         manifest.require_policy()?;
         self.observer.phase(Phase::Verifying, 0);
         let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
-        if self.observer.is_canceled() {
+        if !self.observer.commit() {
             return Err(LoadError::canceled("by its caller"));
         }
         state.record_accepted(policy.evidence())?;

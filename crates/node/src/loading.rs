@@ -1,10 +1,8 @@
 //! The thread that loads a policy while the gate spins.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use r2r::tensorgate_msgs::action::LoadPolicy;
@@ -12,11 +10,13 @@ use tensorgate_handoff::Server;
 use tensorgate_verify::{Directory, LeaseHolder};
 
 use crate::announce::Announcement;
+use crate::background::Background;
 use crate::load::{LoadError, Loaded, Wanted, load};
 use crate::news::{News, hold_leases, listen};
 use crate::observer::{Observer, Phase};
 use crate::parameters::Settings;
 use crate::rosout::Level;
+use crate::stage::Stage;
 
 /// A policy that was proven, and is held.
 pub(crate) struct Held {
@@ -31,7 +31,7 @@ pub(crate) struct Held {
 /// A load under way.
 pub(crate) struct Loader {
     progress: Arc<Progress>,
-    outcome: Receiver<Result<Held, LoadError>>,
+    work: Background<Held>,
 }
 
 /// What every load of this process shares; made when the first one wants it.
@@ -46,7 +46,8 @@ pub(crate) struct Progress {
     phase: AtomicU8,
     done: AtomicU64,
     total: AtomicU64,
-    canceled: AtomicBool,
+    /// Recording the release is what cannot be taken back.
+    stage: Stage,
     teller: Sender<News>,
 }
 
@@ -57,31 +58,24 @@ impl Loader {
         wanted: Wanted,
         shared: Arc<Shared>,
         teller: Sender<News>,
-    ) -> Self {
+    ) -> Result<Self, LoadError> {
         let progress = Arc::new(Progress::new(teller.clone()));
-        let (sender, outcome) = channel();
         let observer = Arc::clone(&progress);
-        thread::spawn(move || {
-            let loaded = load_and_cut(&settings, &wanted, &shared, &teller, observer);
-            // The gate is gone only when the node stops; then nobody wants to know.
-            drop(sender.send(loaded));
-        });
-        Self { progress, outcome }
+        let load = move || load_and_cut(&settings, &wanted, &shared, &teller, observer);
+        let work = Background::start("load", load).map_err(|error| {
+            LoadError::could_not(format!("no thread to load a policy with: {error}"))
+        })?;
+        Ok(Self { progress, work })
     }
 
+    /// How far it is, and a way to call it off.
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
     }
 
     /// The outcome, once.
     pub(crate) fn poll(&self) -> Option<Result<Held, LoadError>> {
-        match self.outcome.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(Err(LoadError::could_not(
-                "the loader ended without a word".into(),
-            ))),
-        }
+        self.work.poll()
     }
 }
 
@@ -130,15 +124,14 @@ impl Progress {
             phase: AtomicU8::new(LoadPolicy::Feedback::PHASE_LOOKING as u8),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
-            canceled: AtomicBool::new(false),
+            stage: Stage::new(),
             teller,
         }
     }
 
-    /// Nobody wants it any more.
+    /// Nobody wants it any more; `false` where it has been accepted already.
     pub(crate) fn cancel(&self) -> bool {
-        self.canceled.store(true, Ordering::Relaxed);
-        true
+        self.stage.cancel()
     }
 
     /// How far it is: phase, bytes done, bytes in all.
@@ -171,15 +164,12 @@ impl Observer for Progress {
         drop(self.teller.send(News::Line(Level::Info, text.to_owned())));
     }
 
-    fn waiting(&self, lock: &Path) {
-        self.note(&format!(
-            "waiting for another process that has {}",
-            lock.display()
-        ));
+    fn is_canceled(&self) -> bool {
+        self.stage.is_canceled()
     }
 
-    fn is_canceled(&self) -> bool {
-        self.canceled.load(Ordering::Relaxed)
+    fn commit(&self) -> bool {
+        self.stage.commit()
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod action;
 mod announce;
+mod background;
 mod borrowed;
 mod diagnostics;
 mod follow;
@@ -27,6 +28,7 @@ mod recheck;
 mod requests;
 mod rosout;
 mod served;
+mod stage;
 mod start;
 mod status;
 mod transitions;

@@ -15,10 +15,19 @@ pub(crate) trait Observer: Send + Sync {
     fn note(&self, text: &str);
 
     /// Another process has this lock.
-    fn waiting(&self, lock: &Path);
+    fn waiting(&self, lock: &Path) {
+        self.note(&format!(
+            "waiting for another process that has {}",
+            lock.display()
+        ));
+    }
 
     /// Nobody wants the policy any more: end soon, and change nothing.
     fn is_canceled(&self) -> bool;
+
+    /// What comes next cannot be taken back: from now on it is too late to call the load off. `false`
+    /// where that was done before.
+    fn commit(&self) -> bool;
 }
 
 /// What is done at the moment.

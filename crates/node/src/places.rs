@@ -78,11 +78,7 @@ pub(crate) fn revoke(
     manifest: &Sha256,
     reason: &str,
 ) -> Result<(), LoadError> {
-    let state = match &settings.state {
-        Some(place) => State::open(place)?,
-        None => State::open(store(settings)?.join("state"))?,
-    };
-    Ok(state.revoke(manifest, reason)?)
+    Ok(state(settings)?.revoke(manifest, reason)?)
 }
 
 fn store(settings: &Settings) -> Result<PathBuf, StoreError> {

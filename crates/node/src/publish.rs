@@ -1,7 +1,6 @@
 //! An announcement on its way to the topics, on a thread of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
@@ -15,6 +14,7 @@ use crate::announce::{Announcement, Delivery, Session};
 use crate::borrowed;
 use crate::news::News;
 use crate::rosout::Level;
+use crate::stage::Stage;
 
 /// Where an announcement goes, besides its own fragments.
 #[derive(Clone)]
@@ -24,7 +24,8 @@ pub(crate) struct Outlets {
     pub(crate) teller: Sender<News>,
 }
 
-/// A publish under way.
+/// A publish under way. It can be called off until the hand-off: from there on, what went before is no
+/// longer there to go back to.
 pub(crate) struct Job {
     thread: JoinHandle<Result<Published, String>>,
     stage: Arc<Stage>,
@@ -39,24 +40,13 @@ pub(crate) enum Published {
     Canceled,
 }
 
-/// What may still be called off, and what may not: from the hand-off on, what went before is no
-/// longer there to go back to.
-#[derive(Debug, Default)]
-struct Stage(AtomicU8);
-
-const CANCELED: u8 = 1;
-const COMMITTED: u8 = 2;
-
-impl Stage {
-    /// Whether it is this now; not if it is the other.
-    fn becomes(&self, stage: u8) -> bool {
-        let changed = (self.0).compare_exchange(0, stage, Ordering::Relaxed, Ordering::Relaxed);
-        changed.is_ok() || changed == Err(stage)
-    }
-
-    fn is_canceled(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == CANCELED
-    }
+/// A publish that ended.
+pub(crate) struct Ended {
+    /// They are there for as long as their publisher.
+    pub(crate) fragments: Publisher<TensorFragment>,
+    pub(crate) outcome: Result<Published, String>,
+    /// Whether anything of it went where its predecessor was: the hand-off, `~/manifest`.
+    pub(crate) is_out: bool,
 }
 
 impl Job {
@@ -67,8 +57,10 @@ impl Job {
         announcement: Arc<Announcement>,
         session: Session,
         stamp: Time,
-    ) -> r2r::Result<Self> {
-        let fragments = node.create_publisher("~/fragments", profile(&announcement))?;
+    ) -> Result<Self, String> {
+        let fragments = node
+            .create_publisher("~/fragments", profile(&announcement))
+            .map_err(|error| format!("~/fragments: {error}"))?;
         let stage = Arc::new(Stage::default());
         let work = Work {
             outlets,
@@ -78,27 +70,37 @@ impl Job {
             fragments: fragments.clone(),
             stage: Arc::clone(&stage),
         };
-        Ok(Self {
-            thread: thread::spawn(move || work.publish()),
-            stage,
-            fragments,
-        })
+        let thread = thread::Builder::new().name("publish".to_owned());
+        match thread.spawn(move || work.publish()) {
+            Ok(thread) => Ok(Self {
+                thread,
+                stage,
+                fragments,
+            }),
+            Err(error) => {
+                node.destroy_publisher(fragments);
+                Err(format!("no thread to publish with: {error}"))
+            }
+        }
     }
 
     /// Whether it can be called off; then it ends soon, and nothing has changed.
     pub(crate) fn cancel(&self) -> bool {
-        self.stage.becomes(CANCELED)
+        self.stage.cancel()
     }
 
     pub(crate) fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Waits for its end; the fragments are there for as long as their publisher.
-    pub(crate) fn end(self) -> (Publisher<TensorFragment>, Result<Published, String>) {
+    /// Waits for its end.
+    pub(crate) fn end(self) -> Ended {
         let outcome = self.thread.join();
-        let outcome = outcome.unwrap_or_else(|_| Err("the publishing thread panicked".into()));
-        (self.fragments, outcome)
+        Ended {
+            fragments: self.fragments,
+            outcome: outcome.unwrap_or_else(|_| Err("the publishing thread panicked".into())),
+            is_out: self.stage.is_committed(),
+        }
     }
 }
 
@@ -118,7 +120,7 @@ impl Work {
         if self.announcement.delivery() == Delivery::Latched {
             self.latch()?;
         }
-        if !self.stage.becomes(COMMITTED) {
+        if !self.stage.commit() {
             return Ok(Published::Canceled);
         }
         if let Some(server) = &self.outlets.server {

@@ -17,7 +17,9 @@ pub(crate) fn start_ros() -> Result<Node, String> {
         Some(secured) if secured == "true" => {
             "has the enclave its keys, and the middleware security? (unset ROS_SECURITY_ENABLE to find out)"
         }
-        _ => "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?",
+        _ => {
+            "are the arguments after --ros-args right, and is ROS_LOG_DIR (or ~/.ros/log) writable?"
+        }
     };
     Err(format!("could not start ROS: {why}; hint: {hint}"))
 }

@@ -102,8 +102,7 @@ impl Gate {
             transition.goal.label()
         ));
         if transition.goal == Life::ErrorProcessing {
-            self.withdraw();
-            self.let_go();
+            self.retire(transition.goal);
             self.heartbeat.set(State::Failed);
             self.end(Outcome::Success);
         }

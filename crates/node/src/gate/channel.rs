@@ -18,14 +18,33 @@ use crate::parameters::{Settings, Source};
 #[derive(Default)]
 pub(super) struct Following {
     follower: Option<(Takes, Follower)>,
-    /// A release that came, to be loaded once nothing else goes on.
+    /// A release that came, to be loaded once nothing else goes on; the channel does not bring it again.
     newer: Option<Sha256>,
+    /// When that was last tried.
+    tried: Option<Instant>,
 }
+
+/// Between two tries to load a release that is in the store by now.
+const AGAIN: Duration = Duration::from_secs(10);
 
 impl Following {
     /// When the channel last answered.
     pub(super) fn answered(&self) -> Option<Instant> {
         self.follower.as_ref()?.1.answered()
+    }
+
+    /// A release that was refused is not tried again; one that could not be loaded is.
+    pub(super) fn settle(&mut self, asker: &Asker, error: &LoadError) {
+        if matches!(asker, Asker::Nobody) && error.rejection.is_some() {
+            self.newer = None;
+        }
+    }
+
+    /// What a former follower still brings is not asked for.
+    fn bring(&mut self, manifest: Sha256) {
+        if matches!(&self.follower, Some((Takes::Releases, _))) {
+            (self.newer, self.tried) = (Some(manifest), None);
+        }
     }
 
     fn every(&self, interval: Option<Duration>) {
@@ -54,7 +73,10 @@ impl Gate {
         // The gate is gone only when the node stops; then nobody wants to know.
         let tell = move |followed| drop(teller.send(News::Channel(followed)));
         let follower = Follower::start(settings.clone(), online, takes, holder, tell)?;
-        self.following.follower = Some((takes, follower));
+        self.following = Following {
+            follower: Some((takes, follower)),
+            ..Following::default()
+        };
         Ok(())
     }
 
@@ -70,7 +92,7 @@ impl Gate {
             return;
         }
         match followed {
-            Followed::Release(manifest) => self.following.newer = Some(manifest),
+            Followed::Release(manifest) => self.following.bring(manifest),
             Followed::Refused(error) => {
                 self.logger
                     .error(&format!("the channel: refused: {}", error.message));
@@ -91,9 +113,19 @@ impl Gate {
         if self.task.is_some() || life.is_transition() {
             return;
         }
-        let Some(manifest) = self.following.newer.take().filter(|it| !self.holds(it)) else {
+        let now = Instant::now();
+        let soon = |tried: Instant| now.saturating_duration_since(tried) < AGAIN;
+        let Some(manifest) = self.following.newer else {
             return;
         };
+        if self.holds(&manifest) {
+            self.following.newer = None;
+            return;
+        }
+        if self.following.tried.is_some_and(soon) {
+            return;
+        }
+        self.following.tried = Some(now);
         let wanted = Wanted {
             source: Source::Manifest(manifest),
             repo: None,

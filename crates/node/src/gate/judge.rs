@@ -1,15 +1,13 @@
 //! What was genuine when it was announced is not for ever.
 
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tensorgate_verify::Rejection;
 
+use crate::background::Background;
 use crate::gate::Gate;
-use crate::load::LoadError;
 use crate::loading::Held;
 use crate::recheck;
 use crate::status::{Named, Reason, State};
@@ -32,12 +30,13 @@ pub(super) struct Judge {
 /// A verdict under way. It keeps no policy that was let go of meanwhile.
 struct Pending {
     judged: Weak<Held>,
-    verdict: Receiver<Result<(), LoadError>>,
+    verdict: Background<()>,
 }
 
 impl Gate {
     pub(super) fn judge_again(&mut self) {
-        let expires = self.announced.as_ref().map(|it| it.expires);
+        let held = self.held.as_ref();
+        let expires = held.map(|held| held.announcement.policy().evidence().until);
         if let Some(expires) = expires.filter(|expires| *expires <= Timestamp::now()) {
             let message = format!("manifest-expired: at {expires}");
             self.disown(Rejection::ManifestExpired, &message);
@@ -56,34 +55,26 @@ impl Gate {
             Ok(settings) => settings,
             Err(message) => return self.doubt(message),
         };
-        let (sender, verdict) = channel();
         let evidence = held.announcement.policy().evidence().clone();
-        thread::spawn(move || {
-            // The gate is gone only when the node stops; then nobody wants to know.
-            drop(sender.send(recheck::judge(&settings, &evidence)));
-        });
+        let judged = Arc::downgrade(held);
         self.judge.last = Some(now);
-        self.judge.pending = Some(Pending {
-            judged: Arc::downgrade(held),
-            verdict,
-        });
+        match Background::start("judge", move || recheck::judge(&settings, &evidence)) {
+            Ok(verdict) => self.judge.pending = Some(Pending { judged, verdict }),
+            Err(error) => self.doubt(format!("no thread to judge with: {error}")),
+        }
     }
 
     fn hear_verdict(&mut self) {
         let Some(pending) = self.judge.pending.take() else {
             return;
         };
-        let outcome = match pending.verdict.try_recv() {
-            Ok(outcome) => outcome,
+        let Some(outcome) = pending.verdict.poll() else {
             // Whoever judges what was let go of is not waited for.
-            Err(TryRecvError::Empty) if pending.judged.strong_count() == 0 => return,
-            Err(TryRecvError::Empty) => {
+            if pending.judged.strong_count() > 0 {
                 self.judge.pending = Some(pending);
-                return self.wait_no_longer();
+                self.wait_no_longer();
             }
-            Err(TryRecvError::Disconnected) => Err(LoadError::could_not(
-                "the judge ended without a word".into(),
-            )),
+            return;
         };
         let current = pending.judged.upgrade().zip(self.held.as_ref());
         let current = current.is_some_and(|(judged, held)| Arc::ptr_eq(&judged, held));
@@ -127,19 +118,18 @@ impl Gate {
         self.logger.error(&format!(
             "withdrawn: not for {whole} s could it be checked: {message}"
         ));
-        if let Some(announced) = &self.announced {
-            let state = State::Withdrawn(announced.named, Reason::CouldNotCheck);
-            self.heartbeat.set(state);
-        }
-        self.let_go();
+        self.take_out(
+            |named| State::Withdrawn(named, Reason::CouldNotCheck),
+            State::Failed,
+        );
     }
 
     fn disown(&mut self, rejection: Rejection, message: &str) {
         self.logger.error(&format!("withdrawn: {message}"));
-        if let Some(announced) = &self.announced {
-            self.heartbeat.set(taken_back(announced.named, rejection));
-        }
-        self.let_go();
+        self.take_out(
+            |named| taken_back(named, rejection),
+            State::Rejected(rejection),
+        );
     }
 }
 

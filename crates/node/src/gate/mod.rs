@@ -47,6 +47,8 @@ const BUSY: Duration = Duration::from_millis(10);
 
 /// What the node is and what it stands by.
 struct Gate {
+    /// Before the node, which is torn down in this order: its thread must not beat without one.
+    heartbeat: Heartbeat,
     node: Node,
     logger: Logger,
     parameters: Parameters,
@@ -57,7 +59,6 @@ struct Gate {
     diagnostics: Diagnostics,
     /// The newest refusal, for people.
     last_rejection: Option<(Instant, String)>,
-    heartbeat: Heartbeat,
     manifests: Publisher<PolicyManifest>,
     session_id: [u8; 16],
     /// Of the newest announcement, tried ones included: never used twice.
@@ -86,7 +87,8 @@ pub(crate) fn run(stop: &AtomicBool) -> Result<(), String> {
     let mut gate = Gate::new(start_ros()?)?;
     gate.begin();
     while !stop.load(Ordering::Relaxed) {
-        gate.node.spin_once(gate.task.as_ref().map_or(IDLE, |_| BUSY));
+        gate.node
+            .spin_once(gate.task.as_ref().map_or(IDLE, |_| BUSY));
         gate.step();
     }
     gate.stop();
@@ -99,8 +101,7 @@ impl Gate {
         let parameters = Parameters::new(&mut node, logger.clone())?;
         let session_id = session_id()?;
         let lease = parameters.params().lease();
-        let heartbeat =
-            Heartbeat::start(&mut node, logger.clone(), session_id, lease).map_err(text)?;
+        let heartbeat = Heartbeat::start(&mut node, logger.clone(), session_id, lease)?;
         let latched = QosProfile::default()
             .reliable()
             .transient_local()

@@ -1,10 +1,10 @@
 //! Revoking: out of force at once, then on the disk, for good.
 
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::thread;
+use std::time::Duration;
 
-use tensorgate_verify::Rejection;
+use tensorgate_verify::{Rejection, Sha256};
 
+use crate::background::Background;
 use crate::gate::Gate;
 use crate::gate::task::Task;
 use crate::load::LoadError;
@@ -14,11 +14,13 @@ use crate::status::{Named, State};
 
 /// Characters of a reason that are logged: anybody may send one of any length.
 const SAID: usize = 256;
+/// How long the end of the node waits for the disk: launch kills after 5 s.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A revocation on its way to the disk.
 pub(super) struct Recording {
     request: Revoke,
-    outcome: Receiver<Result<(), LoadError>>,
+    outcome: Background<()>,
 }
 
 impl Gate {
@@ -31,8 +33,7 @@ impl Gate {
             Some(named) => self.revoke(request, named),
             None => {
                 let answer = Answer::new(Verdict::Rejected(None), "no such policy is in force");
-                let epoch = self.epoch_in_force();
-                self.requests.answer_revoke(request, &answer, epoch);
+                self.answer_revoke(request, &answer);
             }
         }
     }
@@ -56,40 +57,61 @@ impl Gate {
         let said: String = reason.chars().take(SAID).collect();
         let line = format!("revoked: {}: {said}", named.manifest);
         self.logger.error(&line);
-        let (sender, outcome) = channel();
-        let settings = self.parameters.settings();
         let (manifest, reason) = (named.manifest, reason.clone());
-        thread::spawn(move || {
-            let settings = settings.map_err(LoadError::could_not);
-            let outcome =
-                settings.and_then(|settings| places::revoke(&settings, &manifest, &reason));
-            // The gate is gone only when the node stops; then nobody wants to know.
-            drop(sender.send(outcome));
-        });
-        self.recordings.push(Recording { request, outcome });
+        match self.record(manifest, &reason) {
+            Ok(outcome) => self.recordings.push(Recording { request, outcome }),
+            Err(error) => {
+                let answer = not_recorded(&error.message);
+                self.answer_revoke(request, &answer);
+            }
+        }
+    }
+
+    /// Where there is no thread to be had the loop waits for the disk: a robot that stopped already
+    /// can wait, and the word must outlast it.
+    fn record(&self, manifest: Sha256, reason: &str) -> Result<Background<()>, LoadError> {
+        let settings = self.parameters.settings();
+        let settings = settings.map_err(LoadError::could_not)?;
+        let (theirs, said) = (settings.clone(), reason.to_owned());
+        let record = move || places::revoke(&theirs, &manifest, &said);
+        Background::start("revoke", record).or_else(|_| {
+            places::revoke(&settings, &manifest, reason)?;
+            Ok(Background::done(()))
+        })
     }
 
     /// Answered once it is on the disk, or known not to come there.
     fn answer_recorded(&mut self) {
         for recording in std::mem::take(&mut self.recordings) {
-            let answer = match recording.outcome.try_recv() {
-                Err(TryRecvError::Empty) => {
-                    self.recordings.push(recording);
-                    continue;
-                }
-                Ok(Ok(())) => Answer::new(Verdict::Ok, "revoked, for good"),
-                Ok(Err(error)) => not_recorded(&error.message),
-                Err(TryRecvError::Disconnected) => {
-                    not_recorded("the recorder ended without a word")
-                }
-            };
-            if answer.verdict != Verdict::Ok {
-                self.logger.error(&answer.message);
+            match recording.outcome.poll() {
+                None => self.recordings.push(recording),
+                Some(outcome) => self.tell_recorded(recording.request, outcome),
             }
-            let epoch = self.epoch_in_force();
-            self.requests
-                .answer_revoke(recording.request, &answer, epoch);
         }
+    }
+
+    /// Before the node ends: what is out of force must be so after the next start, too.
+    pub(super) fn await_recordings(&mut self) {
+        for recording in std::mem::take(&mut self.recordings) {
+            let outcome = recording.outcome.wait(LAST_WORDS);
+            self.tell_recorded(recording.request, outcome);
+        }
+    }
+
+    fn tell_recorded(&mut self, request: Revoke, outcome: Result<(), LoadError>) {
+        let answer = match outcome {
+            Ok(()) => Answer::new(Verdict::Ok, "revoked, for good"),
+            Err(error) => not_recorded(&error.message),
+        };
+        self.answer_revoke(request, &answer);
+    }
+
+    fn answer_revoke(&mut self, request: Revoke, answer: &Answer) {
+        if answer.verdict == Verdict::Failed {
+            self.logger.error(&answer.message);
+        }
+        let epoch = self.epoch_in_force();
+        self.requests.answer_revoke(request, answer, epoch);
     }
 }
 

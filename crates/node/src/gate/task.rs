@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use r2r::Publisher;
 use r2r::tensorgate_msgs::action::LoadPolicy::Feedback;
-use r2r::tensorgate_msgs::msg::TensorFragment;
 use tensorgate_handoff::Refusal;
 use tensorgate_verify::Rejection;
 
 use crate::action::Progress;
 use crate::announce::{Announcement, Session};
+use crate::gate::Gate;
 use crate::gate::ask::Asker;
-use crate::gate::{Gate, text};
 use crate::lifecycle::{Outcome, State as Life};
 use crate::load::{LoadError, Wanted};
 use crate::loading::{Held, Loader};
@@ -96,7 +94,7 @@ impl Gate {
         let wanted = wanted.map_or_else(|| params.wanted(), Ok);
         let wanted = wanted.map_err(LoadError::could_not)?;
         let shared = Arc::clone(&self.shared);
-        Ok(Loader::start(settings, wanted, shared, self.teller.clone()))
+        Loader::start(settings, wanted, shared, self.teller.clone())
     }
 
     /// One look at what goes on.
@@ -169,7 +167,7 @@ impl Gate {
         if self.life.state() == Life::Active {
             return self.publish(held, task.asker);
         }
-        self.held = Some(held);
+        self.hold(held);
         self.end(Outcome::Success);
         if task.activate {
             return self.activate(task.asker);
@@ -191,6 +189,7 @@ impl Gate {
         let line = format!("{consequence}: {}", error.message);
         self.logger.error(&line);
         self.note_rejection(error);
+        self.following.settle(&asker, error);
         if configuring {
             self.heartbeat.set(match error.rejection {
                 _ if error.is_canceled => State::NoPolicy,
@@ -230,8 +229,7 @@ impl Gate {
         };
         let announcement = Arc::clone(&held.announcement);
         let stamp = self.logger.now();
-        let job = Job::start(&mut self.node, outlets, announcement, session, stamp)
-            .map_err(|error| format!("~/fragments: {}", text(error)))?;
+        let job = Job::start(&mut self.node, outlets, announcement, session, stamp)?;
         let named = Named {
             manifest: held.announcement.policy().evidence().manifest,
             epoch: session.epoch,
@@ -243,32 +241,44 @@ impl Gate {
         let Work::Publishing(Publishing { job, held, named }) = task.work else {
             return;
         };
-        let (fragments, outcome) = job.end();
-        match (outcome, task.canceled) {
+        let ended = job.end();
+        let why = match (ended.outcome, task.canceled) {
             (Ok(Published::All), None) => {
-                self.announce(held, named, fragments);
+                self.announce(held, named, ended.fragments);
                 self.end(Outcome::Success);
                 let message = format!("announced as epoch {}", named.epoch);
-                self.answer(task.asker, &Answer::new(Verdict::Ok, message));
+                return self.answer(task.asker, &Answer::new(Verdict::Ok, message));
             }
-            (Ok(outcome), why) => {
-                self.take_back(outcome, fragments);
+            (Ok(_), why) => Ok(why.unwrap_or("by its caller")),
+            (Err(message), _) => Err(message),
+        };
+        self.forget(ended.fragments);
+        if self.heartbeat.state() == State::Loading {
+            self.heartbeat.set(State::NoPolicy);
+        }
+        match why {
+            Ok(why) => {
                 self.end(Outcome::Failure);
-                let why = LoadError::canceled(why.unwrap_or("by its caller"));
-                self.answer(task.asker, &Answer::from(&why));
+                let answer = Answer::from(&LoadError::canceled(why));
+                self.answer(task.asker, &answer);
             }
-            (Err(message), _) => {
-                self.take_back(Published::All, fragments);
-                self.fail(task.asker, &message);
-            }
+            Err(message) => self.fail(task.asker, &message),
+        }
+        if ended.is_out {
+            self.put_back(&held);
         }
     }
 
-    /// It is not in force, however far it came.
-    fn take_back(&mut self, outcome: Published, fragments: Publisher<TensorFragment>) {
-        self.forget(fragments);
-        if let (Published::All, Some(server)) = (outcome, self.shared.server()) {
-            server.withdraw(Refusal::NothingOffered);
+    /// Something went out that is not in force, and took the place of what is, if anything: that is
+    /// announced again.
+    fn put_back(&mut self, failed: &Arc<Held>) {
+        match self.held.clone().filter(|_| self.announced.is_some()) {
+            Some(held) if !Arc::ptr_eq(&held, failed) => self.publish(held, Asker::Nobody),
+            _ => {
+                if let Some(server) = self.shared.server() {
+                    server.withdraw(Refusal::NothingOffered);
+                }
+            }
         }
     }
 
