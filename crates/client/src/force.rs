@@ -86,10 +86,12 @@ impl Receiver {
         }
     }
 
-    pub(crate) fn stop(&mut self, status: &Status) {
+    pub(crate) fn stop(&mut self, status: &Status, at: Instant) {
         let running = self.running.iter_mut().map(|running| &mut running.lease);
         let incoming = self.incoming.iter_mut().map(|incoming| &mut incoming.lease);
-        running.chain(incoming).for_each(|lease| lease.stop(status));
+        running
+            .chain(incoming)
+            .for_each(|lease| lease.stop(status, at));
     }
 
     pub(crate) fn revoke(&mut self, manifest: [u8; 32]) {

@@ -29,7 +29,13 @@ pub(crate) struct Lease {
     /// Sequence of the newest status; `READY`s that come late or again do not count.
     newest: Option<u64>,
     word: Word,
+    /// When a gate last said of this manifest, by its name, that it is not to be used.
+    stopped: Option<Instant>,
 }
+
+/// How long such a word outlasts every `READY`: a gate repeats it ten times a second, so whoever has
+/// the manifest announced again, as a replay does, wakes nothing while the gate speaks.
+const OBEYED: Duration = Duration::from_secs(1);
 
 /// The gate's last word.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +56,7 @@ impl Lease {
             epoch,
             newest: None,
             word: Word::Unheard,
+            stopped: None,
         }
     }
 
@@ -70,7 +77,12 @@ impl Lease {
             Word::Withdrawn => Word::Lapsed,
             word => word,
         };
-        *self = Self { word, ..*other };
+        let stopped = self.stopped.max(other.stopped);
+        *self = Self {
+            word,
+            stopped,
+            ..*other
+        };
     }
 
     /// Takes over what is left of the lease of the policy in whose place this one comes, where the
@@ -86,7 +98,8 @@ impl Lease {
         let news = self.is_meant_by(status)
             && self.announcement() == (status.session, status.epoch)
             && Some(status.sequence) > self.newest
-            && !matches!(self.word, Word::Withdrawn);
+            && !matches!(self.word, Word::Withdrawn)
+            && !self.is_stopped(at);
         if news {
             self.newest = Some(status.sequence);
             self.word = until(at, status.lease);
@@ -104,7 +117,10 @@ impl Lease {
     /// Takes anything but a `READY`, however late it comes. What names the manifest counts from
     /// whatever session: only the manifest is signed. The gate's word on something else, such as
     /// that it is still loading, stops the policy until the gate stands by it again.
-    pub(crate) fn stop(&mut self, status: &Status) {
+    pub(crate) fn stop(&mut self, status: &Status, at: Instant) {
+        if self.is_meant_by(status) {
+            self.stopped = Some(at);
+        }
         if self.is_meant_by(status) || self.announcement() == (status.session, status.epoch) {
             self.word = Word::Withdrawn;
         } else if self.session == status.session && !matches!(self.word, Word::Withdrawn) {
@@ -120,6 +136,11 @@ impl Lease {
     /// Whether the gate has not said anything of it yet.
     pub(crate) const fn is_unheard(&self) -> bool {
         matches!(self.word, Word::Unheard)
+    }
+
+    fn is_stopped(&self, at: Instant) -> bool {
+        let soon = |stopped: Instant| at.saturating_duration_since(stopped) < OBEYED;
+        self.stopped.is_some_and(soon)
     }
 
     fn is_meant_by(&self, status: &Status) -> bool {

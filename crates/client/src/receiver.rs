@@ -202,9 +202,9 @@ impl Receiver {
             Status::READY => self.renew(status, at),
             Status::REVOKED => {
                 self.revoke(status.manifest_digest);
-                self.stop(status);
+                self.stop(status, at);
             }
-            _ => self.stop(status),
+            _ => self.stop(status, at),
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct LoadError {
     pub(crate) rejection: Option<Rejection>,
     /// What happened, for people.
     pub(crate) message: String,
+    /// The manifest that was refused, where it is known which.
+    pub(crate) manifest: Option<Sha256>,
     /// Nobody wanted it any more.
     pub(crate) is_canceled: bool,
 }
@@ -222,15 +224,18 @@ impl Load<'_> {
         (context.repo, context.revision) = (self.pins.repo.as_ref(), self.pins.revision.as_ref());
         let revocations = state.revocations(trust, &context)?;
         context.revocations = revocations.as_ref();
-        let manifest = trust.authenticate(&signed, &context)?;
+        let manifest = trust.authenticate(&signed, &context);
+        let manifest = manifest.map_err(|error| LoadError {
+            manifest: Some(signed.digest()),
+            ..error.into()
+        })?;
         manifest.require_policy()?;
         self.observer.phase(Phase::Verifying, 0);
         let policy = manifest.open(&directory, Proof::Tensors, trust.rules())?;
-        if !self.observer.commit() {
-            return Err(LoadError::canceled("by its caller"));
+        match state.record_if(policy.evidence(), || self.observer.commit())? {
+            true => Ok(Loaded { policy, directory }),
+            false => Err(LoadError::canceled("by its caller")),
         }
-        state.record_accepted(policy.evidence())?;
-        Ok(Loaded { policy, directory })
     }
 }
 
@@ -289,6 +294,7 @@ impl LoadError {
         Self {
             rejection: None,
             message,
+            manifest: None,
             is_canceled: false,
         }
     }

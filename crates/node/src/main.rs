@@ -20,6 +20,7 @@ mod load;
 mod loading;
 mod news;
 mod observer;
+mod pace;
 mod parameters;
 mod places;
 mod publish;

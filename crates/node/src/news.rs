@@ -2,12 +2,13 @@
 
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tensorgate_handoff::{Event, HandoffError, Server, make_directory_of};
 use tensorgate_verify::{LeaseEvent, LeaseHolder, LeaseOutcome, LeaseSignal};
 
 use crate::follow::Followed;
+use crate::pace::Pace;
 use crate::parameters::Handoff;
 use crate::rosout::Level;
 
@@ -33,33 +34,13 @@ pub(crate) fn listen(handoff: &Handoff, news: Sender<News>) -> Result<Server, Ha
     let tell = move |event: &Event<'_>| {
         let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(untold) = pace.step(Instant::now()) {
-            drop(news.send(News::of_handoff(event, untold)));
+            drop(news.send(News::of_handoff(event, &untold)));
         }
     };
     if handoff.is_well_known {
         make_directory_of(&handoff.socket, &handoff.peers)?;
     }
     Server::start(&handoff.socket, handoff.peers.clone(), tell)
-}
-
-/// One line a second: whoever may connect could fill the disk with lines otherwise.
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<Instant>,
-    untold: u64,
-}
-
-impl Pace {
-    /// How many were not told before this one, or that neither is this.
-    fn step(&mut self, now: Instant) -> Option<u64> {
-        let soon = |last: Instant| now.saturating_duration_since(last) < Duration::from_secs(1);
-        if self.last.is_some_and(soon) {
-            self.untold += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.untold))
-    }
 }
 
 impl News {
@@ -83,31 +64,11 @@ impl News {
         }
     }
 
-    fn of_handoff(event: &Event<'_>, untold: u64) -> Self {
+    fn of_handoff(event: &Event<'_>, untold: &str) -> Self {
         let level = match event {
             Event::HandedOver { .. } => Level::Info,
             _ => Level::Warn,
         };
-        let more = match untold {
-            0 => String::new(),
-            more => format!(" ({more} lines before it left out)"),
-        };
-        Self::Line(level, format!("hand-off: {event}{more}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_is_one_line_a_second() {
-        let (mut pace, begin) = (Pace::default(), Instant::now());
-        let at = |millis| begin + Duration::from_millis(millis);
-        assert_eq!(pace.step(at(0)), Some(0));
-        assert_eq!(pace.step(at(1)), None);
-        assert_eq!(pace.step(at(999)), None);
-        assert_eq!(pace.step(at(1000)), Some(2));
-        assert_eq!(pace.step(at(5000)), Some(0));
+        Self::Line(level, format!("hand-off: {event}{untold}"))
     }
 }

@@ -37,6 +37,14 @@ pub(crate) enum Reason {
     CouldNotCheck,
 }
 
+/// Whether the manifest was called back: what a revoked key signed is nobody's word, and names none.
+pub(crate) const fn is_revocation(rejection: Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::ManifestRevoked | Rejection::RevisionRevoked | Rejection::DigestRevoked
+    )
+}
+
 impl State {
     /// What of a status the state decides.
     pub(crate) fn message(self, lease: Duration) -> PolicyStatus {

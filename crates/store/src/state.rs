@@ -220,6 +220,15 @@ impl State {
     /// after the proof was made. As [`last_accepted`](Self::last_accepted), and whatever keeps it
     /// from being written.
     pub fn record_accepted(&self, evidence: &Evidence) -> Result<()> {
+        self.record_if(evidence, || true).map(drop)
+    }
+
+    /// The same where `wanted` still says so once no other process writes: waiting for one takes its
+    /// time. Whether it did.
+    ///
+    /// # Errors
+    /// As [`record_accepted`](Self::record_accepted).
+    pub fn record_if(&self, evidence: &Evidence, wanted: impl FnOnce() -> bool) -> Result<bool> {
         let (_lock, drafts) = self.begin()?;
         let (repo_type, repo) = (evidence.repo_type, &evidence.repo);
         let (sequence, manifest) = (evidence.sequence, evidence.manifest);
@@ -228,6 +237,9 @@ impl State {
         if let Some(last) = last.filter(|last| last.sequence >= sequence && !known) {
             let (sequence, manifest) = (last.sequence, last.manifest);
             return Err(StoreError::Superseded { sequence, manifest });
+        }
+        if !wanted() {
+            return Ok(false);
         }
         let index = self.begun_index(&drafts)?;
         if !known {
@@ -240,7 +252,8 @@ impl State {
             let name = format!("{}.json", key(repo_type, repo));
             write(&self.records, &name, &record, &drafts)?;
         }
-        self.list(index, key(repo_type, repo), evidence, &drafts)
+        self.list(index, key(repo_type, repo), evidence, &drafts)?;
+        Ok(true)
     }
 
     /// The lock, and an empty place for drafts.

@@ -107,10 +107,15 @@ impl Gate {
         if published.is_some_and(|(_, held)| is_held(held)) {
             self.call_off("it counts no more");
         }
-        match &self.announced {
-            Some(announced) => self.heartbeat.set(withdrawn(announced.named)),
-            None if self.heartbeat.state() == State::Loading => self.heartbeat.set(unannounced),
-            None => {}
+        let state = match (&self.announced, self.heartbeat.state()) {
+            (Some(announced), _) => Some(withdrawn(announced.named)),
+            (None, State::Loading) => Some(unannounced),
+            // It was taken back in an orderly way, and is worse than that.
+            (None, State::Withdrawn(named, Reason::Asked)) => Some(withdrawn(named)),
+            (None, _) => None,
+        };
+        if let Some(state) = state {
+            self.heartbeat.set(state);
         }
         self.let_go();
     }

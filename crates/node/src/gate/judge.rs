@@ -10,7 +10,7 @@ use crate::background::Background;
 use crate::gate::Gate;
 use crate::loading::Held;
 use crate::recheck;
-use crate::status::{Named, Reason, State};
+use crate::status::{Named, Reason, State, is_revocation};
 
 /// Between two looks at what may revoke a policy: the files are others' to change.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -134,11 +134,8 @@ impl Gate {
 }
 
 const fn taken_back(named: Named, rejection: Rejection) -> State {
-    match rejection {
-        Rejection::ManifestRevoked
-        | Rejection::RevisionRevoked
-        | Rejection::DigestRevoked
-        | Rejection::KeyRevoked => State::Revoked(named, rejection),
-        _ => State::Withdrawn(named, Reason::Rejected(rejection)),
+    match is_revocation(rejection) || matches!(rejection, Rejection::KeyRevoked) {
+        true => State::Revoked(named, rejection),
+        false => State::Withdrawn(named, Reason::Rejected(rejection)),
     }
 }

@@ -11,7 +11,7 @@ mod revoke;
 mod task;
 mod tell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -32,6 +32,7 @@ use crate::heartbeat::Heartbeat;
 use crate::lifecycle::Lifecycle;
 use crate::loading::{Held, Shared};
 use crate::news::News;
+use crate::pace::Pace;
 use crate::parameters::Parameters;
 use crate::pull::Pulls;
 use crate::requests::Requests;
@@ -50,6 +51,8 @@ struct Gate {
     /// Before the node, which is torn down in this order: its thread must not beat without one.
     heartbeat: Heartbeat,
     node: Node,
+    /// Anybody may ask for what is refused.
+    refusals: Pace,
     logger: Logger,
     parameters: Parameters,
     transitions: Transitions,
@@ -63,6 +66,8 @@ struct Gate {
     session_id: [u8; 16],
     /// Of the newest announcement, tried ones included: never used twice.
     epoch: u64,
+    /// What each of the last epochs was: who revokes one may have seen it a while ago.
+    epochs: BTreeMap<u64, Sha256>,
     news: Receiver<News>,
     /// For threads that have something to say.
     teller: Sender<News>,
@@ -116,11 +121,13 @@ impl Gate {
             action: LoadAction::new(&mut node, logger.clone()).map_err(text)?,
             pulls: Pulls::new(&mut node, logger.clone()).map_err(text)?,
             diagnostics: diagnostics.map_err(text)?,
+            refusals: Pace::default(),
             last_rejection: None,
             heartbeat,
             manifests,
             session_id,
             epoch: 0,
+            epochs: BTreeMap::new(),
             news,
             teller,
             shared: Arc::default(),

@@ -14,8 +14,10 @@ use crate::status::{Named, State};
 
 /// Characters of a reason that are logged: anybody may send one of any length.
 const SAID: usize = 256;
+/// Epochs that can be revoked by their number.
+const REMEMBERED: usize = 1024;
 /// How long the end of the node waits for the disk: launch kills after 5 s.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(4);
 
 /// A revocation on its way to the disk.
 pub(super) struct Recording {
@@ -38,13 +40,28 @@ impl Gate {
         }
     }
 
-    /// What a caller means; 0 = whichever it is. What is on its way to the topics counts, too.
+    /// What a caller means; 0 = whichever it is. What is on its way to the topics counts, too, and
+    /// what is held, ready to be announced. An epoch stands for its manifest: anybody may have had that
+    /// announced again meanwhile.
     fn in_force(&self, epoch: u64) -> Option<Named> {
         let announced = self.announced.as_ref().map(|it| it.named);
         let published = self.task.as_ref().and_then(Task::publishing);
         let published = published.map(|(named, _)| named);
-        let mut candidates = announced.into_iter().chain(published);
-        candidates.find(|named| epoch == 0 || named.epoch == epoch)
+        let held = self.held.as_ref().map(|held| Named {
+            manifest: held.announcement.policy().evidence().manifest,
+            epoch: 0,
+        });
+        let meant = self.epochs.get(&epoch);
+        let mut candidates = announced.into_iter().chain(published).chain(held);
+        candidates.find(|named| epoch == 0 || meant == Some(&named.manifest))
+    }
+
+    /// What the newest epoch is.
+    pub(super) fn remember(&mut self, manifest: Sha256) {
+        self.epochs.insert(self.epoch, manifest);
+        if self.epochs.len() > REMEMBERED {
+            self.epochs.pop_first();
+        }
     }
 
     fn revoke(&mut self, request: Revoke, named: Named) {

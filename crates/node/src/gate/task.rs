@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use r2r::tensorgate_msgs::action::LoadPolicy::Feedback;
 use tensorgate_handoff::Refusal;
-use tensorgate_verify::Rejection;
+use tensorgate_verify::{Rejection, Sha256};
 
 use crate::action::Progress;
 use crate::announce::{Announcement, Session};
@@ -16,7 +16,7 @@ use crate::load::{LoadError, Wanted};
 use crate::loading::{Held, Loader};
 use crate::publish::{Job, Outlets, Published};
 use crate::requests::{Answer, Verdict};
-use crate::status::{Named, State};
+use crate::status::{Named, State, is_revocation};
 
 /// What goes on. There is one at a time.
 pub(super) struct Task {
@@ -67,6 +67,14 @@ impl Task {
             Work::Loading(loader) => loader.progress().now(),
             Work::Publishing(_) => (Feedback::PHASE_PUBLISHING as u8, 0, 0),
         }
+    }
+}
+
+/// What was called back stops those, too, who still have it from an earlier run.
+fn refused(rejection: Rejection, manifest: Option<Sha256>) -> State {
+    match (manifest, is_revocation(rejection)) {
+        (Some(manifest), true) => State::Revoked(Named { manifest, epoch: 0 }, rejection),
+        _ => State::Rejected(rejection),
     }
 }
 
@@ -186,14 +194,16 @@ impl Gate {
             Some(_) => "what is announced stays",
             None => "no policy is published",
         };
-        let line = format!("{consequence}: {}", error.message);
-        self.logger.error(&line);
+        if let Some(untold) = self.refusals.step(Instant::now()) {
+            let line = format!("{consequence}: {}{untold}", error.message);
+            self.logger.error(&line);
+        }
         self.note_rejection(error);
         self.following.settle(&asker, error);
         if configuring {
             self.heartbeat.set(match error.rejection {
                 _ if error.is_canceled => State::NoPolicy,
-                Some(rejection) => State::Rejected(rejection),
+                Some(rejection) => refused(rejection, error.manifest),
                 None => State::Failed,
             });
             self.end(Outcome::Failure);
@@ -218,6 +228,8 @@ impl Gate {
 
     fn start_publishing(&mut self, held: Arc<Held>) -> Result<Publishing, String> {
         self.epoch += 1;
+        let manifest = held.announcement.policy().evidence().manifest;
+        self.remember(manifest);
         let session = Session {
             id: self.session_id,
             epoch: self.epoch,
@@ -231,7 +243,7 @@ impl Gate {
         let stamp = self.logger.now();
         let job = Job::start(&mut self.node, outlets, announcement, session, stamp)?;
         let named = Named {
-            manifest: held.announcement.policy().evidence().manifest,
+            manifest,
             epoch: session.epoch,
         };
         Ok(Publishing { job, held, named })
@@ -284,8 +296,8 @@ impl Gate {
 
     /// The middleware did not do its part.
     fn fail(&mut self, asker: Asker, message: &str) {
-        self.logger
-            .error(&format!("a policy could not be announced: {message}"));
+        let line = format!("a policy could not be announced: {message}");
+        self.logger.error(&line);
         if self.life.state() == Life::Activating {
             self.end(Outcome::Error);
         }

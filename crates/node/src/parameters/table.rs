@@ -22,6 +22,8 @@ const SEPARATOR: char = '.';
 pub(super) struct Table {
     values: IndexMap<String, Parameter>,
     params: Params,
+    /// How often the channel was to be asked when the node was started; 0 = not.
+    interval_at_start: u32,
 }
 
 impl Table {
@@ -35,7 +37,11 @@ impl Table {
         let registered = params.register_parameters("", None, &mut values);
         registered.map_err(|error| error.to_string())?;
         values.sort_unstable_keys();
-        let mut table = Self { values, params };
+        let mut table = Self {
+            values,
+            params,
+            interval_at_start: 0,
+        };
         for (name, parameter) in given {
             // rclcpp declares these only where a node's author asked for it.
             if !name.starts_with("qos_overrides.") {
@@ -43,6 +49,7 @@ impl Table {
                 table.commit(params, &[name]);
             }
         }
+        table.interval_at_start = table.params.update_interval_s;
         Ok(table)
     }
 
@@ -174,7 +181,20 @@ impl Table {
             ));
         }
         changed.refuse_wrong(name)?;
+        self.refuse_later_news(&changed)?;
         Ok(changed)
+    }
+
+    /// Whoever is on the graph must not keep the robot from what is called back.
+    fn refuse_later_news(&self, changed: &Params) -> Result<(), String> {
+        let (most, wanted) = (self.interval_at_start, changed.update_interval_s);
+        if most == 0 || (1..=most).contains(&wanted) {
+            return Ok(());
+        }
+        Err(format!(
+            "parameter `update_interval_s` is {wanted}; hint: 5 to {most}, since the node was started \
+             with {most}: what is called back must not come later"
+        ))
     }
 
     /// What `params` would be with one more.
@@ -321,6 +341,21 @@ mod tests {
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn nobody_makes_what_is_called_back_come_later() {
+        let integer = ParameterValue::Integer;
+        let mut given = IndexMap::new();
+        let name = "update_interval_s".to_owned();
+        given.insert(name, Parameter::new(integer(60)));
+        let mut table = Table::new(&given).unwrap();
+        for later in [0, 61, 86_400] {
+            let reason = set(&mut table, "update_interval_s", &integer(later)).unwrap_err();
+            assert!(reason.contains("hint: 5 to 60"), "{reason}");
+        }
+        set(&mut table, "update_interval_s", &integer(5)).unwrap();
+        set(&mut table, "update_interval_s", &integer(60)).unwrap();
     }
 
     #[test]
