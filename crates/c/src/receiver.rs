@@ -279,7 +279,7 @@ fn place(gate: Text<'_>, socket: Text<'_>) -> Result<PathBuf, Failure> {
     let missing = || Failure::misuse("both gate and socket are NULL");
     let gate = gate.text("gate")?.ok_or_else(missing)?;
     let none = || Failure::misuse(format_args!("{gate:?} has no place for a hand-off here"));
-    tensorgate_handoff::well_known(gate).ok_or_else(none)
+    tensorgate_handoff::find(gate).ok_or_else(none)
 }
 
 fn path(text: &CStr) -> &Path {
