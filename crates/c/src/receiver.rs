@@ -15,7 +15,6 @@ use tensorgate_handoff::Peers;
 use tensorgate_verify::{Limits, TrustPolicy};
 
 use crate::error::{Failure, ResultCode, guard, lock, result};
-use crate::memory::Kept;
 use crate::message::{Announcement, Fragment, Pull, Status};
 use crate::policy::Policy;
 use crate::raw::{Text, lend};
@@ -305,7 +304,10 @@ impl Receiver {
         Ok(Self {
             inner: Mutex::new(Inner {
                 receiver: match options.state.read() {
-                    Some(state) => receiver.with_memory(Box::new(Kept::open(path(state))?)),
+                    Some(state) => {
+                        let state = tensorgate_store::State::open(path(state));
+                        receiver.with_memory(Box::new(state.map_err(Failure::failed)?))
+                    }
                     None => receiver,
                 },
                 asked: None,

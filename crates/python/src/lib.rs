@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod errors;
-mod memory;
 mod policy;
 mod receiver;
 mod tensors;
