@@ -344,15 +344,24 @@ impl Receiver {
         message: impl FnOnce(&mut Inner) -> tensorgate_client::Result<()>,
     ) -> Result<(), Failure> {
         let mut inner = lock(&self.inner)?;
-        let outcome = message(&mut inner);
-        let snapshot = inner.receiver.snapshot();
+        let outcome = message(&mut inner).map_err(Failure::from);
+        let shown = self.show(inner.receiver.snapshot());
+        drop(inner);
+        // Outside of both locks: with its last holder, a policy's memory is unmapped.
+        outcome.and(shown.map(drop))
+    }
+
+    /// Shows the state, even where the policy cannot be told in C's terms: then there is none to act
+    /// on. Returns what was shown before.
+    fn show(&self, snapshot: Snapshot) -> Result<Shown, Failure> {
         let before = lock(&self.shown)?.policy.clone();
-        let policy = Policy::of(&snapshot, before)?;
+        let (policy, made) = match Policy::of(&snapshot, before) {
+            Ok(policy) => (policy, Ok(())),
+            Err(failure) => (None, Err(failure)),
+        };
         let shown = Shown { snapshot, policy };
         let old = std::mem::replace(&mut *lock(&self.shown)?, shown);
-        // Outside the lock: with its last holder, a policy's memory is unmapped.
-        drop(old);
-        outcome.map_err(Failure::from)
+        made.map(|()| old)
     }
 }
 

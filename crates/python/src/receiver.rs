@@ -351,7 +351,8 @@ impl Receiver {
         let result = message(&mut receiver);
         let snapshot = receiver.snapshot();
         let old = std::mem::replace(&mut *lock(&self.snapshot)?, snapshot);
-        // Outside the lock: with its last holder, a policy's memory is unmapped.
+        drop(receiver);
+        // Outside of both locks: with its last holder, a policy's memory is unmapped.
         drop(old);
         Ok(result)
     }
