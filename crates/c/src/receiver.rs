@@ -29,6 +29,13 @@ pub struct Receiver {
     limits: Limits,
 }
 
+// C's threads share both.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Receiver>();
+    shared::<Policy>();
+};
+
 #[derive(Debug)]
 struct Inner {
     receiver: tensorgate_client::Receiver,
