@@ -166,6 +166,17 @@ pub extern "C" fn tensorgate_receiver_knows(
     knows.unwrap_or(false)
 }
 
+/// Whether the policy announced last is on its way. Ask this once an announcement was taken, and only
+/// where it is so subscribe to ~/fragments: then its fragment_count is that of the signed weights.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_receiving(receiver: Option<&Receiver>) -> bool {
+    let receiving = guard(|| {
+        let inner = lock(&receiver.ok_or_else(null_receiver)?.inner)?;
+        Ok(inner.receiver.receiving().is_some())
+    });
+    receiving.unwrap_or(false)
+}
+
 /// Says what to ask ~/get_fragments for now; `count` is 0 where nothing is due. Call it some ten
 /// times a second. `TENSORGATE_RESULT_FAILED` where the transfer brought nothing for so long that it
 /// was given up: the next announcement begins anew.
