@@ -15,6 +15,7 @@ import conftest
 import numpy as np
 import pytest
 from conftest import PROGRAMS, REPO, REVISION, ROOT, Signed
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from tensorgate_msgs.msg import PolicyManifest
 
 SOURCES = ROOT / "crates/c"
@@ -167,7 +168,8 @@ def test_a_controller_in_cpp_lets_no_refused_announcement_decide_anything(
 ):
     signed = Signed(tmp_path, conftest.small_tensors())
     controller = listener(signed.trust, "/tensorgate")
-    rogue = ros.create_publisher(PolicyManifest, "/tensorgate/manifest", 10)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    rogue = ros.create_publisher(PolicyManifest, "/tensorgate/manifest", latched)
     ros.wait_for(lambda: rogue.get_subscription_count() > 0, "the match")
     rogue.publish(PolicyManifest(fragment_count=2**32 - 1, fragment_size=2**32 - 1))
     controller.wait_for_refusal("manifest-malformed")

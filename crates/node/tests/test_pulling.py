@@ -184,7 +184,7 @@ def test_with_many_threads_answers_are_taken_one_at_a_time_with_all_else(publish
     executor.add_node(ros)
     thread = threading.Thread(target=executor.spin)
     thread.start()
-    garbage = serving.node.create_publisher(PolicyManifest, "~/manifest", 10)
+    garbage = serving.node.create_publisher(PolicyManifest, "~/manifest", latched(1))
     try:
         end = time.monotonic() + 60
         while not told or len(serving.asked) < 5:
