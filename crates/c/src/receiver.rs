@@ -366,7 +366,8 @@ impl Receiver {
         let shown = self.show(inner.receiver.snapshot());
         drop(inner);
         // Outside of both locks: with its last holder, a policy's memory is unmapped.
-        outcome.and(shown.map(drop))
+        outcome?;
+        shown.map(drop)
     }
 
     /// Shows the state, even where the policy cannot be told in C's terms: then there is none to act
