@@ -79,6 +79,8 @@ def generate_launch_description():
             start_state='configuring',
             goal_state='inactive',
             entities=[change(gate, Transition.TRANSITION_ACTIVATE)],
+            # What an operator configures later, an operator activates.
+            handle_once=True,
         ),
         condition=wanted,
     )

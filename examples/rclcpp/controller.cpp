@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -81,11 +83,18 @@ private:
     announcement.delivery = message.delivery;
     announcement.fragment_digests = {
       message.fragment_digests.data(), message.fragment_digests.size()};
-    report(tensorgate_receiver_announce(receiver_.get(), &announcement));
-    if (message.delivery == PolicyManifest::DELIVERY_PULLED || message.fragment_count == 0) {
+    const auto result = tensorgate_receiver_announce(receiver_.get(), &announcement);
+    if (result != TENSORGATE_RESULT_OK) {
+      return report(result);  // anybody may announce: it changes nothing
+    }
+    fragments_.reset();
+    if (!tensorgate_receiver_receiving(receiver_.get()) ||
+      message.delivery == PolicyManifest::DELIVERY_PULLED)
+    {
       return;
     }
-    // A late joiner gets as many latched fragments as its queue is deep, and no more.
+    // A late joiner gets as many latched fragments as its queue is deep, and no more. The count is
+    // that of what was signed, now that this announcement is being received.
     fragments_ = create_subscription<TensorFragment>(
       gate_ + "/fragments", rclcpp::QoS(message.fragment_count).reliable().transient_local(),
       [this](const TensorFragment & fragment) {take(fragment);});
@@ -108,18 +117,28 @@ private:
     if (result != TENSORGATE_RESULT_OK || pull.count == 0) {
       return report(result);
     }
+    if (asked_) {
+      // Its answer was lost; rclcpp would keep the request for ever.
+      get_fragments_->remove_pending_request(*asked_);
+      asked_.reset();
+    }
+    if (!get_fragments_->service_is_ready()) {
+      return report(tensorgate_receiver_pulled(receiver_.get(), &pull));
+    }
     auto request = std::make_shared<GetFragments::Request>();
     std::copy_n(pull.session_id, 16, request->session_id.begin());
     request->epoch = pull.epoch;
     request->first = pull.first;
     request->count = pull.count;
-    get_fragments_->async_send_request(
+    const auto sent = get_fragments_->async_send_request(
       request, [this, pull](rclcpp::Client<GetFragments>::SharedFuture answer) {
+        asked_.reset();
         for (const auto & fragment : answer.get()->fragments) {
           take(fragment);
         }
         report(tensorgate_receiver_pulled(receiver_.get(), &pull));
       });
+    asked_ = sent.request_id;
   }
 
   void control()
@@ -149,6 +168,7 @@ private:
   rclcpp::Subscription<PolicyStatus>::SharedPtr statuses_;
   rclcpp::Subscription<TensorFragment>::SharedPtr fragments_;
   rclcpp::Client<GetFragments>::SharedPtr get_fragments_;
+  std::optional<int64_t> asked_;
   rclcpp::TimerBase::SharedPtr pull_;
   rclcpp::TimerBase::SharedPtr control_;
 };

@@ -17,7 +17,6 @@
 #![warn(missing_docs)]
 
 pub mod error;
-mod memory;
 pub mod message;
 pub mod policy;
 pub mod raw;

@@ -9,7 +9,7 @@ use tensorgate_client::Snapshot;
 use tensorgate_verify::{File, Header, Verified};
 
 use crate::error::{Failure, ResultCode, result};
-use crate::raw::{Bytes, Text, take_back};
+use crate::raw::{Bytes, Text};
 
 /// Every file of a policy, as it was signed. It cannot change, and stays readable, with all that
 /// was read of it, until `tensorgate_policy_free`. Any thread may use it.
@@ -68,15 +68,6 @@ pub struct Tensor<'a> {
     rank: usize,
     /// The elements: row-major, contiguous, little-endian, aligned for their type.
     data: Bytes<'a>,
-}
-
-/// Lets go of a policy; its memory goes with the last reference to it. NULL is nothing.
-#[unsafe(no_mangle)]
-pub extern "C" fn tensorgate_policy_free(policy: *const Policy) {
-    let _ = result(|| {
-        drop(take_back(policy));
-        Ok(())
-    });
 }
 
 /// What the policy is.

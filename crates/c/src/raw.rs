@@ -11,7 +11,7 @@ use std::ptr::{NonNull, null};
 use std::slice;
 use std::sync::Arc;
 
-use crate::error::Failure;
+use crate::error::{Failure, result};
 use crate::policy::Policy;
 
 /// A C string, or NULL.
@@ -49,6 +49,20 @@ pub struct PolicyFiles<'a> {
     /// How many there are.
     size: usize,
     lifetime: PhantomData<&'a [PolicyFile<'a>]>,
+}
+
+/// Lets go of a policy; its memory goes with the last reference to it. NULL is nothing.
+///
+/// # Safety
+/// `policy` is NULL, or what `tensorgate_receiver_active` or `_policy` returned, each freed once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tensorgate_policy_free(policy: *const Policy) {
+    let _ = result(|| {
+        // SAFETY: 1. and 2. What `take_back` asks for is what the header says of `policy`. 3. and 4.
+        // As there.
+        drop(unsafe { take_back(policy) });
+        Ok(())
+    });
 }
 
 impl<'a> Text<'a> {
@@ -139,13 +153,15 @@ pub(crate) fn lend(policy: Option<Arc<Policy>>) -> *const Policy {
 }
 
 /// Takes such a reference back; NULL is none.
-pub(crate) fn take_back(policy: *const Policy) -> Option<Arc<Policy>> {
+///
+/// # Safety
+/// `policy` is NULL, or what [`lend`] returned, each taken back once.
+unsafe fn take_back(policy: *const Policy) -> Option<Arc<Policy>> {
     if policy.is_null() {
         return None;
     }
     // SAFETY: 1. `Arc::from_raw` takes over a reference that `Arc::into_raw` gave away, once. 2. The
-    // header says: a pointer that `tensorgate_receiver_active` or `_policy` returned, each freed
-    // once; these are the callers of `lend`. 3. A caller who frees twice, or something else. 4. The
-    // leak check of tests/misuse.c and of crates/node/tests/test_native.py.
+    // caller says: a pointer that `lend` returned, each taken back once. 3. A caller who frees twice,
+    // or something else. 4. The leak check of tests/misuse.c and of crates/node/tests/test_native.py.
     Some(unsafe { Arc::from_raw(policy) })
 }

@@ -15,7 +15,6 @@ use tensorgate_handoff::Peers;
 use tensorgate_verify::{Limits, TrustPolicy};
 
 use crate::error::{Failure, ResultCode, guard, lock, result};
-use crate::memory::Kept;
 use crate::message::{Announcement, Fragment, Pull, Status};
 use crate::policy::Policy;
 use crate::raw::{Text, lend};
@@ -29,6 +28,13 @@ pub struct Receiver {
     shown: Mutex<Shown>,
     limits: Limits,
 }
+
+// C's threads share both.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Receiver>();
+    shared::<Policy>();
+};
 
 #[derive(Debug)]
 struct Inner {
@@ -160,6 +166,17 @@ pub extern "C" fn tensorgate_receiver_knows(
     knows.unwrap_or(false)
 }
 
+/// Whether the policy announced last is on its way. Ask this once an announcement was taken, and only
+/// where it is so subscribe to ~/fragments: then its fragment_count is that of the signed weights.
+#[unsafe(no_mangle)]
+pub extern "C" fn tensorgate_receiver_receiving(receiver: Option<&Receiver>) -> bool {
+    let receiving = guard(|| {
+        let inner = lock(&receiver.ok_or_else(null_receiver)?.inner)?;
+        Ok(inner.receiver.receiving().is_some())
+    });
+    receiving.unwrap_or(false)
+}
+
 /// Says what to ask ~/get_fragments for now; `count` is 0 where nothing is due. Call it some ten
 /// times a second. `TENSORGATE_RESULT_FAILED` where the transfer brought nothing for so long that it
 /// was given up: the next announcement begins anew.
@@ -279,7 +296,7 @@ fn place(gate: Text<'_>, socket: Text<'_>) -> Result<PathBuf, Failure> {
     let missing = || Failure::misuse("both gate and socket are NULL");
     let gate = gate.text("gate")?.ok_or_else(missing)?;
     let none = || Failure::misuse(format_args!("{gate:?} has no place for a hand-off here"));
-    tensorgate_handoff::well_known(gate).ok_or_else(none)
+    tensorgate_handoff::find(gate).ok_or_else(none)
 }
 
 fn path(text: &CStr) -> &Path {
@@ -305,7 +322,10 @@ impl Receiver {
         Ok(Self {
             inner: Mutex::new(Inner {
                 receiver: match options.state.read() {
-                    Some(state) => receiver.with_memory(Box::new(Kept::open(path(state))?)),
+                    Some(state) => {
+                        let state = tensorgate_store::State::open(path(state));
+                        receiver.with_memory(Box::new(state.map_err(Failure::failed)?))
+                    }
                     None => receiver,
                 },
                 asked: None,
@@ -342,15 +362,25 @@ impl Receiver {
         message: impl FnOnce(&mut Inner) -> tensorgate_client::Result<()>,
     ) -> Result<(), Failure> {
         let mut inner = lock(&self.inner)?;
-        let outcome = message(&mut inner);
-        let snapshot = inner.receiver.snapshot();
+        let outcome = message(&mut inner).map_err(Failure::from);
+        let shown = self.show(inner.receiver.snapshot());
+        drop(inner);
+        // Outside of both locks: with its last holder, a policy's memory is unmapped.
+        outcome?;
+        shown.map(drop)
+    }
+
+    /// Shows the state, even where the policy cannot be told in C's terms: then there is none to act
+    /// on. Returns what was shown before.
+    fn show(&self, snapshot: Snapshot) -> Result<Shown, Failure> {
         let before = lock(&self.shown)?.policy.clone();
-        let policy = Policy::of(&snapshot, before)?;
+        let (policy, made) = match Policy::of(&snapshot, before) {
+            Ok(policy) => (policy, Ok(())),
+            Err(failure) => (None, Err(failure)),
+        };
         let shown = Shown { snapshot, policy };
         let old = std::mem::replace(&mut *lock(&self.shown)?, shown);
-        // Outside the lock: with its last holder, a policy's memory is unmapped.
-        drop(old);
-        outcome.map_err(Failure::from)
+        made.map(|()| old)
     }
 }
 

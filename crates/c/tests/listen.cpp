@@ -97,7 +97,8 @@ using Status = tensorgate_msgs__msg__PolicyStatus;
 template<typename Sequence>
 tensorgate_bytes bytes(const Sequence & sequence) {return {sequence.data, sequence.size};}
 
-void take(const tensorgate::Receiver & receiver, const Manifest & manifest)
+/// Whether anything may come of it: anybody may announce, and what was refused changed nothing.
+bool take(const tensorgate::Receiver & receiver, const Manifest & manifest)
 {
   std::vector<tensorgate_file> files;
   for (size_t i = 0; i < manifest.files.size; ++i) {
@@ -113,7 +114,9 @@ void take(const tensorgate::Receiver & receiver, const Manifest & manifest)
   announcement.fragment_count = manifest.fragment_count;
   announcement.delivery = manifest.delivery;
   announcement.fragment_digests = bytes(manifest.fragment_digests);
-  report(tensorgate_receiver_announce(receiver.get(), &announcement));
+  const auto result = tensorgate_receiver_announce(receiver.get(), &announcement);
+  report(result);
+  return result == TENSORGATE_RESULT_OK;
 }
 
 void take(const tensorgate::Receiver & receiver, const Fragment & message)
@@ -284,16 +287,13 @@ public:
   void spin_once(const tensorgate::Receiver & receiver)
   {
     wait();
-    if (manifests_.take(manifest_)) {
-      take(receiver, manifest_);
-      // A late joiner gets as many latched fragments as its queue is deep, and no more.
+    if (manifests_.take(manifest_) && take(receiver, manifest_)) {
       fragments_.reset();
-      if (manifest_.delivery == tensorgate_msgs__msg__PolicyManifest__DELIVERY_PULLED) {
-        return;
+      if (tensorgate_receiver_receiving(receiver.get()) &&
+        manifest_.delivery != tensorgate_msgs__msg__PolicyManifest__DELIVERY_PULLED)
+      {
+        subscribe_fragments();
       }
-      fragments_ = std::make_unique<Subscription<Fragment>>(
-        node_, ROSIDL_GET_MSG_TYPE_SUPPORT(tensorgate_msgs, msg, TensorFragment),
-        gate_ + "/fragments", manifest_.fragment_count, true);
     }
     while (fragments_ && fragments_->take(fragment_)) {
       take(receiver, fragment_);
@@ -306,6 +306,16 @@ public:
   }
 
 private:
+  /// A late joiner gets as many latched fragments as its queue is deep, and no more. The count is
+  /// that of what was signed, now that this announcement is being received.
+  void subscribe_fragments()
+  {
+    std::printf("subscribes to %u fragments\n", manifest_.fragment_count);
+    fragments_ = std::make_unique<Subscription<Fragment>>(
+      node_, ROSIDL_GET_MSG_TYPE_SUPPORT(tensorgate_msgs, msg, TensorFragment),
+      gate_ + "/fragments", manifest_.fragment_count, true);
+  }
+
   void wait()
   {
     auto set = rcl_get_zero_initialized_wait_set();

@@ -40,6 +40,7 @@ static void nothing_is_nothing(void) {
   EXPECT(tensorgate_receiver_pull(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
   EXPECT(tensorgate_receiver_pulled(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
   EXPECT(!tensorgate_receiver_knows(NULL, NULL));
+  EXPECT(!tensorgate_receiver_receiving(NULL));
   EXPECT(tensorgate_receiver_status(NULL, NULL) == TENSORGATE_RESULT_MISUSE);
   EXPECT(tensorgate_receiver_take_handed(NULL, NULL, NULL, 0) == TENSORGATE_RESULT_MISUSE);
   EXPECT(tensorgate_policy_tensor_count(NULL) == 0);

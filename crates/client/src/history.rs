@@ -4,22 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 
 use jiff::Timestamp;
-use tensorgate_verify::{Accepted, Evidence, History, Rejection, RepoId, RepoType, Sha256};
+use tensorgate_verify::{Accepted, Evidence, History, Memory, Rejection, RepoId, RepoType, Sha256};
 
 use crate::error::{Error, Result};
 
 /// Revoked manifests that are remembered without having been in hand. Their names are not signed:
 /// the bound stops memory exhaustion. Those heard last stay, and the gate repeats the genuine ones.
 const MAX_HEARSAY: usize = 1024;
-
-/// What outlives the controller: the releases that came into force.
-pub trait Memory: History + Send {
-    /// Remembers a release before it comes into force.
-    ///
-    /// # Errors
-    /// It could not be remembered, or a newer one is: then it does not come into force.
-    fn record(&mut self, release: &Evidence) -> io::Result<()>;
-}
 
 /// The newest release of each repository: nothing older comes back.
 #[derive(Debug)]

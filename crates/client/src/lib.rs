@@ -108,10 +108,10 @@ mod receiver;
 mod state;
 
 pub use error::{Error, Result};
-pub use history::Memory;
 pub use lease::MAX_LEASE;
 pub use message::{Announcement, Fragment, Session, Status};
 pub use proof::{Candidate, Proven};
 pub use pull::{PATIENCE, Pull};
 pub use receiver::{DEFAULT_MAX_BYTES, Expectations, Receiver, Refusals};
 pub use state::{Snapshot, State};
+pub use tensorgate_verify::Memory;

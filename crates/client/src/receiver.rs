@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use tensorgate_handoff::Handed;
-use tensorgate_verify::{Policy, Rejection, RepoId, Revision, TrustPolicy, Verified};
+use tensorgate_verify::{Memory, Policy, Rejection, RepoId, Revision, TrustPolicy, Verified};
 
 use crate::error::{Error, Result};
-use crate::history::{Floors, Memory, Revoked};
+use crate::history::{Floors, Revoked};
 use crate::incoming::Incoming;
 use crate::state::Running;
 use crate::{Announcement, Candidate, Fragment, Proven, Pull, Session, Snapshot, State, Status};

@@ -87,7 +87,7 @@ pub use handed::{Handed, receive};
 pub use offer::{MAX_WEIGHTS, Offer};
 pub use peers::{NotPeers, Peers};
 pub use server::{Event, Server};
-pub use well_known::{make_directory_of, well_known};
+pub use well_known::{find, make_directory_of, well_known};
 
 /// Drawn at random when a gate starts.
 pub type Session = [u8; 16];

@@ -11,6 +11,9 @@ use rustix::process::geteuid;
 use crate::place::LONGEST;
 use crate::{HandoffError, Peers};
 
+/// The runtime directory of services that run as root.
+const OF_ROOT: &str = "/run";
+
 /// Where the gate of this fully qualified name, such as `/robot1/tensorgate`, hands over to
 /// processes of this user: `/run/tensorgate/robot1.tensorgate` for root, else in
 /// `$XDG_RUNTIME_DIR/tensorgate`.
@@ -25,10 +28,17 @@ use crate::{HandoffError, Peers};
 /// ```
 pub fn well_known(name: &str) -> Option<PathBuf> {
     let runtime = match geteuid().is_root() {
-        true => PathBuf::from("/run"),
+        true => PathBuf::from(OF_ROOT),
         false => PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?),
     };
     below(&runtime, name)
+}
+
+/// Where a controller finds the gate of this name: at root's [`well_known`] place where a gate is
+/// there, since it may serve every user, else at this user's own. Ask anew for each hand-off: gates
+/// come and go. Who really listens, [`receive`](crate::receive) asks the kernel.
+pub fn find(name: &str) -> Option<PathBuf> {
+    find_below(Path::new(OF_ROOT), name).or_else(|| well_known(name))
 }
 
 /// Makes the directory of a well-known place, where it is missing: for this user alone, or to pass
@@ -51,6 +61,10 @@ pub fn make_directory_of(place: &Path, peers: &Peers) -> Result<(), HandoffError
         path: directory.to_owned(),
         source: io::Error::from(error),
     })
+}
+
+fn find_below(runtime: &Path, name: &str) -> Option<PathBuf> {
+    below(runtime, name).filter(|place| place.exists())
 }
 
 fn below(runtime: &Path, name: &str) -> Option<PathBuf> {
@@ -82,6 +96,22 @@ mod tests {
         assert_eq!(place("/tensorgate"), at("tensorgate"));
         assert_eq!(place("/robot1/tensorgate"), at("robot1.tensorgate"));
         assert_eq!(place("/a/_b2/c"), at("a._b2.c"));
+    }
+
+    #[test]
+    fn roots_place_counts_where_a_gate_is_there() {
+        let runtime = tempfile::tempdir().unwrap();
+        let name = "/robot1/tensorgate";
+        assert_eq!(find_below(runtime.path(), name), None);
+        let place = below(runtime.path(), name).unwrap();
+        make_directory_of(&place, &Peers::default()).unwrap();
+        let _gate = std::os::unix::net::UnixListener::bind(&place).unwrap();
+        assert_eq!(find_below(runtime.path(), name), Some(place));
+        assert_eq!(find_below(runtime.path(), "/tensorgate"), None);
+        assert_eq!(
+            find("/test/without/a/gate"),
+            well_known("/test/without/a/gate")
+        );
     }
 
     #[test]

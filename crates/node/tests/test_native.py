@@ -15,6 +15,8 @@ import conftest
 import numpy as np
 import pytest
 from conftest import PROGRAMS, REPO, REVISION, ROOT, Signed
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from tensorgate_msgs.msg import PolicyManifest
 
 SOURCES = ROOT / "crates/c"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -158,6 +160,23 @@ def test_a_controller_in_cpp_has_the_signed_policy_and_stops_without_its_gate(
     assert not [line for line in controller.seen if line.startswith("refused")]
     node.stop(signal.SIGKILL)
     controller.wait_for("state stale")
+    controller.stop()
+
+
+def test_a_controller_in_cpp_lets_no_refused_announcement_decide_anything(
+    tmp_path, gate, listener, ros
+):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    controller = listener(signed.trust, "/tensorgate")
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    rogue = ros.create_publisher(PolicyManifest, "/tensorgate/manifest", latched)
+    ros.wait_for(lambda: rogue.get_subscription_count() > 0, "the match")
+    rogue.publish(PolicyManifest(fragment_count=2**32 - 1, fragment_size=2**32 - 1))
+    controller.wait_for_refusal("manifest-malformed")
+    gate(policy=signed.directory, trust=signed.trust)
+    expect_policy(controller)
+    (subscribed,) = [line for line in controller.seen if line.startswith("subscribes")]
+    assert 0 < int(subscribed.split()[2]) < 100, subscribed
     controller.stop()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rclpy
 from conftest import Node, Signed
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from tensorgate_client.ros import PolicySubscriber
 from tensorgate_msgs.msg import PolicyManifest, PolicyStatus, TensorFragment
@@ -157,6 +157,46 @@ def test_a_policy_is_pulled_from_a_server_that(published, server, ros, answer):
     assert not list(ros.subscriptions)[-1].topic_name.endswith("fragments"), "none is latched"
     if answer is serve:
         assert len(serving.asked) < 10, "in batches"
+
+
+def test_with_many_threads_answers_are_taken_one_at_a_time_with_all_else(published, server, ros):
+    """Somebody announces garbage all the while that answers are refused."""
+    inside, overlaps, told, codes = threading.Lock(), [], [], set()
+
+    def refused(error):
+        if not inside.acquire(blocking=False):
+            return overlaps.append(error)
+        codes.add(error.code)
+        time.sleep(0.2)
+        inside.release()
+
+    def lies_until_told(serving, request, response):
+        serve(serving, request, response)
+        if len(serving.asked) < 5:
+            forged = TensorFragment(session_id=request.session_id, epoch=request.epoch)
+            forged.fragment_index, forged.data = request.first, bytes(1 << 20)
+            response.fragments = [forged]
+
+    serving = server(lies_until_told)
+    trust = published[0].trust
+    subscriber = PolicySubscriber(ros, trust, on_rejected=refused, on_policy=told.append)
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(ros)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    garbage = serving.node.create_publisher(PolicyManifest, "~/manifest", latched(1))
+    try:
+        end = time.monotonic() + 60
+        while not told or len(serving.asked) < 5:
+            assert time.monotonic() < end, (subscriber.state, codes)
+            garbage.publish(PolicyManifest(epoch=len(serving.asked)))
+            time.sleep(0.05)
+    finally:
+        executor.shutdown()
+        thread.join()
+    check(subscriber.policy)
+    assert "digest-mismatch" in codes and len(codes) > 1
+    assert overlaps == [] and len(told) == 1
 
 
 def test_an_answer_that_is_lost_is_asked_for_again(published, server, ros):

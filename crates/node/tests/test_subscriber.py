@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 from conftest import REPO, Signed, small_tensors
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -97,6 +98,24 @@ def test_it_works_with_either_executor(signed, gate, ros, executor):
     finally:
         executor.shutdown()
         thread.join()
+
+
+def test_a_remapped_topic_is_followed_and_the_others_stay(signed, gate):
+    gate("-r", "~/manifest:=/elsewhere/announced", policy=signed.directory, trust=signed.trust)
+    rule = ["--ros-args", "-r", "/tensorgate/manifest:=/elsewhere/announced"]
+    rclpy.init()
+    node = rclpy.create_node("remapped", cli_args=rule)
+    try:
+        robot = Robot(node, signed)
+        assert robot.subscriber.gate == "/tensorgate"
+        end = time.monotonic() + 60
+        while robot.told != [("policy", 1)] or robot.subscriber.publishers != 1:
+            assert time.monotonic() < end, robot.subscriber.state
+            rclpy.spin_once(node, timeout_sec=0.05)
+        check_arrays(robot.subscriber.active)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def test_on_the_gates_machine_it_maps_the_gates_pages(tmp_path, signed, gate, ros):

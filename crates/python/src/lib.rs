@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod errors;
-mod memory;
 mod policy;
 mod receiver;
 mod tensors;
@@ -27,8 +26,8 @@ mod module {
     use super::well_known;
 }
 
-/// Where the gate of that name hands over to this user's processes.
+/// Where this user's processes find the gate of that name.
 #[pyfunction]
 fn well_known(name: &str) -> Option<PathBuf> {
-    tensorgate_handoff::well_known(name)
+    tensorgate_handoff::find(name)
 }

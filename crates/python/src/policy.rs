@@ -11,13 +11,14 @@ use pyo3::types::{PyBytes, PyDict, PyIterator, PyList};
 use tensorgate_verify::{Evidence, File, Hold, Verified};
 
 use crate::errors::poisoned;
-use crate::tensors::{self, Found};
+use crate::tensors::{self, Found, Index};
 
 /// Every file of a policy, as it was signed; it cannot change.
 #[pyclass(frozen, mapping, module = "tensorgate_client")]
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) policy: Arc<Verified<tensorgate_verify::Policy>>,
+    index: Index,
     /// Python's mappings of the files that arrays were asked of, each made once.
     maps: Mutex<BTreeMap<String, Py<PyAny>>>,
 }
@@ -75,7 +76,7 @@ impl Policy {
         name: &str,
         file: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let tensor = tensors::find(&self.policy, name, file)?;
+        let tensor = self.index.find(&self.policy, name, file)?;
         tensor.array(&self.map(py, tensor.file)?)
     }
 
@@ -86,7 +87,7 @@ impl Policy {
         name: &str,
         file: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let tensor = tensors::find(&self.policy, name, file)?;
+        let tensor = self.index.find(&self.policy, name, file)?;
         tensor.raw(&self.map(py, tensor.file)?)
     }
 
@@ -96,12 +97,34 @@ impl Policy {
             .collect()
     }
 
+    /// Arrays are made when they are asked for.
+    fn values<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        view(slf, "ValuesView")
+    }
+
+    fn items<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        view(slf, "ItemsView")
+    }
+
+    #[pyo3(signature = (name, default=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.index.contains(name) {
+            true => self.array(py, name, None).map(Some),
+            false => Ok(default),
+        }
+    }
+
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         self.array(py, name, None)
     }
 
     fn __contains__(&self, name: &str) -> bool {
-        tensors::all(&self.policy).any(|tensor| tensor.name == name)
+        self.index.contains(name)
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
@@ -127,9 +150,14 @@ impl Policy {
 }
 
 impl Policy {
-    pub(crate) const fn new(policy: Arc<Verified<tensorgate_verify::Policy>>) -> Self {
+    pub(crate) fn new(policy: Arc<Verified<tensorgate_verify::Policy>>) -> Self {
+        let index = Index::of(&policy);
         let maps = Mutex::new(BTreeMap::new());
-        Self { policy, maps }
+        Self {
+            policy,
+            index,
+            maps,
+        }
     }
 
     fn evidence(&self) -> &Evidence {
@@ -152,6 +180,12 @@ impl Policy {
         maps.insert(path.to_owned(), map.clone().unbind());
         Ok(map)
     }
+}
+
+/// As `collections.abc.Mapping` makes them.
+fn view<'py>(policy: &Bound<'py, Policy>, kind: &str) -> PyResult<Bound<'py, PyAny>> {
+    let abc = policy.py().import("collections.abc")?;
+    abc.call_method1(kind, (policy,))
 }
 
 fn map_file<'py>(py: Python<'py>, file: &File) -> PyResult<Bound<'py, PyAny>> {

@@ -17,7 +17,6 @@ use tensorgate_store::State;
 use tensorgate_verify::{Limits, TrustPolicy, Verified};
 
 use crate::errors::{handoff_error, parse, poisoned, receiver_error, trust_error};
-use crate::memory::Kept;
 use crate::policy::Policy;
 
 /// Receives a policy from a gate, verifies it, and says whether it may be acted on.
@@ -68,7 +67,7 @@ impl Receiver {
         if let Some(state) = state {
             let state =
                 State::open(state).map_err(|error| PyOSError::new_err(error.to_string()))?;
-            receiver = receiver.with_memory(Box::new(Kept(state)));
+            receiver = receiver.with_memory(Box::new(state));
         }
         Ok(Self {
             receiver: Mutex::new(receiver),
@@ -352,7 +351,8 @@ impl Receiver {
         let result = message(&mut receiver);
         let snapshot = receiver.snapshot();
         let old = std::mem::replace(&mut *lock(&self.snapshot)?, snapshot);
-        // Outside the lock: with its last holder, a policy's memory is unmapped.
+        drop(receiver);
+        // Outside of both locks: with its last holder, a policy's memory is unmapped.
         drop(old);
         Ok(result)
     }

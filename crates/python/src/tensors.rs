@@ -3,12 +3,14 @@
 //! The buffer protocol is not in the limited API of Python 3.10, so Python's own `mmap` exports the
 //! buffer: of the same pages, read-only, and as long as an array needs it.
 
+use std::collections::HashMap;
+
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMemoryView, PySlice};
 use safetensors::Dtype;
-use tensorgate_verify::{File, Header, Policy};
+use tensorgate_verify::{File, Header, Policy, Tensor};
 
 /// A tensor, and where it lies.
 pub(crate) struct Found<'a> {
@@ -21,43 +23,75 @@ pub(crate) struct Found<'a> {
     pub(crate) len: u64,
 }
 
+/// Where the tensors of each name lie: (file, tensor in its header).
+#[derive(Debug)]
+pub(crate) struct Index(HashMap<String, Vec<(usize, usize)>>);
+
 /// Every tensor of a policy, file after file.
 pub(crate) fn all(policy: &Policy) -> impl Iterator<Item = Found<'_>> {
     policy.tensor_files().flat_map(|file| {
         let header = file.header().into_iter();
-        header.flat_map(move |header| in_file(file, header))
+        header.flat_map(move |header| header.tensors.iter().map(|t| Found::of(file, header, t)))
     })
 }
 
-fn in_file<'a>(file: &'a File, header: &'a Header) -> impl Iterator<Item = Found<'a>> {
-    header.tensors.iter().map(move |tensor| Found {
-        file,
-        name: &tensor.name,
-        dtype: tensor.dtype,
-        shape: &tensor.shape,
-        offset: header.len.saturating_add(tensor.begin),
-        len: tensor.end.saturating_sub(tensor.begin),
-    })
-}
+impl Index {
+    pub(crate) fn of(policy: &Policy) -> Self {
+        let mut index: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+        for (at, file) in policy.files().iter().enumerate() {
+            let tensors = file.header().into_iter().flat_map(|header| &header.tensors);
+            for (tensor, signed) in tensors.enumerate() {
+                let places = index.entry(signed.name.clone()).or_default();
+                places.push((at, tensor));
+            }
+        }
+        Self(index)
+    }
 
-/// The one tensor of that name, in that file or in any.
-pub(crate) fn find<'a>(policy: &'a Policy, name: &str, file: Option<&str>) -> PyResult<Found<'a>> {
-    let wanted = |found: &Found<'_>| {
-        found.name == name && file.is_none_or(|file| found.file.path().as_str() == file)
-    };
-    let mut found = all(policy).filter(wanted);
-    match (found.next(), found.next()) {
-        (Some(tensor), None) => Ok(tensor),
-        (None, _) => Err(PyKeyError::new_err(format!("no tensor {name:?}"))),
-        (Some(one), Some(other)) => Err(PyKeyError::new_err(format!(
-            "tensor {name:?} is in {:?} and in {:?}; say in which file",
-            one.file.path().as_str(),
-            other.file.path().as_str(),
-        ))),
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The one tensor of that name, in that file or in any.
+    pub(crate) fn find<'a>(
+        &self,
+        policy: &'a Policy,
+        name: &str,
+        file: Option<&str>,
+    ) -> PyResult<Found<'a>> {
+        let places = self.0.get(name).into_iter().flatten();
+        let found = places.filter_map(|place| Found::at(policy, *place));
+        let mut found = found.filter(|f| file.is_none_or(|file| f.file.path().as_str() == file));
+        match (found.next(), found.next()) {
+            (Some(tensor), None) => Ok(tensor),
+            (None, _) => Err(PyKeyError::new_err(format!("no tensor {name:?}"))),
+            (Some(one), Some(other)) => Err(PyKeyError::new_err(format!(
+                "tensor {name:?} is in {:?} and in {:?}; say in which file",
+                one.file.path().as_str(),
+                other.file.path().as_str(),
+            ))),
+        }
     }
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    fn of(file: &'a File, header: &'a Header, tensor: &'a Tensor) -> Self {
+        Self {
+            file,
+            name: &tensor.name,
+            dtype: tensor.dtype,
+            shape: &tensor.shape,
+            offset: header.len.saturating_add(tensor.begin),
+            len: tensor.end.saturating_sub(tensor.begin),
+        }
+    }
+
+    fn at(policy: &'a Policy, (file, tensor): (usize, usize)) -> Option<Self> {
+        let file = policy.files().get(file)?;
+        let header = file.header()?;
+        Some(Self::of(file, header, header.tensors.get(tensor)?))
+    }
+
     /// A `numpy.ndarray` on `map`, the file's memory.
     pub(crate) fn array<'py>(&self, map: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = map.py();

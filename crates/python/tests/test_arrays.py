@@ -3,10 +3,12 @@
 The command `tensorgate` signs the policy: `cargo build -p tensorgate` first.
 """
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,21 @@ def test_it_is_a_mapping(policy):
     assert np.array_equal(policy.array("f32", "model.safetensors"), policy["f32"])
     with pytest.raises(KeyError):
         policy.array("f32", "config.json")
+
+
+def test_it_offers_what_a_mapping_does(policy):
+    assert isinstance(policy, Mapping)
+    assert np.array_equal(policy.get("f32"), policy["f32"])
+    assert policy.get("nobody") is None and policy.get("nobody", 7) == 7
+    assert len(policy.items()) == len(policy.values()) == len(policy)
+    known = [name for name in policy if name.upper() in NUMPY]
+    items = dict(itertools.islice(policy.items(), policy.keys().index("bf16")))
+    assert set(items) <= set(known) and items
+    for name, array in items.items():
+        assert np.array_equal(array, policy[name])
+    assert np.array_equal(next(iter(policy.values())), policy[policy.keys()[0]])
+    with pytest.raises(TypeError, match="numpy has not"):
+        policy.get("bf16")
 
 
 def test_the_policy_is_one_object(tmp_path):

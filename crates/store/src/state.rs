@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tensorgate_verify::{Accepted, Evidence, History, RepoId, RepoType, Sha256};
+use tensorgate_verify::{Accepted, Evidence, History, Memory, RepoId, RepoType, Sha256};
 
 use crate::Waiting;
 use crate::error::{Result, StoreError};
@@ -374,5 +374,11 @@ impl History for State {
 
     fn is_revoked(&self, manifest: &Sha256) -> io::Result<bool> {
         self.has_revoked(manifest)
+    }
+}
+
+impl Memory for State {
+    fn record(&mut self, release: &Evidence) -> io::Result<()> {
+        self.record_accepted(release).map_err(io::Error::other)
     }
 }

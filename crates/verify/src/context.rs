@@ -9,7 +9,8 @@ use crate::error::{Error, Findings, Result};
 use crate::trust_text::{Freshness, Rollback};
 use crate::verified::RevocationEvidence;
 use crate::{
-    Manifest, Rejection, RepoId, RepoType, Revision, Revocations, Severity, Sha256, Verified,
+    Evidence, Manifest, Rejection, RepoId, RepoType, Revision, Revocations, Severity, Sha256,
+    Verified,
 };
 
 /// What is known beside the envelope: the time, the past, and what is expected of it.
@@ -63,6 +64,15 @@ pub trait History: fmt::Debug {
     fn is_ready(&self) -> io::Result<bool> {
         Ok(false)
     }
+}
+
+/// A history that goes on: what outlives a controller, the releases that came into force.
+pub trait Memory: History + Send {
+    /// Remembers a release before it comes into force.
+    ///
+    /// # Errors
+    /// It could not be remembered, or a newer one is: then it does not come into force.
+    fn record(&mut self, release: &Evidence) -> io::Result<()>;
 }
 
 /// A release that was accepted before: what an older one is measured against.

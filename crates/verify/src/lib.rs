@@ -101,7 +101,7 @@ mod verified;
 mod vouched;
 
 // The public interface, in the order of the flow above.
-pub use context::{Accepted, Context, History};
+pub use context::{Accepted, Context, History, Memory};
 pub use dsse::{PAYLOAD_TYPE, Signed, SignedManifest, SignedRevocations, pae};
 pub use manifest::{
     About, Decision, External, ExternalFile, FileEntry, Manifest, Repo, ReviewedCode, TensorEntry,

@@ -11,6 +11,10 @@ Heartbeats are not signed: forged ones can stop a robot, and can keep it on a ve
 the gate is gone; where that matters, use SROS 2. What was revoked stays so.
 """
 
+from collections.abc import Mapping
+
 from tensorgate_client._native import Candidate, Policy, Pull, Receiver, Rejected, well_known
+
+Mapping.register(Policy)
 
 __all__ = ["Candidate", "Policy", "Pull", "Receiver", "Rejected", "well_known"]

@@ -3,7 +3,7 @@ PolicyManifest, TensorFragment and PolicyStatus. Each method may be called from 
 `active`, `policy` and `look` never wait for a message that another thread is having verified.
 """
 
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, ValuesView
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, final
@@ -11,8 +11,9 @@ from typing import Any, Literal, final
 State = Literal["no-policy", "receiving", "verified", "active", "stale", "revoked"]
 
 def well_known(name: str) -> Path | None:
-    """Where the gate of this fully qualified name, such as "/robot1/tensorgate", hands over to
-    processes of this user; None where there is no such place."""
+    """Where a process of this user finds the gate of this fully qualified name, such as
+    "/robot1/tensorgate": at root's place if a gate is there, else at this user's own; None where
+    there is no such place."""
 
 class Rejected(ValueError):
     """A message was checked and refused. The policy that runs stays; so does what arrived of the
@@ -29,7 +30,7 @@ class Rejected(ValueError):
 class Policy:
     """Every file of a verified policy: it cannot change, and stays readable while referenced.
 
-    A mapping from tensors' names to numpy arrays: `policy["actor.0.weight"]`, `dict(policy)`. The
+    A `collections.abc.Mapping` from tensors' names to numpy arrays: `policy["actor.0.weight"]`, `dict(policy)`. The
     arrays are views of the sealed memory that was verified: nothing is copied, nobody can write to
     them, and each lives as long as it is referenced, whatever becomes of the policy.
     """
@@ -74,6 +75,13 @@ class Policy:
 
     def keys(self) -> list[str]:
         """The names of all tensors, file after file."""
+
+    def values(self) -> ValuesView[Any]:
+        """The arrays, each made when it is asked for."""
+    def items(self) -> ItemsView[str, Any]:
+        """Names and arrays, each made when it is asked for."""
+    def get(self, name: str, default: Any = None) -> Any:
+        """As `array(name)`, or `default` where no tensor has that name."""
 
     def __getitem__(self, name: str, /) -> Any:
         """As `array(name)`."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from os import PathLike
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -23,6 +23,9 @@ from tensorgate_msgs.msg import PolicyManifest, PolicyStatus, TensorFragment
 from tensorgate_msgs.srv import GetFragments
 
 from tensorgate_client import Candidate, Policy, Pull, Receiver, Rejected, well_known
+
+if TYPE_CHECKING:
+    from tensorgate_client._native import State
 
 # Ten periods of the gate's heartbeat pass in half a second; a lease that ran out is noticed within
 # this time, and `state` knows it at once.
@@ -93,11 +96,12 @@ class PolicySubscriber:
         )
         self._node, self._logger = node, node.get_logger()
         self._callbacks = (on_policy, on_stale, on_revoked, on_rejected)
-        self._topic = node.resolve_topic_name(f"{gate}/manifest")
-        self.gate: str = self._topic.removesuffix("/manifest")
-        self._handoff = well_known(self.gate) if handoff == "auto" else handoff
+        # Remapping rules are for single topics, and apply when each entity is made.
+        self.gate: str = node.resolve_topic_name(gate, only_expand=True)
+        self._handoff = handoff
         self._working = 0  # threads that prove, or wait for the socket
         self._finished: list[Exception | None] = []
+        self._answers: list[tuple[Pull, Any]] = []
         self._pull: tuple[Pull, Any] | None = None
         self._acted_on: Policy | None = None
         self._revoked: Policy | None = None
@@ -108,10 +112,10 @@ class PolicySubscriber:
         self._again, self._pause = 0.0, AGAIN_S
         self._fragments: Any = None
         self._announced: tuple[int, int] = (0, 0)
-        self._subscribe(gate)
+        self._subscribe()
 
     @property
-    def state(self) -> str:
+    def state(self) -> State:
         """ "no-policy", "receiving", "verified", "active", "stale" or "revoked", as of now."""
         return self._receiver.state
 
@@ -143,7 +147,7 @@ class PolicySubscriber:
                 destroy(entity)
         self._fragments = None
 
-    def _subscribe(self, gate: str) -> None:
+    def _subscribe(self) -> None:
         node, group = self._node, MutuallyExclusiveCallbackGroup()
         self._group = group
         self._manifests = self._subscribe_manifests()
@@ -157,7 +161,7 @@ class PolicySubscriber:
         self._timer = node.create_timer(
             TICK_S, self._on_tick, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
-        self._guard = node.create_guard_condition(self._on_finished, callback_group=group)
+        self._guard = node.create_guard_condition(self._on_woken, callback_group=group)
 
     def _entities(self) -> list[tuple[Any, Callable[[Any], Any]]]:
         node = self._node
@@ -172,7 +176,11 @@ class PolicySubscriber:
 
     def _subscribe_manifests(self) -> Any:
         return self._node.create_subscription(
-            PolicyManifest, self._topic, self._on_manifest, _latched(1), callback_group=self._group
+            PolicyManifest,
+            f"{self.gate}/manifest",
+            self._on_manifest,
+            _latched(1),
+            callback_group=self._group,
         )
 
     def _subscribe_fragments(self) -> None:
@@ -219,14 +227,18 @@ class PolicySubscriber:
 
     def _fetch(self) -> None:
         """By the gate's socket, or over its topics."""
-        if self._handoff is None:
+        if self._place() is None:
             return self._subscribe_fragments()
         self._unsubscribe_fragments()
         self._work(self._take_over)
 
+    def _place(self) -> str | PathLike[str] | None:
+        """Of the gate's socket now: root's gate may have come since."""
+        return well_known(self.gate) if self._handoff == "auto" else self._handoff
+
     def _take_over(self) -> None:
         end = time.monotonic() + HANDOFF_S
-        while (socket := self._handoff) is not None:
+        while (socket := self._place()) is not None:
             try:
                 candidate = self._receiver.take_over(socket, timeout=HANDOFF_S)
                 if candidate:
@@ -253,13 +265,23 @@ class PolicySubscriber:
                 self._finished.append(None)
             except Exception as error:  # noqa: BLE001 - it is raised in the executor
                 self._finished.append(error)
-            try:
-                self._guard.trigger()
-            except InvalidHandle:
-                pass  # destroyed meanwhile
+            self._wake()
 
         self._working += 1
         Thread(target=work, name="tensorgate").start()
+
+    def _wake(self) -> None:
+        """What was queued is taken up in the executor, and in the group: one thing at a time."""
+        try:
+            self._guard.trigger()
+        except InvalidHandle:
+            pass  # destroyed meanwhile
+
+    def _on_woken(self) -> None:
+        if self._finished:
+            self._on_finished()
+        while self._answers:
+            self._on_answer(*self._answers.pop(0))
 
     def _on_finished(self) -> None:
         while self._finished:
@@ -335,11 +357,18 @@ class PolicySubscriber:
         request.session_id = list(pull.session)
         future = self._service.call_async(request)
         self._pull = (pull, future)
-        future.add_done_callback(lambda future: self._on_answer(pull, future))
+        future.add_done_callback(lambda future: self._bring(pull, future))
+
+    def _bring(self, pull: Pull, future: Any) -> None:
+        """An executor runs this beside every callback group (rclpy, task.py: a future's callbacks
+        are tasks of their own), and so beside the other callbacks."""
+        self._answers.append((pull, future))
+        self._wake()
 
     def _on_answer(self, pull: Pull, future: Any) -> None:
         """Whatever the result says, the fragments prove themselves."""
-        self._pull = None
+        if self._pull and self._pull[1] is future:
+            self._pull = None
         answer = future.result() if future.exception() is None else None
         for fragment in answer.fragments[: pull.count] if answer else ():
             self._accept(fragment)
@@ -350,10 +379,11 @@ class PolicySubscriber:
         self._report()
 
     def _count_publishers(self) -> None:
-        before, self._publishers = self._publishers, self._node.count_publishers(self._topic)
+        topic = self._manifests.topic_name
+        before, self._publishers = self._publishers, self._node.count_publishers(topic)
         if self._publishers > max(before, 1):
             count = self._publishers
-            self._logger.warning(f"{count} publishers on {self._topic}: somebody else announces")
+            self._logger.warning(f"{count} publishers on {topic}: somebody else announces")
 
     def _refuse(self, error: Exception) -> None:
         now, (last, then) = time.monotonic(), self._last_refusal
