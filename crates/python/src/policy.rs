@@ -135,6 +135,11 @@ impl Policy {
         tensors::all(&self.policy).count()
     }
 
+    /// One without tensors is a policy all the same: `if policy := subscriber.active`.
+    const fn __bool__(&self) -> bool {
+        true
+    }
+
     fn tensors(&self) -> Vec<TensorRow> {
         tensors::all(&self.policy).map(row).collect()
     }

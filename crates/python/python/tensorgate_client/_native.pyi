@@ -89,6 +89,8 @@ class Policy:
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int:
         """Number of tensors."""
+    def __bool__(self) -> bool:
+        """True, also without tensors."""
 
     def tensors(self) -> list[tuple[str, str, str, list[int], int, int]]:
         """(file, name, dtype, shape, offset in the file [bytes], length [bytes]) of every tensor.

@@ -99,6 +99,7 @@ class PolicySubscriber:
         # Remapping rules are for single topics, and apply when each entity is made.
         self.gate: str = node.resolve_topic_name(gate, only_expand=True)
         self._handoff = handoff
+        self._taking_over = False
         self._working = 0  # threads that prove, or wait for the socket
         self._finished: list[Exception | None] = []
         self._answers: list[tuple[Pull, Any]] = []
@@ -230,13 +231,22 @@ class PolicySubscriber:
         if self._place() is None:
             return self._subscribe_fragments()
         self._unsubscribe_fragments()
-        self._work(self._take_over)
+        # One that goes on takes what is announced by then; else the topics have it.
+        if not self._taking_over:
+            self._taking_over = True
+            self._work(self._take_over)
 
     def _place(self) -> str | PathLike[str] | None:
         """Of the gate's socket now: root's gate may have come since."""
         return well_known(self.gate) if self._handoff == "auto" else self._handoff
 
     def _take_over(self) -> None:
+        try:
+            self._ask_the_socket()
+        finally:
+            self._taking_over = False
+
+    def _ask_the_socket(self) -> None:
         end = time.monotonic() + HANDOFF_S
         while (socket := self._place()) is not None:
             try:
