@@ -172,7 +172,7 @@ class PolicySubscriber:
 
     def _subscribe_manifests(self) -> Any:
         return self._node.create_subscription(
-            PolicyManifest, self._topic, self._on_manifest, _latched(1), callback_group=self._group
+            PolicyManifest, self._topic, self._on_manifest, _latched(10), callback_group=self._group
         )
 
     def _subscribe_fragments(self) -> None:
