@@ -178,12 +178,13 @@ def test_a_newer_release_that_another_process_accepts_takes_nothing_away(tmp_pat
 
 def test_an_expired_policy_is_withdrawn(tmp_path, gate, ros):
     signed = Signed(tmp_path, conftest.small_tensors())
-    soon = datetime.now(timezone.utc) + timedelta(seconds=8)
+    soon = datetime.now(timezone.utc) + timedelta(seconds=15)
     signed.sign("--replace", sequence=2, expires=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
     subscriber = Subscriber(ros)
-    gate(policy=signed.directory, trust=signed.trust)
+    node = gate(policy=signed.directory, trust=signed.trust)
     ros.wait_for(ready(subscriber), "STATE_READY")
     ros.wait_for(is_state(subscriber, Status.STATE_WITHDRAWN), "STATE_WITHDRAWN")
     assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_EXPIRED
     assert datetime.now(timezone.utc) >= soon.replace(microsecond=0)
+    assert "manifest-expired" in node.text()
     ros.wait_for(lambda: ros.count_publishers("/tensorgate/fragments") == 0, "no publisher")
