@@ -25,11 +25,11 @@ test:
 	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace
-	# The plugins that a ROS installation brings want an older pytest.
+	# What is NOT TRIED is said at the end. The plugins that a ROS installation brings want an older pytest.
 	export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-}
-	python -m pytest crates/python/tests crates/node/tests
+	python -m pytest -rs crates/python/tests crates/node/tests
 	# What `colcon test` runs, too.
-	python -m pytest launch/tests
+	python -m pytest -rs launch/tests
 
 # The same work by tensorgate and its peers in one run: a table, and the charts of README under docs/.
 # A peer that cannot be installed is reported as such. (`cargo bench` is for whoever works on the

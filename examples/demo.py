@@ -24,15 +24,16 @@ PROGRAMS = ROOT / "target" / "debug"
 EXAMPLES = ROOT / "examples"
 REPO = "unitree/go2-walk"
 
+sys.path.append(str(ROOT / "ros"))
+import own_domain  # noqa: E402
+
 seconds = {}
 
 
 def main() -> int:
     # A trust policy that a group may write is refused, with reason.
     os.umask(0o022)
-    # Hardly anybody else's domain, and heard on this machine only.
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    own_domain.claim()
     os.environ["PYTHONPATH"] = f"{ROOT / 'target' / 'python'}:{os.environ.get('PYTHONPATH', '')}"
     os.environ["PATH"] = f"{PROGRAMS}:{os.environ['PATH']}"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

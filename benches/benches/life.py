@@ -28,15 +28,14 @@ import rclpy
 from safetensors.numpy import save_file
 from tensorgate_msgs.srv import LoadPolicy, RevokePolicy
 
-from publish import COUNT, MIB, ROUNDS, SIGNED_AS, gate, python_module, tensorgate
+from publish import COUNT, MIB, ROUNDS, SIGNED_AS, gate, own_domain, python_module, tensorgate
 
 TRIALS = int(os.environ.get("TENSORGATE_BENCH_TRIALS", "1000"))
 SMALL, LARGE = 1 << 16, COUNT * MIB
 
 
 def main():
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    own_domain.claim()
     with tempfile.TemporaryDirectory() as home:
         measured = measure(Policies(Path(home)))
     if sys.argv[1:] == ["--json"]:

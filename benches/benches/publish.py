@@ -44,10 +44,12 @@ LATCHED = {
     "durability": qos.DurabilityPolicy.TRANSIENT_LOCAL,
 }
 
+sys.path.append(str(ROOT / "ros"))
+import own_domain  # noqa: E402
+
 
 def main():
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    own_domain.claim()
     with tempfile.TemporaryDirectory() as home:
         compare(make_policy(Path(home)))
 

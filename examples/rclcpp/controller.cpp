@@ -46,7 +46,7 @@ public:
     // The weights are the gate's own pages where both are on one machine; else they come in fragments.
     (void)tensorgate_receiver_take_handed(receiver_.get(), gate_.c_str(), nullptr, 500);
     manifests_ = create_subscription<PolicyManifest>(
-      gate_ + "/manifest", rclcpp::QoS(1).reliable().transient_local(),
+      gate_ + "/manifest", rclcpp::QoS(10).reliable().transient_local(),
       [this](const PolicyManifest & message) {announced(message);});
     statuses_ = create_subscription<PolicyStatus>(
       gate_ + "/status", rclcpp::QoS(1).reliable(), [this](const PolicyStatus & message) {

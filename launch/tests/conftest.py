@@ -1,11 +1,13 @@
 """The gate as it is launched: the built program, with the parameter file that is installed."""
 
+import faulthandler
 import json
 import os
 import re
 import signal
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(os.environ.get("TENSORGATE_PROGRAMS", ROOT / "target/debug"))
 ARGUMENTS = {"use_sim_time": "false", "autostart": "true", "channel": ""}
 
-# Hardly anybody else's domain, and heard on this machine only.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+sys.path.append(str(ROOT / "ros"))
+import own_domain  # noqa: E402
+
+own_domain.claim()
 
 # A trust policy that a group may write is refused, with reason.
 os.umask(0o022)
@@ -28,6 +31,19 @@ def command(*args):
     program = [PROGRAMS / "tensorgate", *map(str, args)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def pytest_configure(config):
+    # Nothing is captured yet.
+    config.terminal = os.dup(2)
+
+
+@pytest.fixture(autouse=True)
+def hang_guard(request):
+    """A test that hangs says where, and ends the run."""
+    faulthandler.dump_traceback_later(600, exit=True, file=request.config.terminal)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture
@@ -104,6 +120,8 @@ def ros():
         return answered()[0].result()
 
     node.wait_for, node.ask = wait_for, ask
-    yield node
-    node.destroy_node()
-    rclpy.try_shutdown()
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 LAUNCH = Path(__file__).resolve().parents[1]
+ROOT = LAUNCH.parent
 PARAMS_FILE = "$(find-pkg-share tensorgate)/config/tensorgate.yaml"
 
 
@@ -100,3 +101,22 @@ def test_nobody_but_the_gate_may_announce_or_answer():
             of_gate = {name for name in allowed if name.startswith("/tensorgate/")}
             assert bool(of_gate) == is_gate, enclave.get("path")
             assert not is_gate or {f"/tensorgate/{name}" for name in ours} <= of_gate
+
+
+@pytest.mark.parametrize("package", ["crates/node", "msg", "examples/rclcpp"])
+def test_packages_have_the_version_of_the_crates(package):
+    (version,) = re.findall(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+    assert xml.parse(ROOT / package / "package.xml").findtext("version") == version
+
+
+def test_the_package_asks_for_what_it_is_built_of_and_runs_with():
+    """rosdep installs what stands here, and nothing else."""
+    asked = {}
+    for element in xml.parse(ROOT / "crates/node/package.xml").getroot():
+        if element.tag.endswith("depend"):
+            asked.setdefault(element.tag, set()).add(element.text)
+    linked = {"rcl", "rcl_action", "lifecycle_msgs", "diagnostic_msgs", "std_srvs", "tensorgate_msgs"}
+    assert {"ament_cmake", "cargo", "rustc"} <= asked["buildtool_depend"]
+    assert "libclang-dev" in asked["build_depend"]
+    assert linked <= asked["depend"]
+    assert {"launch", "launch_ros", "rclpy"} <= asked["exec_depend"]

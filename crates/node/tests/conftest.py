@@ -4,11 +4,13 @@ Run with the ROS environment: `source ros/env.sh && pytest crates/node/tests`.
 """
 
 import contextlib
+import faulthandler
 import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,10 +25,10 @@ PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 REPO = "acme/walk"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
-# Hardly anybody else's domain, and heard on this machine only.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+sys.path.append(str(ROOT / "ros"))
+import own_domain  # noqa: E402
 
+own_domain.claim()
 
 # A trust policy that a group may write is refused, with reason.
 os.umask(0o022)
@@ -56,8 +58,8 @@ class Signed:
             'threshold = 1\n[[keys]]\nname = "release"\npublic_key_file = "release.pub.pem"\n'
         )
 
-    def sign(self, *more, sequence=1, expires="2099-01-01T00:00:00Z"):
-        key = self.home / "release.key.pem"
+    def sign(self, *more, sequence=1, expires="2099-01-01T00:00:00Z", key="release"):
+        key = self.home / f"{key}.key.pem"
         what = ["--repo", REPO, "--revision", REVISION, "--sequence", sequence]
         tensorgate("sign", self.directory, "--key", key, *what, "--expires", expires, *more)
 
@@ -85,6 +87,19 @@ class Node:
     def stop(self, how=signal.SIGINT):
         self.process.send_signal(how)
         return self.process.wait(timeout=10)
+
+
+def pytest_configure(config):
+    # Nothing is captured yet.
+    config.terminal = os.dup(2)
+
+
+@pytest.fixture(autouse=True)
+def hang_guard(request):
+    """A test that hangs says where, and ends the run."""
+    faulthandler.dump_traceback_later(600, exit=True, file=request.config.terminal)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture
@@ -151,9 +166,11 @@ def ros():
         return answered()[0].result()
 
     node.wait_for, node.spin_for, node.ask = wait_for, spin_for, ask
-    yield node
-    node.destroy_node()
-    rclpy.try_shutdown()
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
 
 
 @contextlib.contextmanager

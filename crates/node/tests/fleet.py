@@ -7,6 +7,7 @@ the process that started them. Root is not needed where user namespaces are to b
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ class Fleet:
     """Hosts named `hosts`, each with an address on one switch."""
 
     def __init__(self, *hosts):
+        if shutil.which("ip") is None:
+            pytest.skip("NOT TRIED: `ip` is missing; hint: apt install iproute2")
         self.started = []
         self.enter_user = []
         self.switch = self.start_switch()

@@ -11,11 +11,15 @@ import time
 import conftest
 import numpy as np
 import pytest
+from action_msgs.msg import GoalStatus
+from action_msgs.srv import CancelGoal
 from conftest import PROGRAMS, REPO, Signed, tensorgate
 from safetensors.numpy import save_file
 from subscriber import Subscriber
+from tensorgate_msgs.action import LoadPolicy as Load
 from tensorgate_msgs.msg import PolicyStatus as Status
 from test_gate import state_is
+from test_load import Loads
 
 TOKEN = "hf_never_to_be_seen_in_any_log"
 LIST = "revocations.dsse.json"
@@ -225,6 +229,36 @@ def test_a_commit_that_the_store_does_not_have_is_fetched(channel, gate, ros):
     ros.wait_for(says(node, "revision-mismatch"), "the refusal")
 
 
+def test_a_load_from_the_hub_tells_its_bytes_and_can_be_canceled_without_a_trace(channel, gate, ros):
+    first = channel.release(1)
+    follow(gate, channel, interval=0)
+    subscriber = Subscriber(ros)
+    ros.wait_for(stands_by(subscriber, first), "the first release")
+    second = channel.release(2)
+    source = f"{REPO}@{channel.commits[2]}"
+    channel.serve("stall:model.safetensors@100000")
+    loads, said = Loads(ros), []
+    handle = loads.goal(source, feedback=lambda it: said.append(it.feedback))
+    fetching = lambda it: it.phase == Load.Feedback.PHASE_FETCHING and it.bytes_done >= 100_000
+    ros.wait_for(lambda: said and fetching(said[-1]), "the bytes before the stall")
+    assert said[-1].bytes_done < said[-1].bytes_total
+    result = handle.get_result_async()
+    canceled = loads.end(handle.cancel_goal_async())
+    assert canceled.return_code == CancelGoal.Response.ERROR_NONE
+    assert [bytes(it.goal_id.uuid) for it in canceled.goals_canceling] == [bytes(handle.goal_id.uuid)]
+    ended = loads.end(result)
+    assert ended.status == GoalStatus.STATUS_CANCELED
+    assert (ended.result.result, ended.result.epoch) == (Load.Result.RESULT_CANCELED, 1)
+    assert stands_by(subscriber, first)() and len(subscriber.manifests) == 1
+    late = loads.end(handle.cancel_goal_async())
+    assert late.return_code == CancelGoal.Response.ERROR_GOAL_TERMINATED
+    # Who asks again gets it.
+    channel.serve()
+    ended = loads.result(loads.goal(source))
+    assert (ended.status, ended.result.epoch) == (GoalStatus.STATUS_SUCCEEDED, 2)
+    ros.wait_for(stands_by(subscriber, second), "the second release")
+
+
 @pytest.mark.parametrize("channel_is", ["gone", "not to be used"])
 def test_without_the_hub_what_runs_runs_on_and_starts_again(
     channel, gate, ros, monkeypatch, channel_is
@@ -310,8 +344,7 @@ def test_an_interval_counts_at_once(channel, gate, ros):
     subscriber = Subscriber(ros)
     ros.wait_for(stands_by(subscriber, first), "the first release")
     second = channel.release(2)
-    time.sleep(8)
-    ros.wait_for(lambda: True, "nothing")
+    ros.spin_for(8)
     assert stands_by(subscriber, first)()
     set_parameter(ros, "update_interval_s", 5)
     ros.wait_for(stands_by(subscriber, second), "the second release")
@@ -326,23 +359,6 @@ def set_parameter(ros, name, value):
     request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
     answer = ros.ask(SetParameters, "/tensorgate/set_parameters", request, "the answer")
     assert answer.results[0].successful, answer.results[0].reason
-
-
-def test_a_list_that_another_process_brought_counts_within_moments(tmp_path, gate, ros):
-    signed = Signed(tmp_path, conftest.small_tensors())
-    gate(policy=signed.directory, trust=signed.trust)
-    subscriber = Subscriber(ros)
-    ros.wait_for(state_is(subscriber, Status.STATE_READY), "STATE_READY")
-    digest = subscriber.statuses[-1].manifest_digest.tobytes().hex()
-    lists, key = tmp_path / LIST, tmp_path / "release.key.pem"
-    until = ["--expires", UNTIL, "--reason", "falls on stairs"]
-    tensorgate("trust", "revoke", lists, "--key", key, "--manifest", digest, *until)
-    where = ["--trust", signed.trust, "--state", tmp_path / "store" / "state"]
-    begun = time.monotonic()
-    tensorgate("verify", signed.directory, *where, "--revocations", lists, status=1)
-    ros.wait_for(state_is(subscriber, Status.STATE_REVOKED), "the revocation")
-    print(f"\nrevoked {time.monotonic() - begun:.2f} s after `verify --revocations` began")
-    assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_REVOKED
 
 
 def test_a_key_that_the_operator_takes_out_counts_no_more(tmp_path, gate, ros):

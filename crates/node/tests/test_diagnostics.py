@@ -74,7 +74,7 @@ def test_a_policy_in_force(tmp_path, gate, ros):
 
 def test_it_is_told_once_a_second_and_at_once_on_a_change(tmp_path, gate, ros):
     signed = Signed(tmp_path, conftest.small_tensors())
-    soon = datetime.now(timezone.utc) + timedelta(seconds=8)
+    soon = datetime.now(timezone.utc) + timedelta(seconds=15)
     expires = soon.isoformat(timespec="seconds").replace("+00:00", "Z")
     signed.sign("--replace", sequence=2, expires=expires)
     diagnosed = Diagnosed(ros)

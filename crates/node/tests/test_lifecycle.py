@@ -1,6 +1,5 @@
 """The life cycle, driven as `ros2 lifecycle` and launch_ros drive it."""
 
-import os
 import signal
 import time
 
@@ -222,7 +221,7 @@ def test_what_is_no_transition_is_answered_so(tmp_path, gate, ros, managed, labe
 def test_activate_without_a_policy_fails_back_to_inactive(tmp_path, gate, ros, managed):
     """It was let go of meanwhile: it expired."""
     signed = signed_policy(tmp_path)
-    soon = time.gmtime(time.time() + 8)
+    soon = time.gmtime(time.time() + 15)
     signed.sign("--replace", sequence=2, expires=time.strftime("%Y-%m-%dT%H:%M:%SZ", soon))
     node = gate(policy=signed.directory, trust=signed.trust, autostart="false")
     managed.listen()
@@ -241,21 +240,3 @@ def test_a_signal_while_it_configures_ends_it(tmp_path, gate, ros, how):
         assert node.stop(how) == 0
         # What `ros2 launch` waits before it sends the next signal.
         assert time.monotonic() - begun < 5
-
-
-def test_idle_it_hardly_turns(tmp_path, gate, ros, managed):
-    """No busy loop: it sleeps some thousand times less than it could."""
-    signed = signed_policy(tmp_path)
-    subscriber = Subscriber(ros)
-    node = gate(policy=signed.directory, trust=signed.trust)
-    ros.wait_for(ready(subscriber), "STATE_READY")
-    seconds = spent(node)
-    time.sleep(10)
-    share = (spent(node) - seconds) / 10
-    print(f"\nidle: {100 * share:.1f} % of a core (debug build)")
-    assert share < 0.5
-
-
-def spent(node):
-    fields = open(f"/proc/{node.process.pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -30,21 +30,30 @@ def published(tmp_path_factory):
     home = tmp_path_factory.mktemp("published")
     signed = Signed(home, {"large": NUMBERS, "small": np.array([1.0, 2.0], dtype=np.float32)})
     rclpy.init()
+    gate = Node(home, policy=signed.directory, trust=signed.trust)
+    try:
+        manifest, fragments = collect(gate)
+        assert gate.stop() == 0
+    finally:
+        gate.process.kill()
+        gate.process.wait()
+        rclpy.shutdown()
+    return signed, manifest, fragments
+
+
+def collect(gate):
     node = rclpy.create_node("collector")
     manifests, fragments = [], {}
     qos = latched(100)
     node.create_subscription(PolicyManifest, "/tensorgate/manifest", manifests.append, qos)
     take = lambda fragment: fragments.setdefault(fragment.fragment_index, fragment)
     node.create_subscription(TensorFragment, "/tensorgate/fragments", take, qos)
-    gate = Node(home, policy=signed.directory, trust=signed.trust)
     end = time.monotonic() + 60
     while not manifests or len(fragments) < manifests[0].fragment_count:
         assert time.monotonic() < end and gate.process.poll() is None, gate.text()
         rclpy.spin_once(node, timeout_sec=0.05)
-    assert gate.stop() == 0
     node.destroy_node()
-    rclpy.shutdown()
-    return signed, manifests[0], [fragments[index] for index in sorted(fragments)]
+    return manifests[0], [fragments[index] for index in sorted(fragments)]
 
 
 class Server:

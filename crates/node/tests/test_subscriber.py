@@ -135,9 +135,10 @@ def inodes(pid):
     return {int(line.split()[4]) for line in maps if "/memfd:tensorgate" in line}
 
 
-def test_it_finds_the_gates_socket_by_itself(signed, gate, ros):
+def test_it_finds_the_gates_socket_by_itself(tmp_path, signed, gate, ros, monkeypatch):
+    # Root's is /run/tensorgate, whatever this says.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     name = f"/test{os.getpid()}/tensorgate"
-    assert well_known(name), "a user's own processes want XDG_RUNTIME_DIR"
     namespace = name.removesuffix("/tensorgate")
     options = {"policy": signed.directory, "trust": signed.trust, "handoff": "auto"}
     node = gate("-r", f"__ns:={namespace}", **options)
@@ -154,6 +155,8 @@ def test_it_finds_the_gates_socket_by_itself(signed, gate, ros):
     del robot
     gc.collect()
     assert not inodes("self") & inodes(node.process.pid)
+    assert well_known(name).exists()
+    assert node.stop() == 0 and not well_known(name).exists()
 
 
 def listen(path):
@@ -265,14 +268,36 @@ def test_a_second_publisher_is_noticed_and_what_it_forges_refused(signed, gate, 
     ros.wait_for(robot.heard(("policy", 1)), "the policy")
     rogue = ros.create_publisher(PolicyManifest, "/tensorgate/manifest", latched)
     ros.wait_for(lambda: robot.subscriber.publishers == 2, "the second publisher to be noticed")
-    (forged,) = genuine
-    envelope = json.loads(bytes(forged.envelope))
-    envelope["signatures"] = [{"sig": base64.b64encode(bytes(64)).decode()}]
-    forged.envelope, forged.epoch = json.dumps(envelope).encode(), 7
-    rogue.publish(forged)
+    rogue.publish(forged(*genuine))
     ros.wait_for(lambda: robot.rejected, "the refusal")
     assert robot.rejected[0].code == "signature-invalid"
     assert robot.is_active() and robot.told == [("policy", 1)]
+
+
+def forged(manifest):
+    envelope = json.loads(bytes(manifest.envelope))
+    envelope["signatures"] = [{"sig": base64.b64encode(bytes(64)).decode()}]
+    manifest.envelope, manifest.epoch = json.dumps(envelope).encode(), 7
+    return manifest
+
+
+def test_a_rogue_that_latches_hides_nothing_from_who_comes_late(signed, gate, ros):
+    """All that is latched arrives before the first of it is looked at."""
+    gate(policy=signed.directory, trust=signed.trust)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    genuine = []
+    reader = ros.create_subscription(PolicyManifest, "/tensorgate/manifest", genuine.append, latched)
+    ros.wait_for(lambda: genuine, "the manifest")
+    ros.destroy_subscription(reader)
+    forgery = forged(*genuine)
+    rogue = rclpy.create_node("rogue")
+    for _ in range(5):
+        rogue.create_publisher(PolicyManifest, "/tensorgate/manifest", latched).publish(forgery)
+    robot = Robot(ros, signed)
+    time.sleep(2)
+    ros.wait_for(robot.heard(("policy", 1)), "the policy")
+    assert robot.subscriber.refusals == (5, "signature-invalid")
+    rogue.destroy_node()
 
 
 def test_garbage_on_the_topics_ends_nothing(signed, gate, ros):
@@ -284,7 +309,7 @@ def test_garbage_on_the_topics_ends_nothing(signed, gate, ros):
     for count in (0, 1, 2**32 - 1):
         manifests.publish(PolicyManifest(epoch=2**64 - 1, fragment_count=count, fragment_size=count))
         statuses.publish(PolicyStatus(epoch=2**64 - 1, sequence=2**64 - 1, state=255))
-        ros.wait_for(lambda seen=len(robot.rejected): len(robot.rejected) > seen, "a refusal", 10)
+        ros.wait_for(lambda seen=len(robot.rejected): len(robot.rejected) > seen, "a refusal")
         time.sleep(1.1)  # refusals that are alike are told once a second
     gate(policy=signed.directory, trust=signed.trust)
     ros.wait_for(robot.heard(("policy", 1)), "the policy all the same")

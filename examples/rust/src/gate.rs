@@ -35,7 +35,7 @@ impl Gate {
             .get_parameter("gate")
             .unwrap_or_else(|_| "/tensorgate".to_owned());
         let newest = QosProfile::default().reliable().volatile().keep_last(1);
-        let manifests = Box::new(node.subscribe(&format!("{name}/manifest"), latched(1))?);
+        let manifests = Box::new(node.subscribe(&format!("{name}/manifest"), latched(10))?);
         let service = format!("{name}/get_fragments");
         let service = node.create_client(&service, QosProfile::services_default())?;
         let statuses = Box::new(node.subscribe(&format!("{name}/status"), newest)?);
@@ -135,7 +135,7 @@ impl Gate {
                 say(&error.to_string());
                 // What is latched comes again.
                 let topic = format!("{}/manifest", self.name);
-                self.manifests = Box::new(self.node.subscribe(&topic, latched(1))?);
+                self.manifests = Box::new(self.node.subscribe(&topic, latched(10))?);
             }
         }
         Ok(())

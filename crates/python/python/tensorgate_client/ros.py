@@ -180,7 +180,7 @@ class PolicySubscriber:
             PolicyManifest,
             f"{self.gate}/manifest",
             self._on_manifest,
-            _latched(1),
+            _latched(10),
             callback_group=self._group,
         )
 
