@@ -267,7 +267,7 @@ public:
   : context_(context), node_(node), gate_(gate),
     manifests_(
       node, ROSIDL_GET_MSG_TYPE_SUPPORT(tensorgate_msgs, msg, PolicyManifest), gate + "/manifest",
-      1, true),
+      10, true),
     statuses_(
       node, ROSIDL_GET_MSG_TYPE_SUPPORT(tensorgate_msgs, msg, PolicyStatus), gate + "/status", 1,
       false),

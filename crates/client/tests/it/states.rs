@@ -186,14 +186,44 @@ fn withdrawal_is_immediate_and_can_be_taken_back() {
     receiver.announce(again.announcement(), now(), at).unwrap();
     assert_eq!(receiver.state(at), State::Stale);
     receiver.status(&again.heartbeat(6), at);
-    assert_eq!(receiver.state(at), State::Active);
+    assert_eq!(
+        receiver.state(at),
+        State::Stale,
+        "the word of a gate that repeats it outlasts who says otherwise"
+    );
+    let later = at + OBEYED;
+    receiver.status(&again.heartbeat(7), later);
+    assert_eq!(receiver.state(later), State::Active);
+}
+
+/// As long as a word that names the manifest counts.
+const OBEYED: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_replay_wakes_nothing_while_the_gate_says_otherwise() {
+    let (gate, mut receiver, begin) = running();
+    let ticks = (1..=100).map(|tick| (tick, begin + tick * Duration::from_millis(100)));
+    for (tick, at) in ticks {
+        receiver.status(&gate.status(u64::from(tick), Status::WITHDRAWN), at);
+        // Somebody has the genuine manifest announced anew, under a session of his own.
+        let epoch = u64::from(tick) + 1;
+        receiver.announce(gate.replay(9, epoch), now(), at).unwrap();
+        let ready = Status {
+            session: [9; 16],
+            epoch,
+            ..gate.heartbeat(1)
+        };
+        receiver.status(&ready, at + Duration::from_millis(50));
+        assert_eq!(receiver.state(at + Duration::from_millis(50)), State::Stale);
+    }
 }
 
 #[test]
 fn every_state_but_ready_stops() {
-    let (gate, mut receiver, at) = running();
+    let (gate, mut receiver, begin) = running();
     let others = (0..=u8::MAX).filter(|state| ![Status::READY, Status::REVOKED].contains(state));
-    for (epoch, state) in (2..).zip(others) {
+    for (turn, state) in (1..).zip(others) {
+        let (epoch, at) = (u64::from(turn) + 1, begin + turn * OBEYED);
         receiver.announce(gate.replay(1, epoch), now(), at).unwrap();
         let (ready, other) = (gate.heartbeat(1), gate.status(2, state));
         receiver.status(&Status { epoch, ..ready }, at);
