@@ -289,6 +289,31 @@ def test_the_action_tells_how_far_it_is(tmp_path, ros, running):
     assert loads.result(handle).status == GoalStatus.STATUS_SUCCEEDED
 
 
+def test_a_canceled_load_changes_nothing(tmp_path, ros, running):
+    node, _, subscriber = running
+    loads = Loads(ros)
+    with locked(tmp_path):
+        handle = loads.goal(policy(tmp_path, "newer", sequence=2).directory)
+        result = handle.get_result_async()
+        # The last wait before the release is recorded, which cannot be taken back.
+        ros.wait_for(lambda: "waiting for another process" in node.text(), "the word")
+        canceled = loads.end(handle.cancel_goal_async())
+        assert canceled.return_code == CancelGoal.Response.ERROR_NONE
+        assert [bytes(it.goal_id.uuid) for it in canceled.goals_canceling] == [
+            bytes(handle.goal_id.uuid)
+        ]
+    ended = loads.end(result)
+    assert ended.status == GoalStatus.STATUS_CANCELED
+    assert ended.result.result == LoadAction.Result.RESULT_CANCELED
+    assert ended.result.epoch == 1
+    assert subscriber.statuses[-1].state == Status.STATE_READY
+    assert len(subscriber.manifests) == 1
+    # Too late, and unknown.
+    late = loads.end(handle.cancel_goal_async())
+    assert late.return_code == CancelGoal.Response.ERROR_GOAL_TERMINATED
+    assert loads.load(policy(tmp_path, "newest", sequence=3).directory).epoch == 2
+
+
 def test_deactivate_calls_a_load_off(tmp_path, ros, running):
     node, _, subscriber = running
     managed = Managed(ros)
