@@ -1,5 +1,6 @@
 """Taking back: ~/revoke, lists of revocations, keys, expiry, while the policy is in force."""
 
+import signal
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -129,6 +130,42 @@ def test_a_load_under_way_is_called_off_by_a_revoke(tmp_path, ros, running):  # 
     assert loads.end(load).result == LoadPolicy.Response.RESULT_CANCELED
     assert revokes.end(revoke).result == Answer.RESULT_OK
     assert subscriber.statuses[-1].state == Status.STATE_REVOKED
+
+
+def test_it_is_on_the_disk_before_the_node_ends(tmp_path, gate, ros, running):  # noqa: F811
+    node, signed, subscriber = running
+    revokes = Revokes(ros)
+    with locked(tmp_path):
+        revokes.begin()
+        ros.wait_for(is_state(subscriber, Status.STATE_REVOKED), "STATE_REVOKED")
+        node.process.send_signal(signal.SIGTERM)
+        ros.spin_for(0.5)
+        assert node.process.poll() is None
+    assert node.process.wait(timeout=10) == 0
+    again = Subscriber(ros)
+    gate(policy=signed.directory, trust=signed.trust)
+    ros.wait_for(is_state(again, Status.STATE_REVOKED), "the refusal after the restart")
+
+
+def test_what_is_held_and_not_announced_can_be_revoked(ros, running):  # noqa: F811
+    _, signed, subscriber = running
+    managed = Managed(ros)
+    managed.listen()
+    assert managed.change("deactivate")
+    assert Revokes(ros).revoke().result == Answer.RESULT_OK
+    ros.wait_for(is_state(subscriber, Status.STATE_REVOKED), "STATE_REVOKED")
+    assert subscriber.statuses[-1].manifest_digest.tobytes().hex() == digest(signed)
+    assert not managed.change("activate")
+
+
+def test_an_epoch_stands_for_its_manifest(ros, running):  # noqa: F811
+    """Somebody has it announced again, while an operator revokes what he saw."""
+    _, signed, subscriber = running
+    assert Loads(ros).load(signed.directory).epoch == 2
+    revokes = Revokes(ros)
+    assert revokes.revoke(epoch=3).result == Answer.RESULT_REJECTED
+    assert revokes.revoke(epoch=1).result == Answer.RESULT_OK
+    ros.wait_for(is_state(subscriber, Status.STATE_REVOKED), "STATE_REVOKED")
 
 
 def test_deactivated_it_stays_revoked(ros, running):  # noqa: F811
