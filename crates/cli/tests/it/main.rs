@@ -4,6 +4,7 @@
 
 mod audit;
 mod channel;
+mod completions;
 mod diff;
 mod dry_run;
 mod environment;
@@ -15,6 +16,7 @@ mod help;
 mod import;
 mod inspect;
 mod keygen;
+mod man;
 mod memory;
 mod olah;
 mod oms;
