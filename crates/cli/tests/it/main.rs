@@ -6,6 +6,7 @@ mod audit;
 mod channel;
 mod completions;
 mod diff;
+mod doctor;
 mod dry_run;
 mod environment;
 mod fetch;

@@ -40,7 +40,9 @@ fn each_subcommand_has_a_page_with_all_sections() {
         sections.retain(|section| *section != "COMMANDS");
         assert_eq!(sections, SECTIONS, "{name}");
         let (_, also) = page.split_once("SEE ALSO").unwrap();
-        let named = also.split("\\fR(1)").filter_map(|text| text.split_once("\\fB"));
+        let named = also
+            .split("\\fR(1)")
+            .filter_map(|text| text.split_once("\\fB"));
         let named: BTreeSet<String> = named
             .map(|(_, name)| format!("{}.1", name.replace("\\-", "-")))
             .collect();
