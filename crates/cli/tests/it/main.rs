@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+#[path = "../../../verify/tests/corpus/case.rs"]
+mod case;
 mod channel;
 mod completions;
 mod diff;
@@ -24,12 +26,15 @@ mod oms;
 mod operator;
 mod peak;
 mod place;
+mod rejections;
 mod resume;
 mod sign;
 mod sign_oms;
 mod stage;
 mod store;
 mod support;
+#[path = "../../../verify/tests/corpus/tree.rs"]
+mod tree;
 mod trust;
 mod verify;
 mod watch;
