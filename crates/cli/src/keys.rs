@@ -58,8 +58,9 @@ pub(crate) fn to_pem(
 
 /// A trust policy under which this key alone counts.
 pub(crate) fn trust_in(key: &SigningKey) -> Result<TrustPolicy, Failure> {
-    let unusable =
-        |why: &dyn std::fmt::Display| Failure::about(Path::new("key"), format!("the key: {why}"));
+    let unusable = |why: &dyn std::fmt::Display| {
+        Failure::about(Path::new("key"), format!("the key cannot be used: {why}"))
+    };
     let pem = key.public_pem().map_err(|error| unusable(&error))?;
     let text = format!("threshold = 1\n[[keys]]\nname = 'signer'\npublic_key = '''{pem}'''");
     let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());

@@ -41,7 +41,7 @@ fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
     let surveyed = survey(args, &directory, &declared, &[MANIFEST_FILE]).map_err(|error| {
         error.hint_where(
             |found| found.subject == BUNDLE_FILE,
-            "a manifest suffers no other proof beside it: move model.sig away",
+            "a manifest has no other proof beside it: move model.sig away",
         )
     })?;
     let about = about(args, release, &directory, &limits)?;
@@ -111,7 +111,7 @@ fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<(), Failure> 
     Err(Failure::rejected(
         tensorgate_verify::Rejection::ManifestExpired,
         "expires",
-        format!("would expire at {expires}, it is {issued}"),
+        format!("the manifest would expire at {expires}, and it is {issued}"),
     ))
 }
 

@@ -63,7 +63,7 @@ impl Drop for Reading {
 /// Without a length it is hidden.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::no_length();
-    let template = "{bar:24} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg}";
+    let template = "{bar:24} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left  {wide_msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

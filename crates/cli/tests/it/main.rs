@@ -33,6 +33,7 @@ mod sign_oms;
 mod stage;
 mod store;
 mod support;
+mod told;
 #[path = "../../../verify/tests/corpus/tree.rs"]
 mod tree;
 mod trust;
