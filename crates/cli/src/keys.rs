@@ -100,7 +100,8 @@ fn unlock(
     let file = disk::open_regular(path).map_err(|error| Failure::io("read", path, &error))?;
     let pem = read_private(file, path)?;
     let (label, document) = SecretDocument::from_pem(&pem)
-        .map_err(|error| refuse(&format!("not PEM: {error}")).hint(form))?;
+        // What the parser says of other files is of bytes that nobody typed.
+        .map_err(|_| refuse(&"it is no private key in PEM").hint(form))?;
     match (label, passphrase_file) {
         (plain, None) if labels.contains(&plain) => Ok(document),
         (plain, Some(_)) if labels.contains(&plain) => {
@@ -123,7 +124,8 @@ pub(crate) fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(Failure::about(
             path,
             format!("the first line of the passphrase file {path:?} is empty"),
-        ));
+        )
+        .hint("the passphrase stands there"));
     }
     Ok(Zeroizing::new(line.as_bytes().to_vec()))
 }

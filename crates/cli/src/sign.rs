@@ -126,7 +126,7 @@ fn about(
         None => type_in_config(directory, limits)?.ok_or_else(|| {
             Failure::about(
                 &args.dir,
-                "config.json does not say what type the policy is",
+                "\"config.json\" does not say what type the policy is",
             )
             .hint("give --policy-type, for instance `--policy-type act`")
         })?,

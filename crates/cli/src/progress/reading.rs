@@ -1,10 +1,10 @@
 //! How far the reading of much is.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::can_draw;
 use crate::output::say;
 use crate::text::thousands;
 
@@ -25,7 +25,7 @@ impl Reading {
     pub(crate) fn of(total: u64, json: bool) -> Self {
         let how = if json {
             How::Silent
-        } else if std::io::stderr().is_terminal() {
+        } else if can_draw() {
             let bar = bar();
             bar.set_length(total);
             How::Bar(bar)

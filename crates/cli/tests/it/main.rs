@@ -32,6 +32,7 @@ mod sign;
 mod sign_oms;
 mod stage;
 mod store;
+mod streams;
 mod support;
 mod told;
 #[path = "../../../verify/tests/corpus/tree.rs"]

@@ -1,6 +1,6 @@
 //! What the command says, situation by situation, with its exit status: word for word in
 //! `tests/cmd/told/`, a file a command. What differs from run to run stands as `[SHA256]`, `[COMMIT]`,
-//! `[INSTANT]`, `[SECONDS]`, `[HELD]` or `[HUB]`.
+//! `[INSTANT]`, `[SECONDS]`, `[HELD]`, `[USED]`, `[ROOM]` or `[HUB]`.
 
 use std::fs;
 use std::path::Path;
@@ -89,6 +89,10 @@ impl<'w> Book<'w> {
 
 /// A line without what no two runs have in common.
 fn masked_line(line: &str) -> String {
+    if let Some((_, rest)) = line.split_once("  on disk    ") {
+        let (_, quota) = rest.split_once(", ").unwrap();
+        return format!("  on disk    [USED] bytes, {quota}");
+    }
     if let Some((before, _)) = line.split_once("held       ") {
         return format!("{before}held       [HELD]");
     }
