@@ -18,6 +18,9 @@ use crate::output::{Report, say_waiting};
 use crate::text::count;
 
 const NAME: &str = "tensorgate";
+/// When the words of the pages changed last (man-pages(7)): the same release has the same pages
+/// whenever they are written.
+const DATE: &str = "2026-11-26";
 
 pub(crate) fn run(args: &Man, json: bool) -> Result<Report, Failure> {
     let mut command = Cli::command().disable_help_subcommand(true);
@@ -100,14 +103,15 @@ fn write(dir: &Path, pages: &[(String, String)], json: bool) -> Result<Report, F
 }
 
 fn page(command: &Command, all: &[String]) -> io::Result<String> {
-    let versioned = command.clone().version(env!("CARGO_PKG_VERSION"));
-    // Without a date: the same release has the same pages whenever they are written.
-    let page = Page::new(versioned).manual("tensorgate manual").date("");
+    let page = Page::new(command.clone())
+        .date(DATE)
+        .source(concat!("tensorgate ", env!("CARGO_PKG_VERSION")))
+        .manual("tensorgate manual");
     let mut text = Vec::new();
     page.render_title(&mut text)?;
     page.render_name_section(&mut text)?;
-    page.render_synopsis_section(&mut text)?;
     let mut roff = Roff::new();
+    synopsis(&mut roff, command);
     description(&mut roff, command);
     roff.to_writer(&mut text)?;
     page.render_options_section(&mut text)?;
@@ -121,7 +125,22 @@ fn page(command: &Command, all: &[String]) -> io::Result<String> {
     examples(&mut roff, command);
     see_also(&mut roff, command, all);
     roff.to_writer(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let text = String::from_utf8_lossy(&text);
+    // Before possible values, where one empty line is enough.
+    Ok(text.replace(".br\n\n.br\n", ".sp\n"))
+}
+
+/// As the help shows it.
+fn synopsis(roff: &mut Roff, command: &Command) {
+    roff.control("SH", ["SYNOPSIS"]);
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.strip_prefix("Usage:").unwrap_or(&usage);
+    for (at, form) in usage.lines().map(str::trim).enumerate() {
+        if at > 0 {
+            roff.control("br", []);
+        }
+        roff.text([roman(form)]);
+    }
 }
 
 /// What the help says beneath its first sentence, which is the name's; where that is all, the same
@@ -134,8 +153,11 @@ fn description(roff: &mut Roff, command: &Command) {
     let beneath = long.strip_prefix(&about).unwrap_or(&long).trim();
     let text = if beneath.is_empty() { &about } else { beneath };
     roff.control("SH", ["DESCRIPTION"]);
-    for paragraph in text.split("\n\n") {
-        roff.control("PP", []).text([roman(paragraph)]);
+    for (at, paragraph) in text.split("\n\n").enumerate() {
+        if at > 0 {
+            roff.control("PP", []);
+        }
+        roff.text([roman(paragraph)]);
     }
 }
 
@@ -302,7 +324,7 @@ fn examples(roff: &mut Roff, command: &Command) {
         return;
     };
     roff.control("SH", ["EXAMPLES"]);
-    let mut typed = false;
+    let (mut typed, mut first) = (false, true);
     for line in help.to_string().lines() {
         let code = line.starts_with("  ");
         match (typed, code) {
@@ -317,8 +339,10 @@ fn examples(roff: &mut Roff, command: &Command) {
             (false, true) => &mut *roff,
             (false, false) if line.is_empty() && typed => roff.control("sp", []),
             (false, false) if line.is_empty() => &mut *roff,
+            (false, false) if first => roff.text([roman(line)]),
             (false, false) => roff.control("PP", []).text([roman(line)]),
         };
+        first &= told || line.is_empty();
     }
     if typed {
         roff.control("fi", []).control("RE", []);

@@ -114,9 +114,8 @@ fn token(config: &Config, environment: &Environment) -> Check {
     if config.token.is_none() {
         return Check::ok(NAME, "none: what is public can be fetched");
     }
-    let place = match place(environment) {
-        None => return Check::ok(NAME, "in HF_TOKEN"),
-        Some(place) => place,
+    let Some(place) = place(environment) else {
+        return Check::ok(NAME, "in HF_TOKEN");
     };
     match fs::metadata(&place).map(|stat| stat.permissions().mode() & 0o777) {
         Ok(mode) if mode & 0o077 != 0 => {

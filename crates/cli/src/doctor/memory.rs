@@ -159,6 +159,8 @@ mod tests {
         }
     }
 
+    type Spoil = &'static dyn Fn(&mut Facts);
+
     fn statuses(facts: &Facts) -> Vec<Status> {
         checks(facts).iter().map(|check| check.status).collect()
     }
@@ -170,7 +172,7 @@ mod tests {
         let huge = "copies of 1 GB are 5 times faster with huge ones: echo within_size > /sys/kernel/mm/transparent_hugepage/shmem_enabled";
         let room =
             "where it cannot be guarded, or a controller asks for it, it is copied: make room";
-        let cases: [(usize, &dyn Fn(&mut Facts), Status, &str); 8] = [
+        let cases: [(usize, Spoil, Status, &str); 8] = [
             (
                 0,
                 &|facts| facts.leases = Some(0),

@@ -58,3 +58,31 @@ fn a_full_disk_under_standard_output_is_one() {
     let run = Run::of(workshop.command().args(["inspect", "walk"]).stdout(full));
     run.expect(2).says("could not write to standard output");
 }
+
+/// Groups of commands included.
+#[test]
+fn each_help_shows_an_example() {
+    let workshop = Workshop::new();
+    let of = |arguments: &[&str]| {
+        let run = workshop.run(arguments.iter().chain(&["--help"]));
+        run.expect(0).stdout.clone()
+    };
+    let mut pending = vec![String::new()];
+    let mut seen = 0;
+    while let Some(command) = pending.pop() {
+        let help = of(&command.split_whitespace().collect::<Vec<_>>());
+        let typed = format!("\n  tensorgate {command}").trim_end().to_owned();
+        assert!(help.contains(&typed), "{command}: {help}");
+        seen += 1;
+        let (_, listed) = help.split_once("Commands:\n").unwrap_or_default();
+        for line in listed.lines().take_while(|line| !line.is_empty()) {
+            let name = line
+                .strip_prefix("  ")
+                .and_then(|line| line.split(' ').next());
+            if let Some(name) = name.filter(|name| !["", "help"].contains(name)) {
+                pending.push(format!("{command} {name}").trim().to_owned());
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
