@@ -14,7 +14,6 @@ mod trust;
 
 use std::path::Path;
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use crate::args_help::Doctor;
@@ -22,11 +21,11 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Trouble};
 use crate::output::Report;
 use crate::paint::{Paint, Tone};
-use crate::text::line;
+use crate::text::{line, now_in_seconds};
 use check::{Check, Status};
 
 pub(crate) fn run(args: &Doctor) -> Result<Report, Failure> {
-    let (environment, now) = (Environment::of_process(), Timestamp::now());
+    let (environment, now) = (Environment::of_process(), now_in_seconds());
     let trusted = trust::look(args.trust.as_deref(), now);
     let stored = store::look(args.store.as_deref(), trusted.policy.as_ref(), now);
     let mut checks = ros::checks(&environment);
