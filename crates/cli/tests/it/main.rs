@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod book;
 #[path = "../../../verify/tests/corpus/case.rs"]
 mod case;
 mod channel;
@@ -36,6 +37,7 @@ mod streams;
 mod support;
 mod tidy;
 mod told;
+mod told_operator;
 #[path = "../../../verify/tests/corpus/tree.rs"]
 mod tree;
 mod trust;
