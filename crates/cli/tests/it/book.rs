@@ -1,6 +1,7 @@
 //! What the command says, situation by situation, with its exit status: word for word in
 //! `tests/cmd/told/`, a file a command. What differs from run to run stands as `[SHA256]`, `[COMMIT]`,
-//! `[INSTANT]`, `[SECONDS]`, `[HELD]`, `[USED]`, `[ROOM]` or `[HUB]`.
+//! `[INSTANT]`, `[SECONDS]`, `[HELD]`, `[USED]`, `[ROOM]`,
+//! `[REQUEST]` or `[HUB]`.
 
 use std::fs;
 use std::path::Path;
@@ -61,7 +62,11 @@ impl<'w> Book<'w> {
         };
         let here = format!("{}/", self.workshop.path("").display());
         let told = told.replace(here.trim_end_matches("//"), "[HERE]");
-        let lines: Vec<String> = told.lines().map(masked_line).collect();
+        let mut lines: Vec<String> = told.lines().map(masked_line).collect();
+        // Several files come at a time, in any order.
+        for files in lines.chunk_by_mut(|a, b| is_file(a) && is_file(b)) {
+            files.sort_unstable();
+        }
         let end = if told.ends_with('\n') { "\n" } else { "" };
         lines.join("\n") + end
     }
@@ -84,11 +89,23 @@ impl<'w> Book<'w> {
     }
 }
 
+/// `  config.json, 15 bytes`, of a file that came.
+fn is_file(line: &str) -> bool {
+    let file = line
+        .strip_prefix("  ")
+        .and_then(|line| line.split_once(", "));
+    file.is_some_and(|(name, _)| !name.contains(' '))
+}
+
 /// A line without what no two runs have in common.
 fn masked_line(line: &str) -> String {
     if let Some((_, rest)) = line.split_once("  on disk    ") {
         let (_, quota) = rest.split_once(", ").unwrap();
         return format!("  on disk    [USED] bytes, {quota}");
+    }
+    // How fast it came, where it took a second.
+    if line.ends_with("B/s") && is_file(line) {
+        return line.rsplit_once(", ").unwrap().0.to_owned();
     }
     if let Some((before, _)) = line.split_once("held       ") {
         return format!("{before}held       [HELD]");
@@ -127,6 +144,7 @@ fn masked_word(word: &str, is_room: bool) -> String {
     let mask = match bare.len() {
         64 if hex(bare) && bare != ZEROS => "[SHA256]",
         40 if hex(bare) && bare != REVISION => "[COMMIT]",
+        _ if bare.starts_with("testhub-") => "[REQUEST]",
         _ if is_instant && !fixed => "[INSTANT]",
         _ if is_time => "[SECONDS]",
         _ if is_room && !bare.is_empty() => "[ROOM]",
