@@ -41,7 +41,7 @@ build() {
         prefixes+=("-ffile-prefix-map=$from")
         flags+=("--remap-path-prefix=$from")
     done
-    flags+=(-C link-arg=-Wl,--build-id=none)
+    flags+=(-C "link-arg=-Wl,--build-id=none")
     (
         cd "$source"
         RUSTFLAGS="${flags[*]}" CFLAGS="${prefixes[*]}" cargo auditable build --locked --quiet --profile dist \
