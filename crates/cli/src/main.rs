@@ -4,14 +4,18 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod args_help;
 mod args_operator;
 mod args_sign;
 mod audit;
 mod claims;
+mod completions;
 mod declarations;
 mod diff;
 mod disk;
+mod doctor;
 mod dry_run;
+mod environment;
 mod failure;
 mod fetch;
 mod header;
@@ -21,9 +25,11 @@ mod inspect;
 mod keygen;
 mod keys;
 mod listing;
+mod man;
 mod memory;
 mod oms;
 mod output;
+mod paint;
 mod progress;
 mod release;
 mod revoke;
@@ -76,10 +82,13 @@ fn start_threads() -> Result<(), Failure> {
 fn run(command: &Command, json: bool) -> Result<Report, Failure> {
     match command {
         Command::Audit(args) => audit::run(args, json),
+        Command::Completions(args) => completions::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Fetch(args) => fetch::run(args, json),
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
+        Command::Man(args) => man::run(args, json),
         Command::Sign(args) => sign::run(args, json),
         Command::Store(Store::Check(args)) => store_check::run(args, json),
         Command::Store(Store::Gc(args)) => store_gc::run(args, json),
