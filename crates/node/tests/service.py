@@ -18,6 +18,7 @@ UNIT = "tensorgate.service"
 # Whose only right is to be named in `handoff_uids`.
 CONTROLLER = 4711
 SOCKET = "/run/tensorgate/tensorgate"
+ACTIVE = "activating → active"
 # Of the environment of the tests: where ROS is.
 OF_ROS = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "ROS_DISTRO")
 
@@ -37,6 +38,11 @@ def main(home):
 
 
 def work(channel):
+    def again(**values):
+        parameters(**values)
+        systemctl("restart", UNIT)
+        subscriber.statuses.clear()
+
     first = channel.release(1)
     configure(channel)
     rclpy.init()
@@ -45,25 +51,30 @@ def work(channel):
     wait_for(stands_by(subscriber, first), subscriber, "the first release")
     say("published what came from the Hub, below the sandbox")
 
-    guarded_file_is_written()
-    wait_for(lambda: "were moved into sealed memory" in journal(), subscriber, "the word on the move")
-    say("kept the bytes of a guarded file from a writer")
-
     second = channel.release(2)
     wait_for(stands_by(subscriber, second), subscriber, "the second release")
     say("took a newer release")
 
+    policy = own_directory(channel)
+    again(policy=f'"{policy}"', channel='""')
+    wait_for(stands_by(subscriber, second), subscriber, "the same from a directory")
+    # Whoever opens it for writing waits until the gate has moved the bytes.
+    with (policy / "model.safetensors").open("r+b"):
+        pass
+    wait_for(lambda: "were moved into sealed memory" in journal(), subscriber, "the word on the move")
+    say("kept the bytes of a guarded file from a writer")
+
     # Weights that are handed over are sealed at once, and no longer guarded.
-    parameters(handoff="auto", handoff_uids=f'"{CONTROLLER}"')
-    systemctl("restart", UNIT)
-    subscriber.statuses.clear()
+    again(handoff="auto", handoff_uids=f'"{CONTROLLER}"')
     wait_for(stands_by(subscriber, second), subscriber, "the gate after its restart")
     hand_over()
     say("handed its pages to another user")
 
+    lives = journal().count(ACTIVE)
     kill()
+    wait_for(lambda: journal().count(ACTIVE) > lives, subscriber, "the gate's return")
     subscriber.statuses.clear()
-    wait_for(stands_by(subscriber, second), subscriber, "the gate's return")
+    wait_for(stands_by(subscriber, second), subscriber, "the policy after its return")
     say("came back after it was killed")
 
     systemctl("stop", UNIT)
@@ -123,12 +134,11 @@ def hand_over():
     assert done.returncode == 0 and "sha256" in done.stdout, done.stderr
 
 
-def guarded_file_is_written():
-    """A writer to every file that is held; each waits until the gate has moved the bytes."""
-    objects = [path for path in Path("/var/lib/tensorgate/objects").rglob("*") if path.is_file()]
-    largest = max(objects, key=lambda path: path.stat().st_size)
-    with largest.open("r+b"):
-        pass
+def own_directory(channel):
+    """A policy that is the gate's user's own, as what is to be guarded has to be."""
+    directory = channel.directories[-1]
+    subprocess.run(["chown", "--recursive", "tensorgate:", directory], check=True)
+    return directory
 
 
 def kill():
