@@ -21,17 +21,25 @@ main() {
 
 # The node, the launch files, and the messages that it speaks, as below one prefix.
 lay_out_node() {
-    local stage=$root/target/shipped/node messages
+    local stage=$root/target/shipped/node messages index
     rm -rf -- "$stage"
     cargo build --locked --quiet --profile dist --package tensorgate-node
     install -D target/dist/tensorgate_node "$stage/lib/tensorgate/tensorgate_node"
     messages=$(ros_package tensorgate_msgs)
     cp -- "$messages"/lib/libtensorgate_msgs__*.so "$stage/lib/"
-    mkdir -p "$stage/share"
-    cp -r -- "$messages/share/." "$stage/share/"
-    mkdir -p "$stage/share/tensorgate"
+    # What `ros2 interface`, `ros2 launch` and rosbag2 look for; the rest names this machine's places.
+    index=share/ament_index/resource_index
+    mkdir -p "$stage/$index/packages" "$stage/share/tensorgate/launch" "$stage/share/tensorgate_msgs"
+    cp -r -- "$messages/$index"/{packages,rosidl_interfaces} "$stage/$index/"
+    cp -r -- "$messages"/share/tensorgate_msgs/{msg,srv,action,package.xml} "$stage/share/tensorgate_msgs/"
+    : >"$stage/$index/packages/tensorgate"
+    cp -- crates/node/package.xml "$stage/share/tensorgate/"
     cp -r -- launch/config launch/sros2 "$stage/share/tensorgate/"
-    cp -- launch/*.launch.* "$stage/share/tensorgate/"
+    cp -- launch/*.launch.* "$stage/share/tensorgate/launch/"
+    if grep -q -r -a -F -e "$messages" "$stage"; then
+        echo "release: a path of this machine is in what is packaged" >&2
+        return 1
+    fi
 }
 
 # ros_package NAME: the prefix that has it.
