@@ -84,7 +84,7 @@ bill() {
     (
         cd "$source"
         cargo cyclonedx --quiet --manifest-path crates/cli/Cargo.toml --format json --spec-version 1.5 \
-            --describe crate --target "$target" --no-build-deps --override-filename bill >&2
+            --target "$target" --no-build-deps --override-filename bill >&2
     )
     python3 "$source/release/bill.py" "$source" "$stage/bin/tensorgate"
 }

@@ -9,10 +9,13 @@ SECTION = b".dep-v0\0"
 
 
 def crates(program):
-    """Name and version of each crate whose code is in the program, from an ELF of 64 bits."""
-    image = Path(program).read_bytes()
-    packages = json.loads(zlib.decompress(section(image)))["packages"]
-    return {(p["name"], p["version"]) for p in packages if p.get("kind", "runtime") == "runtime"}
+    """Name and version of each crate whose code is in the program, an ELF of 64 bits; and of each that took part in the
+    build alone, such as procedural macros."""
+    packages = json.loads(zlib.decompress(section(Path(program).read_bytes())))["packages"]
+    kinds = {"runtime": set(), "build": set()}
+    for package in packages:
+        kinds[package.get("kind", "runtime")].add((package["name"], package["version"]))
+    return kinds["runtime"], kinds["build"]
 
 
 def section(image):

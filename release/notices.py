@@ -18,7 +18,8 @@ def main(source, program):
     )
     packages = {(p["name"], p["version"]): p for p in json.loads(metadata.stdout)["packages"]}
     users = {}
-    for crate in sorted(embedded.crates(program)):
+    inside, _ = embedded.crates(program)
+    for crate in sorted(inside):
         package = packages[crate]
         # Our own is beside this file.
         if package["source"] is None:
@@ -26,8 +27,9 @@ def main(source, program):
         texts = sorted(licences(Path(package["manifest_path"]).parent))
         label = f"{crate[0]} {crate[1]} ({package['license']})"
         for text in texts or ["(The crate brings no text; the licence's own is at https://spdx.org/licenses/.)\n"]:
-            users.setdefault(text, []).append(label)
-    for text, labels in users.items():
+            # Where only lines are broken elsewhere, it is one text.
+            users.setdefault(" ".join(text.split()), (text, []))[1].append(label)
+    for text, labels in users.values():
         print("=" * 100, *labels, "-" * 100, text.strip(), "", sep="\n")
 
 
