@@ -38,10 +38,16 @@ def main(home):
 
 
 def work(channel):
-    def again(**values):
-        parameters(**values)
-        systemctl("restart", UNIT)
+    def comes_back_with(release, after):
+        lives = journal().count(ACTIVE)
+        after()
+        wait_for(lambda: journal().count(ACTIVE) > lives, subscriber, "the gate's return")
+        # What it said before does not count.
         subscriber.statuses.clear()
+        wait_for(stands_by(subscriber, release), subscriber, "its policy")
+
+    def restart():
+        systemctl("restart", UNIT)
 
     first = channel.release(1)
     configure(channel)
@@ -56,8 +62,8 @@ def work(channel):
     say("took a newer release")
 
     policy = own_directory(channel)
-    again(policy=f'"{policy}"', channel='""')
-    wait_for(stands_by(subscriber, second), subscriber, "the same from a directory")
+    parameters(policy=f'"{policy}"', channel='""')
+    comes_back_with(second, after=restart)
     # Whoever opens it for writing waits until the gate has moved the bytes.
     with (policy / "model.safetensors").open("r+b"):
         pass
@@ -65,16 +71,12 @@ def work(channel):
     say("kept the bytes of a guarded file from a writer")
 
     # Weights that are handed over are sealed at once, and no longer guarded.
-    again(handoff="auto", handoff_uids=f'"{CONTROLLER}"')
-    wait_for(stands_by(subscriber, second), subscriber, "the gate after its restart")
+    parameters(handoff="auto", handoff_uids=f'"{CONTROLLER}"')
+    comes_back_with(second, after=restart)
     hand_over()
     say("handed its pages to another user")
 
-    lives = journal().count(ACTIVE)
-    kill()
-    wait_for(lambda: journal().count(ACTIVE) > lives, subscriber, "the gate's return")
-    subscriber.statuses.clear()
-    wait_for(stands_by(subscriber, second), subscriber, "the policy after its return")
+    comes_back_with(second, after=kill)
     say("came back after it was killed")
 
     systemctl("stop", UNIT)
