@@ -44,14 +44,13 @@ def git(where, *args, check=True):
     return done
 
 
-@pytest.fixture
-def release(home):
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
     """A release as release/archive.sh lays it out, behind a URL; what the workflow has to be told of it."""
     name = WORKFLOW["env"]["TENSORGATE_ARCHIVE"]
-    place = home / "release"
-    place.mkdir()
+    place = tmp_path_factory.mktemp("release")
     archive = place / f"{name}.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
         tar.add(PROGRAM, f"{name}/bin/tensorgate")
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     return {"TENSORGATE_URL": place.as_uri(), "TENSORGATE_ARCHIVE": name, "TENSORGATE_SHA256": digest}
@@ -97,7 +96,7 @@ reason = "the policy's own weights replace the backbone"
 
 
 class Run:
-    """One run of the workflow's job: its `run` steps, in order, with bash as GitHub calls it. The actions are GitHub's;
+    """One run of the workflow's job: its `run` steps, in order, with the shell as GitHub calls it. The actions are GitHub's;
     the first of them is the clone."""
 
     def __init__(self, home, origin, environment):
@@ -117,7 +116,10 @@ class Run:
     def step(self, step):
         added = self.path.read_text().split() if self.path.exists() else []
         environment = {**self.environment, "PATH": ":".join([*added, self.environment["PATH"]])}
-        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        script = self.temp / "step"
+        script.write_text(step["run"])
+        shell = step.get("shell", "bash --noprofile --norc -eo pipefail {0}")
+        command = [word.replace("{0}", str(script)) for word in shell.split()]
         done = subprocess.run(command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False)
         self.said += done.stdout + done.stderr
         if done.returncode and self.failed is None:
@@ -138,7 +140,11 @@ def test_a_policy_passes_and_leaves_its_report(home, release, repository):
 def test_a_pickle_fails_the_job_and_is_shown(home, release, repository):
     run = Run(home, repository(PICKLE), release)
     assert run.failed == ("Audit", 1), run.said
-    assert [result["ruleId"] for result in run.sarif()] == ["format-pickle"]
+    (result,) = run.sarif()
+    assert result["ruleId"] == "format-pickle"
+    (location,) = result["locations"]
+    # As the repository calls the file: the page shows the finding there.
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == "policy/model.safetensors"
     assert "    rejected: format-pickle" in run.summary.read_text()
     assert "format-pickle" in (run.temp / "tensorgate.html").read_text()
 
