@@ -225,8 +225,8 @@ class Pushed:
     def __init__(self, home, origin, monkeypatch):
         self.clone, self.far = home / "clone", home / "far.git"
         git(home, "init", "--quiet", "--bare", self.far)
-        git(home, "clone", "--quiet", origin.as_uri(), self.clone)
-        git(self.clone, "remote", "set-url", "origin", self.far.as_uri())
+        git(home, "clone", "--quiet", "--origin", "elsewhere", origin.as_uri(), self.clone)
+        git(self.clone, "remote", "add", "origin", self.far.as_uri())
         shutil.copy(RECIPE / "pre-push", self.clone / ".git/hooks/pre-push")
         monkeypatch.setenv("PATH", f"{PROGRAM.parent}:{os.environ['PATH']}")
 
