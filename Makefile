@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: demo test bench lint
+.PHONY: demo test bench lint ports release-check
 
 ROS := source ros/env.sh
 # Where Python finds the package `tensorgate_client`: its sources, and the library that was built.
@@ -30,6 +30,7 @@ test:
 	python -m pytest -rs crates/python/tests crates/node/tests
 	# What `colcon test` runs, too.
 	python -m pytest -rs launch/tests
+	python -m pytest -rs release/tests
 
 # The same work by tensorgate and its peers in one run: a table, and the charts of README under docs/.
 # A peer that cannot be installed is reported as such. (`cargo bench` is for whoever works on the
@@ -55,8 +56,19 @@ lint:
 	    cargo fmt --manifest-path crates/$$crate/fuzz/Cargo.toml --check
 	    cargo check --locked --manifest-path crates/$$crate/fuzz/Cargo.toml --target-dir target/fuzz
 	done
+	# Licences, sources and known flaws of what we depend on.
+	bash release/deny.sh
 	# The attack corpus is what its generator says.
 	python crates/verify/tests/corpus/generate.py --check
 	# What the verification crate rests on: whoever adds to it shows it in a review.
 	cargo tree --locked --package tensorgate-verify --edges normal,build --target x86_64-unknown-linux-gnu \
 	    --prefix none --no-dedupe | sed 's/ (.*//' | sort -u | diff crates/verify/DEPS.txt -
+
+# The oldest Rust that is promised, and 64-bit Arm, where this machine has them: each compiles the whole tree anew.
+ports:
+	bash release/ports.sh
+
+# A release, built twice in two places: the same bytes. Some 8 min on two cores, so not in each CI run.
+release-check:
+	bash release/tools.sh
+	bash release/check.sh
