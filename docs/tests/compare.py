@@ -6,7 +6,8 @@ Everything is literal, with these exceptions:
 - `3f31…`, four hexadecimal digits or more before the ellipsis, stands for a digest, a key's id or
   a commit; where it stands again on the page, it must be the same one;
 - `…` elsewhere in a line stands for what has no blank in it: a time, a port, a part of a path;
-- the home directory is shown as /home/robot.
+- the home directory is shown as /home/robot;
+- empty lines at the end do not count.
 """
 
 import re
@@ -15,10 +16,10 @@ HOME = "/home/robot"
 ELLIPSIS = "…"
 TOKEN = re.compile(r"(?<![0-9a-zA-Z])([0-9a-f]{4,})…|…")
 DIGEST = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-zA-Z])|(?<![0-9a-zA-Z])[0-9a-f]{8}…")
-# What differs from run to run, for whoever writes a page anew.
+INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+# What else differs from run to run, for whoever writes a page anew.
 VARIES = [
     (re.compile(r"\[\d{10}\.\d{9}\]"), "[…]"),
-    (re.compile(r"\b20(2[0-9])-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), None),
     (re.compile(r"(?<=127\.0\.0\.1:)\d+"), "…"),
     (re.compile(r"\b\d+\.\d+(?= s\b)"), "…"),
     (re.compile(r"(?<=pid \[)\d+"), "…"),
@@ -55,7 +56,7 @@ def matches(shown: list[str], printed: str, bound: Bound) -> bool:
     """Whether the lines that are shown are what was printed."""
     names: list[str] = []
     pattern = "".join(line_pattern(line, names) for line in shown)
-    match = re.fullmatch(pattern, printed)
+    match = re.fullmatch(pattern.rstrip("\n") + "\n*", printed)
     if not match:
         return False
     before = dict(bound.values)
@@ -81,15 +82,22 @@ def line_pattern(line: str, names: list[str]) -> str:
     return pattern + re.escape(line[end:]) + "\n"
 
 
-def elided(printed: str, bound: Bound, today: str, page: str) -> list[str]:
-    """What was printed, as a page shows it; digests that stand in the page stay as they are."""
-    lines = []
+def elided(printed: str, bound: Bound, page: str) -> list[str]:
+    """What was printed, as a page shows it; digests and instants that the page has stay as they are."""
 
-    def named(match: re.Match) -> str:
+    def digest(match: re.Match) -> str:
         return match[0] if match[0] in page else bound.name(match[0])
 
+    def instant(match: re.Match) -> str:
+        return match[0] if match[0] in page else ELLIPSIS
+
+    lines = []
+    # Files come in any order, and are held as their file system allows.
+    printed = re.sub(r"(?m)(?:^  \S+, [\d,]+ bytes\n)+|^  held  .*\n", f"  {ELLIPSIS}\n", printed)
     for line in printed.splitlines():
         for varies, instead in VARIES:
-            line = varies.sub(lambda m: instead or (ELLIPSIS if m[0].startswith(today) else m[0]), line)
-        lines.append(DIGEST.sub(named, line))
+            line = varies.sub(instead, line)
+        lines.append(DIGEST.sub(digest, INSTANT.sub(instant, line)))
+    while lines and not lines[-1]:
+        lines.pop()
     return lines

@@ -3,8 +3,8 @@
 ```console              commands (`$ …`) in the terminal "main", and what they print
 ```console terminal=X   in another terminal; its last command may go on running
 ```toml file=trust.toml a file that the reader writes
+```rust from=PATH       lines of a file in the checkout, which must stand there
 <!-- Hub: a/b=DIR … -->  the directory becomes the next commit of a repository on the Hub
-<!-- Here: PATH … -->    of the checkout, what the page takes for granted in the home directory
 <!-- not run: WHY -->    the block that follows is not run
 
 In the block of another terminal, a first line that is no command shows what the program there
@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field
 
 FENCE = re.compile(r"^( *)(```+)([^`]*)$")
-COMMENT = re.compile(r"^<!-- (Hub|Here|not run): (.*?) *-->$")
+COMMENT = re.compile(r"^<!-- (Hub|not run): (.*?) *-->$")
 # Whoever shows commands in one of these escapes the runner.
 SHELLS = {"sh", "bash", "shell", "zsh", "shell-session", "terminal"}
 
@@ -38,11 +38,12 @@ class Serve:
 
 
 @dataclass
-class Have:
-    """Files of the checkout that lie in the home directory."""
+class Excerpt:
+    """Lines that stand in a file of the checkout."""
 
     line: int
-    paths: list[str]
+    path: str
+    text: str
 
 
 @dataclass
@@ -96,11 +97,7 @@ def comment(number: int, word: str, rest: str, steps: list) -> str | None:
     """Adds what a comment asks for; returns the reason of a `not run`."""
     if word == "not run":
         return rest
-    if word == "Hub":
-        commits = [tuple(commit.split("=", 1)) for commit in rest.split()]
-        steps.append(Serve(number + 1, commits))
-    else:
-        steps.append(Have(number + 1, rest.split()))
+    steps.append(Serve(number + 1, [tuple(commit.split("=", 1)) for commit in rest.split()]))
     return None
 
 
@@ -124,10 +121,10 @@ def block(lines: list[str], begin: int, end: int, info: list[str], reason: str |
         return [NotRun(begin + 1, (commands or [""])[0], reason)]
     if language == "console":
         return console(lines, begin + 1, end, options.get("terminal", "main"))
-    if "file" in options:
-        body = "".join(f"{line}\n" for line in lines[begin + 1 : end])
-        return [Write(begin + 1, options["file"], body)]
-    return []
+    body = "".join(f"{line}\n" for line in lines[begin + 1 : end])
+    if "from" in options:
+        return [Excerpt(begin + 1, options["from"], body)]
+    return [Write(begin + 1, options["file"], body)] if "file" in options else []
 
 
 def console(lines: list[str], begin: int, end: int, terminal: str) -> list[Command]:

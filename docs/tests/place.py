@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,11 +33,15 @@ class Place:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.home.chmod(0o755)
-        (self.home / "tensorgate").symlink_to(ROOT)
-        self.commits: list[str] = []
-        self.hub: subprocess.Popen | None = None
-        self.port = 0
+        self.checkout()
+        (folder / "nothing").mkdir()
+        self.commits = [f"--repo=acme/nothing={folder / 'nothing'}"]
+        # The name of a socket has 108 bytes at the most.
+        self.runtime = tempfile.TemporaryDirectory(prefix="docs-")
         self.environment = self.variables()
+        self.hub, endpoint = self.start_hub()
+        self.environment["HF_ENDPOINT"] = endpoint
+        self.port = endpoint.rsplit(":", 1)[1]
 
     def variables(self) -> dict[str, str]:
         taken = {name: os.environ[name] for name in os.environ if name in TAKEN or name.startswith("ROS_")}
@@ -49,12 +54,22 @@ class Place:
             "ROS_LOG_DIR": str(self.folder / "log"),
             # Where the store of an ordinary user is, also where root runs this.
             "TENSORGATE_STORE": str(self.home / ".local/share/tensorgate"),
-            "XDG_RUNTIME_DIR": str(self.private("run")),
+            "XDG_RUNTIME_DIR": self.runtime.name,
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "USER": "robot",
         }
+
+    def checkout(self) -> None:
+        """~/tensorgate: the checkout, and what was built of it."""
+        target = self.home / "tensorgate/target"
+        target.mkdir(parents=True)
+        for entry in ROOT.iterdir():
+            if entry.name != "target":
+                (target.parent / entry.name).symlink_to(entry)
+        (target / "debug").symlink_to(PROGRAMS)
+        (target / "python").symlink_to(ROOT / "target/python")
 
     def private(self, name: str) -> Path:
         (self.folder / name).mkdir(mode=0o700)
@@ -84,30 +99,22 @@ class Place:
         (programs / "tensorgate_node").symlink_to(PROGRAMS / "tensorgate_node")
         return prefix
 
-    def have(self, paths: list[str]) -> None:
-        """Copies files and directories of the checkout into the home directory."""
-        for path in paths:
-            source, goal = ROOT / path, self.home / Path(path).name
-            if source.is_dir():
-                shutil.copytree(source, goal)
-            else:
-                shutil.copy(source, goal)
-
     def serve(self, commits: list[tuple[str, str]]) -> None:
         """Directories become the next commits on the Hub, which stays at its address."""
         for repo, directory in commits:
             kept = self.folder / f"commit-{len(self.commits)}"
-            shutil.copytree(self.found(directory), kept)
+            shutil.copytree(self.directory(directory), kept)
             self.commits.append(f"--repo={repo}={kept}")
         self.end_hub()
-        command = [PROGRAMS / "tensorgate-testhub", f"--port={self.port}", *self.commits]
-        self.hub = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
-        endpoint = json.loads(self.hub.stdout.readline())["endpoint"]
-        self.port = int(endpoint.rsplit(":", 1)[1])
-        self.environment["HF_ENDPOINT"] = endpoint
+        self.hub, _ = self.start_hub(self.port)
 
-    def found(self, directory: str) -> Path:
-        """In the home directory, or made by a function of policies.py of that name."""
+    def start_hub(self, port: str = "0") -> tuple[subprocess.Popen, str]:
+        command = [PROGRAMS / "tensorgate-testhub", "--port", port, *self.commits]
+        hub = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+        return hub, json.loads(hub.stdout.readline())["endpoint"]
+
+    def directory(self, directory: str) -> Path:
+        """In the home directory, or made by policies.py."""
         if (self.home / directory).is_dir():
             return self.home / directory
         made = self.folder / "made" / directory
@@ -118,12 +125,12 @@ class Place:
         return made
 
     def end_hub(self) -> None:
-        if self.hub:
-            self.hub.send_signal(signal.SIGINT)
-            self.hub.wait(timeout=30)
-            self.hub.stdout.close()
+        self.hub.send_signal(signal.SIGINT)
+        self.hub.wait(timeout=30)
+        self.hub.stdout.close()
 
     def close(self) -> None:
         self.end_hub()
+        self.runtime.cleanup()
         if REAL_ROS2:
             subprocess.run([REAL_ROS2, "daemon", "stop"], env=self.environment, capture_output=True, check=False)

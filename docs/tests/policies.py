@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Makes the policies that the pages speak of.
 
-    policies.py go2-walk|act OUT_DIR
+    policies.py go2-walk|act|act-still OUT_DIR
 
 `go2-walk` is the Unitree Go2's walking policy (examples/convert_go2.py). `act` has the files of an
-ACT policy as LeRobot saves one, with small weights: an arm of six joints and a camera.
+ACT policy as LeRobot saves one, with small weights: an arm of six joints and a camera. In the data
+of `act-still` the gripper never moved.
 """
 
 import json
@@ -41,13 +42,13 @@ def main() -> None:
     name, out = sys.argv[1], Path(sys.argv[2])
     if name == "go2-walk":
         subprocess.run([sys.executable, ROOT / "examples/convert_go2.py", out], check=True)
-    elif name == "act":
-        act(out)
+    elif name in ("act", "act-still"):
+        act(out, 0.0 if name == "act-still" else 0.25)
     else:
         sys.exit(f"no policy {name!r}")
 
 
-def act(out: Path) -> None:
+def act(out: Path, gripper: float) -> None:
     out.mkdir(parents=True)
     random = np.random.default_rng(2026)
     weights = {
@@ -56,7 +57,7 @@ def act(out: Path) -> None:
     }
     save_file(single(weights), out / "model.safetensors", metadata={"format": "pt"})
     for state in NORMALIZER, UNNORMALIZER:
-        save_file(single(statistics()), out / state)
+        save_file(single(statistics(gripper)), out / state)
     write(out / "config.json", config())
     write(out / "policy_preprocessor.json", preprocessor())
     write(out / "policy_postprocessor.json", postprocessor())
@@ -87,9 +88,9 @@ def config() -> dict:
     }
 
 
-def statistics() -> dict:
-    """Joint angles in radians; the gripper never moved."""
-    joints = {"mean": [0.1, -0.4, 0.9, 0.2, 0.0, 0.5], "std": [0.4, 0.3, 0.35, 0.5, 0.45, 0.0]}
+def statistics(gripper: float) -> dict:
+    """Joint angles in radians."""
+    joints = {"mean": [0.1, -0.4, 0.9, 0.2, 0.0, 0.5], "std": [0.4, 0.3, 0.35, 0.5, 0.45, gripper]}
     pixels = {"mean": [[[0.485]], [[0.456]], [[0.406]]], "std": [[[0.229]], [[0.224]], [[0.225]]]}
     features = {"observation.state": joints, "action": joints, "observation.images.top": pixels}
     return {

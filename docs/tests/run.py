@@ -9,7 +9,6 @@ programs in target/debug.
 """
 
 import argparse
-import datetime
 import difflib
 import os
 import sys
@@ -17,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from compare import HOME, Bound, elided, matches
-from page import Command, Have, NotRun, Serve, Write, parse
+from page import Command, Excerpt, NotRun, Serve, Write, parse
 from place import ROOT, Place, own_domain
 from terminal import Terminal
 
@@ -52,8 +51,6 @@ class Follower:
 
     def do(self, step) -> None:
         match step:
-            case Have(_, paths):
-                self.place.have(paths)
             case Serve(_, commits):
                 self.place.serve(commits)
             case Write(_, path, text):
@@ -62,6 +59,9 @@ class Follower:
                 goal.write_text(text)
             case Command():
                 self.run(step)
+            case Excerpt(line, path, text):
+                if text not in (ROOT / path).read_text():
+                    raise Differs(f"{self.page.relative_to(ROOT)}:{line}: {path} has other lines")
             case NotRun():
                 pass
 
@@ -103,8 +103,7 @@ class Follower:
             if terminal.status is not None and terminal.status not in expected(step):
                 raise Differs(self.told(step, terminal, f"it ended with {terminal.status}"))
         elif self.update:
-            today = datetime.datetime.now(datetime.UTC).date().isoformat()
-            shown = elided(self.printed(terminal), self.bound, today, self.page.read_text())
+            shown = elided(self.printed(terminal), self.bound, self.page.read_text())
             self.corrections.append((step.begin, step.end, shown))
         else:
             raise Differs(self.told(step, terminal, "it prints something else"))
