@@ -20,7 +20,7 @@ from page import Command, Excerpt, NotRun, Serve, Write, parse
 from place import ROOT, Place, own_domain
 from terminal import Terminal
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("*/*.md"))]
 # Against hanging; nothing is measured.
 PATIENCE = 120
 
