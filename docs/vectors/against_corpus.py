@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Puts the attack corpus before the verifier beside this file, which was written from docs/formats/ alone.
 
-Every case of the kinds `header`, `envelope` and `trust`, and those of `policy` that need no pipelines and no shards. What this
-verifier says could not be checked, it does not count as judged.
+Every case of the kinds `header`, `envelope` and `trust`, and those of `policy` that need no pipelines and no
+shards: of the others this verifier says that they could not be checked, and they do not count as judged.
 """
 
 import json
