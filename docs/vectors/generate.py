@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "crates/verify/tests/corpus"))
 
-from generator import blake3, ed25519, manifest, notation, tensors  # noqa: E402
+from generator import blake3, manifest, notation, tensors  # noqa: E402
 
 # Key k is made from the seed of k, 32 times, in bytes; whoever can read this can sign with it.
 NAMES = {1: "release", 2: "second", 3: "third", 4: "stranger"}
@@ -293,10 +293,9 @@ def lists():
 
 
 def files():
-    flip = lambda data, at: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
     mismatch = "digest-mismatch"
     yield Case("no_manifest", "Nobody vouches for it.", "manifest-missing", "policy.dsse.json", signed=b"")
-    tampered = replaced("model.safetensors", flip(GOOD, len(GOOD) - 1))
+    tampered = replaced("model.safetensors", GOOD[:-1] + bytes([GOOD[-1] ^ 1]))
     yield Case("tensor_tampered", "One bit of one tensor.", mismatch, "model.safetensors#actor.weight", files=tampered)
     renamed = replaced("model.safetensors", GOOD.replace(b"actor.bias", b"actor.bios"))
     yield Case("header_tampered", "One letter of the header.", mismatch, "model.safetensors", files=renamed)
