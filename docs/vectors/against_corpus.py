@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Puts the attack corpus before the verifier beside this file, which was written from docs/formats/ alone.
 
-Every case of the kinds `header`, `envelope` and `trust`, and those of `policy` that need no pipelines and no
-shards: of the others this verifier says that they could not be checked, and they do not count as judged.
+Of each case, the first code must be the expected one; content.md leaves free how a foreign format is called.
 """
 
 import hashlib
@@ -45,17 +44,17 @@ def main():
     counts, wrong = Counter(), []
     for kind, case in cases():
         found = outcome(kind, case)
-        counts[kind, found == "could-not-check" and case.expect != found] += 1
-        if not agrees(found, case.expect) and found != "could-not-check":
+        counts[kind] += 1
+        if not agrees(found, case.expect):
             wrong.append(f"{kind}/{case.name}: {found}, expected {case.expect}")
     print(*wrong, sep="\n" if wrong else "")
     for kind in KINDS:
-        print(f"{kind}: {counts[kind, False]} judged, {counts[kind, True]} not")
-    sys.exit(bool(wrong) or any(counts[kind, True] for kind in KINDS[:3]))
+        print(f"{kind}: {counts[kind]} cases")
+    sys.exit(bool(wrong))
 
 
 def agrees(found, expected):
-    """content.md leaves free how a foreign format is called."""
+    """Whether a found code will do."""
     refused = found.startswith(("format-", "header-", "json-malformed", "file-kind-forbidden"))
     return found == expected or expected.startswith("format-") and refused
 
