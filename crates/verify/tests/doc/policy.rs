@@ -14,7 +14,10 @@ impl Example {
         use tensorgate_verify::{About, Manifest, Repo, Rules, SignedManifest, SigningKey, Survey};
 
         let folder = tempfile::tempdir()?;
-        let data: Vec<u8> = [0.5_f32, -1.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let data: Vec<u8> = [0.5_f32, -1.0]
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
         let gain = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![2], &data)?;
         let weights = safetensors::serialize([("gain", gain)], None)?;
         std::fs::write(folder.path().join("model.safetensors"), weights)?;
@@ -26,7 +29,10 @@ impl Example {
             "acme/walk".parse()?,
             "0123456789abcdef0123456789abcdef01234567".parse()?,
         );
-        let validity = ("2026-11-01T00:00:00Z".parse()?, "2027-11-01T00:00:00Z".parse()?);
+        let validity = (
+            "2026-11-01T00:00:00Z".parse()?,
+            "2027-11-01T00:00:00Z".parse()?,
+        );
         let manifest = Manifest::new(repo, 1, validity, About::of_type("mlp"), files);
         let key = SigningKey::from_seed(&[7; 32]);
         let signed = SignedManifest::sign(&manifest, &key, &rules.limits)?;
@@ -35,28 +41,36 @@ impl Example {
         let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
         let trust = tensorgate_verify::TrustPolicy::parse(&text, no_file)?;
         let now = "2026-11-23T12:00:00Z".parse()?;
-        Ok(Self { folder, trust, signed, now })
+        Ok(Self {
+            folder,
+            trust,
+            signed,
+            now,
+        })
     }
 
     /// The manifest, proven.
     pub fn manifest(
         &self,
     ) -> tensorgate_verify::Result<tensorgate_verify::Verified<tensorgate_verify::Manifest>> {
-        self.trust.authenticate(&self.signed, &tensorgate_verify::Context::new(self.now))
+        self.trust
+            .authenticate(&self.signed, &tensorgate_verify::Context::new(self.now))
     }
 
     /// The whole policy, proven.
     pub fn policy(
         &self,
-    ) -> Result<
-        tensorgate_verify::Verified<tensorgate_verify::Policy>,
-        Box<dyn std::error::Error>,
-    > {
+    ) -> Result<tensorgate_verify::Verified<tensorgate_verify::Policy>, Box<dyn std::error::Error>>
+    {
         let (directory, proof) = (open(self.folder.path())?, tensorgate_verify::Proof::Tensors);
-        Ok(self.manifest()?.open(&directory, proof, self.trust.rules())?)
+        Ok(self
+            .manifest()?
+            .open(&directory, proof, self.trust.rules())?)
     }
 }
 
 pub fn open(path: &std::path::Path) -> std::io::Result<tensorgate_verify::Directory> {
-    Ok(tensorgate_verify::Directory::new(std::fs::File::open(path)?.into()))
+    Ok(tensorgate_verify::Directory::new(
+        std::fs::File::open(path)?.into(),
+    ))
 }
