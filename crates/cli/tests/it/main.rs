@@ -41,5 +41,6 @@ mod told_operator;
 #[path = "../../../verify/tests/corpus/tree.rs"]
 mod tree;
 mod trust;
+mod vectors;
 mod verify;
 mod watch;

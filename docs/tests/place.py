@@ -1,0 +1,136 @@
+"""Where a page is followed: a home directory, an environment, a Hub, and ROS.
+
+Nothing of whoever runs the tests is taken over but ROS, the locale and where programs lie.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+OURS = ["tensorgate", "tensorgate_node", "controller"]
+# ROS, as `source /opt/ros/…/setup.bash` or `source ros/env.sh` leave it.
+TAKEN = ["LD_LIBRARY_PATH", "PYTHONPATH", "AMENT_PREFIX_PATH", "RMW_IMPLEMENTATION"]
+TAKEN += ["_ROS_WHEELS_BOOTSTRAP_COMPLETE"]
+
+sys.path.append(str(ROOT / "ros"))
+import own_domain  # noqa: E402
+
+REAL_ROS2 = shutil.which("ros2")
+
+
+class Place:
+    """A clean place for one page; `folder` is removed by whoever made it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.home.chmod(0o755)
+        self.checkout()
+        (folder / "nothing").mkdir()
+        self.commits = [f"--repo=acme/nothing={folder / 'nothing'}"]
+        # The name of a socket has 108 bytes at the most.
+        self.runtime = tempfile.TemporaryDirectory(prefix="docs-")
+        self.environment = self.variables()
+        self.hub, endpoint = self.start_hub()
+        self.environment["HF_ENDPOINT"] = endpoint
+        self.port = endpoint.rsplit(":", 1)[1]
+
+    def variables(self) -> dict[str, str]:
+        taken = {name: os.environ[name] for name in os.environ if name in TAKEN or name.startswith("ROS_")}
+        packages = ROOT / "target/python"
+        return taken | {
+            "HOME": str(self.home),
+            "PATH": f"{self.programs()}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{packages}:{os.environ.get('PYTHONPATH', '')}",
+            "AMENT_PREFIX_PATH": f"{self.installed()}:{os.environ.get('AMENT_PREFIX_PATH', '')}",
+            "ROS_LOG_DIR": str(self.folder / "log"),
+            # Where the store of an ordinary user is, also where root runs this.
+            "TENSORGATE_STORE": str(self.home / ".local/share/tensorgate"),
+            "XDG_RUNTIME_DIR": self.runtime.name,
+            "PYTHONUNBUFFERED": "1",
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "USER": "robot",
+        }
+
+    def checkout(self) -> None:
+        """~/tensorgate: the checkout, and what was built of it."""
+        target = self.home / "tensorgate/target"
+        target.mkdir(parents=True)
+        for entry in ROOT.iterdir():
+            if entry.name != "target":
+                (target.parent / entry.name).symlink_to(entry)
+        (target / "debug").symlink_to(PROGRAMS)
+        (target / "python").symlink_to(ROOT / "target/python")
+
+    def private(self, name: str) -> Path:
+        (self.folder / name).mkdir(mode=0o700)
+        return self.folder / name
+
+    def programs(self) -> Path:
+        """The programs that were built, and `ros2` where no real one is."""
+        folder = self.private("bin")
+        for name in OURS:
+            if (PROGRAMS / name).exists():
+                (folder / name).symlink_to(PROGRAMS / name)
+        if not REAL_ROS2:
+            (folder / "ros2").symlink_to(ROOT / "docs/tests/ros2.py")
+        return folder
+
+    def installed(self) -> Path:
+        """The ROS package `tensorgate`, as colcon installs it (crates/node/CMakeLists.txt)."""
+        prefix = self.private("prefix")
+        index = prefix / "share/ament_index/resource_index/packages"
+        share, programs = prefix / "share/tensorgate", prefix / "lib/tensorgate"
+        for folder in index, share, programs:
+            folder.mkdir(parents=True)
+        (index / "tensorgate").touch()
+        (share / "launch").symlink_to(ROOT / "launch")
+        (share / "config").symlink_to(ROOT / "launch/config")
+        (share / "package.xml").symlink_to(ROOT / "crates/node/package.xml")
+        (programs / "tensorgate_node").symlink_to(PROGRAMS / "tensorgate_node")
+        return prefix
+
+    def serve(self, commits: list[tuple[str, str]]) -> None:
+        """Directories become the next commits on the Hub, which stays at its address."""
+        for repo, directory in commits:
+            kept = self.folder / f"commit-{len(self.commits)}"
+            shutil.copytree(self.directory(directory), kept)
+            self.commits.append(f"--repo={repo}={kept}")
+        self.end_hub()
+        self.hub, _ = self.start_hub(self.port)
+
+    def start_hub(self, port: str = "0") -> tuple[subprocess.Popen, str]:
+        command = [PROGRAMS / "tensorgate-testhub", "--port", port, *self.commits]
+        hub = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+        return hub, json.loads(hub.stdout.readline())["endpoint"]
+
+    def directory(self, directory: str) -> Path:
+        """In the home directory, or made by policies.py."""
+        if (self.home / directory).is_dir():
+            return self.home / directory
+        made = self.folder / "made" / directory
+        if not made.exists():
+            made.parent.mkdir(exist_ok=True)
+            command = [sys.executable, ROOT / "docs/tests/policies.py", directory, made]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return made
+
+    def end_hub(self) -> None:
+        self.hub.send_signal(signal.SIGINT)
+        self.hub.wait(timeout=30)
+        self.hub.stdout.close()
+
+    def close(self) -> None:
+        self.end_hub()
+        self.runtime.cleanup()
+        if REAL_ROS2:
+            subprocess.run([REAL_ROS2, "daemon", "stop"], env=self.environment, capture_output=True, check=False)

@@ -1,0 +1,88 @@
+"""A terminal of the reader: a shell that runs one command after the other, and says how each ended."""
+
+import os
+import select
+import signal
+import subprocess
+import time
+
+# The commands come through a descriptor of their own, so that no program reads them as its input.
+LOOP = """
+trap : INT
+while IFS= read -r -d '' -u {commands} line; do
+    eval "$line" {commands}<&- {statuses}>&-
+    printf '%d\\n' "$?" >&{statuses}
+done
+"""
+
+
+class Terminal:
+    """Bash with the page's environment; standard output and error go the same way, as on a screen."""
+
+    def __init__(self, environment: dict[str, str], folder: str):
+        commands, self.commands = os.pipe()
+        self.statuses, statuses = os.pipe()
+        self.screen, screen = os.pipe()
+        loop = LOOP.format(commands=commands, statuses=statuses)
+        self.shell = subprocess.Popen(
+            ["bash", "--noprofile", "--norc", "-c", loop],
+            stdin=subprocess.DEVNULL,
+            stdout=screen,
+            stderr=screen,
+            env=environment,
+            cwd=folder,
+            pass_fds=(commands, statuses),
+            start_new_session=True,
+        )
+        for end in commands, statuses, screen:
+            os.close(end)
+        self.bytes = b""
+        # How the command ended; None while it runs.
+        self.status: int | None = 0
+
+    @property
+    def printed(self) -> str:
+        return self.bytes.decode(errors="replace")
+
+    def type(self, command: str) -> None:
+        assert self.status is not None, "a command is running"
+        self.bytes, self.status = b"", None
+        os.write(self.commands, command.encode() + b"\0")
+
+    def interrupt(self) -> None:
+        """Ctrl-C: to all that runs in the foreground."""
+        os.killpg(self.shell.pid, signal.SIGINT)
+
+    def wait(self, seconds: float, is_enough=lambda printed: False) -> bool:
+        """Waits for the command's end, or for enough; returns whether that came in time."""
+        end = time.monotonic() + seconds
+        while self.status is None and not is_enough(self.printed):
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self.read(left)
+        return True
+
+    def read(self, seconds: float) -> None:
+        """Reads what there is, or comes within this time."""
+        ready, _, _ = select.select([self.screen, self.statuses], [], [], seconds)
+        if self.screen in ready:
+            self.bytes += os.read(self.screen, 1 << 16)
+        elif self.statuses in ready:
+            # All that the command printed was written before.
+            while select.select([self.screen], [], [], 0)[0]:
+                self.bytes += os.read(self.screen, 1 << 16)
+            answer = os.read(self.statuses, 16)
+            assert answer, "the shell ended"
+            self.status = int(answer)
+
+    def close(self) -> None:
+        """Ends what runs, and the shell."""
+        if self.status is None:
+            self.interrupt()
+            if not self.wait(30):
+                os.killpg(self.shell.pid, signal.SIGKILL)
+        os.close(self.commands)
+        self.shell.wait(timeout=30)
+        os.close(self.screen)
+        os.close(self.statuses)

@@ -1,0 +1,80 @@
+"""Every command of the documentation is run, and prints what is shown."""
+
+import re
+import subprocess
+
+import pytest
+from page import Command, NotRun, parse
+from place import PROGRAMS, ROOT
+from run import PAGES, follow
+
+# What is not run, each with its reason in the page; whoever adds to it shows it in a review.
+NOT_RUN = []
+
+
+def name(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_page_shows_what_happens(page):
+    follow(page)
+
+
+def test_what_is_not_run_is_known_and_has_a_reason():
+    steps = [(name(page), step) for page in PAGES for step in parse(page.read_text())]
+    found = [(page, step) for page, step in steps if isinstance(step, NotRun)]
+    assert [(page, step.command) for page, step in found] == NOT_RUN
+    for page, step in found:
+        assert len(step.reason) > 15, f"{page}:{step.line}"
+        print(f"{page}:{step.line}: not run: {step.reason}")
+
+
+def test_pages_have_commands():
+    """A page of which nothing was read would agree with anything."""
+    for page in PAGES:
+        if page.stem in {"quick-start", "publishers", "operators", "controllers"}:
+            commands = [step for step in parse(page.read_text()) if isinstance(step, Command)]
+            assert len(commands) > 5, page
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)", page.read_text()):
+            goal = page.parent / target if target else page
+            assert goal.exists(), f"{name(page)}: {target}"
+            if anchor and goal.suffix == ".md":
+                assert anchor[1:] in anchors(goal), f"{name(page)}: {target}{anchor}"
+
+
+def anchors(page):
+    """As GitHub names them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_commands_in_the_prose_exist():
+    """`tensorgate store gc --dry-run` between the lines has no output to be compared."""
+    helps = {}
+    for page in PAGES:
+        for words in re.findall(r"`tensorgate ([a-z][^`\n]*)`", prose(page)):
+            check(words.split(), helps, name(page))
+
+
+def prose(page):
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def check(words, helps, page):
+    command = words[:2] if words[0] in {"trust", "store"} and words[1:] else words[:1]
+    text = help_of(tuple(command), helps)
+    assert text, f"{page}: tensorgate {' '.join(words)}"
+    for flag in (word.split("=")[0] for word in words if word.startswith("--")):
+        assert flag in text, f"{page}: tensorgate {' '.join(words)}"
+
+
+def help_of(command, helps):
+    if command not in helps:
+        done = subprocess.run([PROGRAMS / "tensorgate", *command, "--help"], capture_output=True, text=True, check=False)
+        helps[command] = done.stdout if done.returncode == 0 else ""
+    return helps[command]
