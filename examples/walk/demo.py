@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,8 +67,8 @@ def play(story: Story) -> None:
     with scene("The release is called back: the robot sits down"):
         story.call_back(2)
     with scene("And it stays down: whoever asks it to stand up is told why not"):
-        time.sleep(1)
         done, why = story.operator.stand_up()
+        story.keep_lying(1)
         print(f"    stand_up: success {done}, {why!r}")
 
 

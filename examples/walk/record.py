@@ -30,7 +30,7 @@ COLOURS = {
     **{"0": FAINT, "1": BLUE, "2": PURPLE},
 }
 
-STRIDE, FRAME_MS = 4, 40  # periods of 20 ms to a picture, and how long that is shown: twice as fast
+STRIDE, FRAME_MS = 5, 50  # periods of 20 ms to a picture, and how long that is shown: twice as fast
 WIDTH, HEIGHT, CAPTION = 400, 225, 34
 
 
@@ -108,7 +108,7 @@ def film(walk: Walk, out: Path) -> None:
 
     model = simulator.model()
     data, camera = mujoco.MjData(model), mujoco.MjvCamera()
-    camera.distance, camera.azimuth, camera.elevation = 1.35, 128, -14
+    camera.distance, camera.azimuth, camera.elevation = 1.2, 128, -14
     pictures, place = [], walk.qpos[0, :2]
     with mujoco.Renderer(model, HEIGHT, WIDTH) as renderer:
         for row in range(0, len(walk.time), STRIDE):

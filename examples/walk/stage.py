@@ -259,7 +259,8 @@ class Operator:
     def end(self) -> None:
         import rclpy
 
-        self.executor.shutdown()
-        self.thread.join(timeout=10)
-        self.node.destroy_node()
-        rclpy.try_shutdown()
+        if rclpy.ok():
+            self.executor.shutdown()
+            self.thread.join(timeout=10)
+            self.node.destroy_node()
+            rclpy.shutdown()

@@ -55,6 +55,12 @@ class Story:
         if self.operator.now("controller").get("mode") != "walking":
             raise RuntimeError(f"it does not walk: {self.operator.now('controller')}")
 
+    def keep_lying(self, seconds: float) -> None:
+        begun = self.operator.clock
+        self.operator.wait(lambda: self.operator.clock > begun + seconds, f"{seconds} s of lying")
+        if self.operator.now("controller").get("mode") != "lying":
+            raise RuntimeError(f"it does not lie: {self.operator.now('controller')}")
+
     def spoil(self, files: str, to: str) -> None:
         stage.tampered(self.home / files, self.home / to)
 
