@@ -31,7 +31,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="demo-walk-", dir=stage.ROOT / "target") as directory:
         home = Path(directory)
         os.chdir(home)
-        story = Story(home, run, listener)
+        with scene("A key that signs, and a trust policy that says whose signatures count"):
+            story = Story(home, run, listener)
         try:
             play(story)
         finally:
@@ -56,6 +57,7 @@ def play(story: Story) -> None:
     with scene("A tampered update appears on the Hub: it is refused, and the robot walks on"):
         run(sys.executable, stage.WALK / "recalibrate.py", "go2-walk", "go2-walk-2")
         story.spoil("go2-walk-2", "tampered")
+        print("    (what is signed is release 2; what the Hub serves for it differs in one bit of one weight)")
         story.publish(2, "go2-walk-2", served="tampered")
         story.wait_for_refusal("digest-mismatch")
         story.keep_walking(2)
@@ -85,11 +87,14 @@ def report(home: Path) -> None:
 
 def film() -> None:
     """With the first OpenGL that there is; MUJOCO_GL, if set, is the only one tried."""
+    print("    drawing the animation, half a minute where a processor draws it ...", flush=True)
     ways = [os.environ["MUJOCO_GL"]] if "MUJOCO_GL" in os.environ else ["egl", "glfw", "osmesa"]
     for way in ways:
         command = [sys.executable, stage.WALK / "record.py", "film", OUT, OUT / "walk.webp"]
         environment = {**os.environ, "MUJOCO_GL": way}
-        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            list(map(str, command)), env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode == 0:
             print(f"  $ MUJOCO_GL={way} {stage.words(command, OUT)}\n{indent(done.stdout)}", flush=True)
             return
@@ -112,7 +117,7 @@ def indent(text: str) -> str:
     return "\n".join(f"    {line}" for line in shown.rstrip().splitlines())
 
 
-def listener(who: str, command) -> "callable":
+def listener(who: str, command):
     """Shows how a program is started, and what it says. The middleware's own stamps are left out, and
     what the controller says twice."""
     print(f"  $ {stage.words(command, Path.cwd())}", flush=True)

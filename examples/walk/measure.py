@@ -59,7 +59,9 @@ class Walk:
 
     def drift(self, begin: float, end: float) -> float:
         """Degrees a second to the left."""
-        return float(np.interp(end, self.time, self.heading) - np.interp(begin, self.time, self.heading)) / (end - begin)
+        return float(np.interp(end, self.time, self.heading) - np.interp(begin, self.time, self.heading)) / (
+            end - begin
+        )
 
     @property
     def walking(self) -> float:
@@ -80,7 +82,9 @@ class Walk:
     @property
     def seated(self) -> float:
         """Lying again, after it walked."""
-        return next(b for b, _, mode in self.spans("controller", "mode") if mode == "lying" and b > self.walking)
+        return next(
+            b for b, _, mode in self.spans("controller", "mode") if mode == "lying" and b > self.walking
+        )
 
 
 def summary(walk: Walk) -> list[str]:

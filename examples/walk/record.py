@@ -10,9 +10,9 @@ HOME holds `record.npz` and `events.json` of the run.
 import argparse
 from pathlib import Path
 
+import mujoco_path  # noqa: F401 - MuJoCo, matplotlib and Pillow are there
 import numpy as np
 
-import go2
 from measure import GATE, Walk
 
 COMMANDED = 0.6
@@ -41,7 +41,9 @@ def plot(walk: Walk, out: Path) -> None:
     from matplotlib import pyplot
 
     style = {"svg.fonttype": "none", "svg.hashsalt": "walk", "font.size": 9, "path.simplify_threshold": 0.5}
-    style |= {name: INK for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")}
+    style |= {
+        name: INK for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
+    }
     style |= {"figure.facecolor": PAPER, "axes.facecolor": PAPER, "savefig.facecolor": PAPER}
     style |= {"axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
@@ -58,11 +60,13 @@ def plot(walk: Walk, out: Path) -> None:
 
 def draw(walk: Walk, axes) -> None:
     speed, height, heading, bands = axes
-    time, sit = walk.time[::2], walk.seated
+    time = walk.time[::2]
     commanded = np.where((time > walk.walking) & (time < walk.revoked), COMMANDED, 0.0)
     speed.step(time, commanded, color=FAINT, linestyle="--", linewidth=1, label="commanded", where="post")
     speed.plot(time, walk.speed[::2], color=BLUE, linewidth=0.5, alpha=0.45)
-    speed.plot(time, smooth(walk.speed)[::2], color=BLUE, linewidth=1.6, label="measured, and its mean over 0.8 s")
+    speed.plot(
+        time, smooth(walk.speed)[::2], color=BLUE, linewidth=1.6, label="measured, and its mean over 0.8 s"
+    )
     speed.set_ylabel("speed [m/s]")
     speed.legend(loc="lower center", frameon=False, ncols=2)
     height.plot(time, 100 * walk.height[::2], color=ORANGE, linewidth=1)
@@ -71,7 +75,11 @@ def draw(walk: Walk, axes) -> None:
     turned = walk.heading - np.interp(walk.walking, walk.time, walk.heading)
     heading.plot(time, turned[::2], color=PURPLE, linewidth=1.2)
     heading.set_ylabel("heading [°]")
-    rows = (("controller", "controller", "mode"), ("policy epoch", "controller", "epoch"), ("gate", "gate", "state"))
+    rows = (
+        ("controller", "controller", "mode"),
+        ("policy epoch", "controller", "epoch"),
+        ("gate", "gate", "state"),
+    )
     for row, (_, kind, fact) in enumerate(rows):
         for begin, end, value in walk.spans(kind, fact):
             band(bands, row, begin, end, GATE[value] if kind == "gate" else value)
@@ -91,7 +99,9 @@ def draw(walk: Walk, axes) -> None:
 
 
 def band(axis, row: int, begin: float, end: float, value: str) -> None:
-    axis.barh(row, end - begin, left=begin, height=0.72, color=COLOURS.get(value, FAINT), alpha=0.85, linewidth=0)
+    axis.barh(
+        row, end - begin, left=begin, height=0.72, color=COLOURS.get(value, FAINT), alpha=0.85, linewidth=0
+    )
     if end - begin > 1.2:
         axis.text((begin + end) / 2, row, value, ha="center", va="center", color="#ffffff")
 
@@ -121,7 +131,14 @@ def film(walk: Walk, out: Path) -> None:
             renderer.update_scene(data, camera)
             pictures.append(captioned(renderer.render(), walk, row))
     pictures[0].save(
-        out, save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0, quality=50, method=4, minimize_size=True
+        out,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=FRAME_MS,
+        loop=0,
+        quality=50,
+        method=4,
+        minimize_size=True,
     )
 
 

@@ -9,7 +9,7 @@ only damp). It records what happened until SIGINT. Where there is a display, a w
 
 The world moves in lock-step: one period of 20 ms for each command that answers its state, and never
 faster than the clock on the wall. So a busy machine makes the film slow, not the robot drunk, and what
-happens depends on no scheduler. Only a controller that stays silent for a second is not waited for:
+happens depends on no scheduler. Only a controller that stays silent for three seconds is not waited for:
 then the motors hold for a tenth of a second what they were last told, and damp.
 """
 
@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+import mujoco_path  # noqa: F401 - the next import needs it
 import mujoco
 import numpy as np
 import rclpy
@@ -38,7 +39,7 @@ ARMATURE, FRICTION, JOINT_DAMPING = 0.00712, 0.3650, 0.2850
 TRUNK_MASS, TRUNK_INERTIA, TRUNK_SHIFT, LEG_MASS = 0.9412, 0.8601, -0.006845, 1.616
 SOLE = (0.7860, 0.006134)
 
-PATIENCE_S = 1.0  # with a controller that answered until now
+PATIENCE_S = 3.0  # with a controller that answered until now
 HOLD_PERIODS = 5  # for which the motors hold what they were told last
 
 
@@ -72,9 +73,15 @@ def fit(spec: mujoco.MjSpec) -> None:
 
 def furnish(spec: mujoco.MjSpec) -> None:
     """What is only looked at, but the floor: sky, tiles, and a sun that goes where the robot goes."""
-    kinds, checks = mujoco.mjtTexture, {"builtin": mujoco.mjtBuiltin.mjBUILTIN_CHECKER, "width": 300, "height": 300}
+    kinds, checks = (
+        mujoco.mjtTexture,
+        {"builtin": mujoco.mjtBuiltin.mjBUILTIN_CHECKER, "width": 300, "height": 300},
+    )
     edge = {"mark": mujoco.mjtMark.mjMARK_EDGE, "markrgb": [0.42, 0.46, 0.52]}
-    dark, light = {"rgb1": [0.30, 0.34, 0.40], "rgb2": [0.25, 0.29, 0.35]}, {"rgb1": [0.62, 0.72, 0.84], "rgb2": [0.25, 0.33, 0.45]}
+    dark, light = (
+        {"rgb1": [0.30, 0.34, 0.40], "rgb2": [0.25, 0.29, 0.35]},
+        {"rgb1": [0.62, 0.72, 0.84], "rgb2": [0.25, 0.33, 0.45]},
+    )
     gradient = {"builtin": mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, "width": 256, "height": 256}
     spec.add_texture(name="tiles", type=kinds.mjTEXTURE_2D, **checks, **edge, **dark)
     spec.add_texture(name="sky", type=kinds.mjTEXTURE_SKYBOX, **gradient, **light)
@@ -182,7 +189,12 @@ class Simulator(Node):
         most = self.world.advance(None if silent else self.position, self.effort)
         self.periods += 1
         data = self.world.data
-        row = {"time": self.periods * go2.PERIOD, "wall": time.monotonic(), "torque": most, "silent": self.silent}
+        row = {
+            "time": self.periods * go2.PERIOD,
+            "wall": time.monotonic(),
+            "torque": most,
+            "silent": self.silent,
+        }
         row |= {"qpos": data.qpos.copy(), "qvel": data.qvel.copy(), "feet": self.world.feet_down()}
         self.rows.append(row)
         self.answered, self.silent = False, self.silent + 1

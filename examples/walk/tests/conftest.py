@@ -1,6 +1,6 @@
 """The demo's own scenes, with real programs on real ROS 2, headless and without pictures.
 
-    source ros/env.sh && bash ros/setup.sh ensure_sim && pytest examples/walk/tests
+source ros/env.sh && bash ros/setup.sh ensure_sim && pytest examples/walk/tests
 """
 
 import faulthandler
