@@ -12,6 +12,7 @@ mod declarations;
 mod diff;
 mod disk;
 mod dry_run;
+mod facts;
 mod failure;
 mod fetch;
 mod header;

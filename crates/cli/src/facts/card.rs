@@ -8,7 +8,10 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+/// The file that holds it.
+pub(super) const FILE: &str = "README.md";
 /// Bytes of a front matter that are read; those of published policies have about 500.
 const MAX_BYTES: usize = 64 << 10;
 /// Lists and mappings inside each other; metadata of evaluations (`model-index`) has seven.
@@ -65,6 +68,31 @@ impl Card {
             pipeline_tag: text("pipeline_tag"),
             model_name: text("model_name"),
         }
+    }
+
+    /// What it says, under the word for it.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
+        let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
+        [
+            ("licence", self.license.clone()),
+            ("licence name", one(&self.license_name)),
+            ("licence link", one(&self.license_link)),
+            ("datasets", self.datasets.clone()),
+            ("base model", self.base_model.clone()),
+            ("tags", self.tags.clone()),
+            ("library", one(&self.library)),
+            ("task", one(&self.pipeline_tag)),
+            ("model name", one(&self.model_name)),
+        ]
+        .into_iter()
+        .filter(|(_, words)| !words.is_empty())
+        .map(|(name, words)| (name, words.join(", ")))
+        .collect()
+    }
+
+    /// The same for programs.
+    pub(crate) fn json(&self) -> Value {
+        json!(self)
     }
 }
 
