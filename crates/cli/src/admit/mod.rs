@@ -142,11 +142,13 @@ impl Admission {
             }
             None => SignedManifest::sign(&manifest, self.signer.as_ref(), limits)?,
         };
+        let facts = found.facts.json();
         let mut idle = self.decisions.idle(&found.surveyed.undecided);
         // The gate takes the quarantine for itself.
         drop(found);
         let mut report = self.prove(&signed, &manifest, &expected).await?;
         report.notices.append(&mut idle);
+        report.more.insert("facts".to_owned(), facts);
         Ok(report)
     }
 
