@@ -137,6 +137,8 @@ class Controller(Node):
         turning, turned = self.imu.angular_velocity, self.imu.orientation
         turning = np.array([turning.x, turning.y, turning.z])
         gravity = go2.gravity_seen(turned.w, turned.x, turned.y, turned.z)
+        if not (position.shape == velocity.shape == self.targets.shape):
+            return
         if not all(np.all(np.isfinite(felt)) for felt in (position, velocity, turning, gravity)):
             return
         self.felt, self.now = time.monotonic(), msg.header.stamp.sec + msg.header.stamp.nanosec / 1e9
@@ -194,10 +196,12 @@ class Controller(Node):
         try:
             network = Mlp(json.loads(policy.read("config.json")), policy)
             shapes = network.layers[0][0].shape[1], network.layers[-1][0].shape[0]
-        except (KeyError, TypeError, ValueError) as error:
-            return self.say(f"release {policy.sequence} is no policy for this controller: {error!r}")
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            self.say(f"release {policy.sequence} is no policy for this controller: {error!r}")
+            return None
         if shapes != (45, len(go2.JOINTS)):
-            return self.say(f"release {policy.sequence} has {shapes[0]} inputs and {shapes[1]} outputs")
+            self.say(f"release {policy.sequence} has {shapes[0]} inputs and {shapes[1]} outputs")
+            return None
         return network
 
     def decide(self, network: Mlp, position, velocity, turning, gravity) -> np.ndarray:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A robot that walks under the gate's policy, in front of your eyes: `make demo-walk`.
 
-A walking policy goes onto a Hub on loopback, is fetched, judged and signed. The gate follows the Hub and
+A walking policy goes onto a Hub on loopback, and is admitted: fetched, judged, signed. The gate follows the Hub and
 publishes what it has proven; a controller proves it again and walks a Unitree Go2, in MuJoCo. While it
 walks, a tampered update is refused, a genuine one takes over, and a release is called back.
 """
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def play(story: Story) -> None:
-    with scene("A walking policy for the Unitree Go2 goes onto a Hub; it is fetched, judged and signed"):
+    with scene("A walking policy for the Unitree Go2 goes onto a Hub; it is admitted"):
         run(sys.executable, stage.ROOT / "examples" / "convert_go2.py", "go2-walk")
         story.publish(1, "go2-walk")
     with scene("The gate follows the Hub, proves the release, and publishes it"):
@@ -56,12 +56,11 @@ def play(story: Story) -> None:
         story.keep_walking(5)
     with scene("A tampered update appears on the Hub: it is refused, and the robot walks on"):
         run(sys.executable, stage.WALK / "recalibrate.py", "go2-walk", "go2-walk-2")
-        story.spoil("go2-walk-2", "tampered")
         print("    (what is signed is release 2; what the Hub serves for it differs in one bit of one weight)")
-        story.publish(2, "go2-walk-2", served="tampered")
+        story.publish_tampered(2, "go2-walk-2")
         story.wait_for_refusal("digest-mismatch")
         story.keep_walking(2)
-    with scene("The genuine update: looked at, signed, and swapped in while it walks"):
+    with scene("The genuine update: compared, admitted, and swapped in while it walks"):
         run("tensorgate", "diff", "go2-walk", "go2-walk-2", expected=None)
         story.publish(2, "go2-walk-2")
         story.wait_for_swap()

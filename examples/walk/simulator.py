@@ -116,7 +116,7 @@ class World:
         self.data.qpos[self.at] = go2.LYING
         mujoco.mj_forward(self.model, self.data)
 
-    def advance(self, position: np.ndarray | None, effort: np.ndarray) -> float:
+    def advance(self, position: np.ndarray | None) -> float:
         """A period with these targets; None damps. Returns the largest share of a motor's strength."""
         data, most = self.data, 0.0
         for _ in range(round(go2.PERIOD / STEP)):
@@ -124,7 +124,7 @@ class World:
             if position is None:
                 asked = -go2.DAMPING * speed
             else:
-                asked = go2.KP * (position - data.qpos[self.at]) - go2.KD * speed + effort
+                asked = go2.KP * (position - data.qpos[self.at]) - go2.KD * speed
             asked = np.clip(asked, -self.strength, self.strength)
             self.torque += STEP / (LAG + STEP) * (asked - self.torque)
             data.ctrl[self.motors] = self.torque
@@ -143,7 +143,7 @@ class Simulator(Node):
     def __init__(self, world: World):
         super().__init__("simulator")
         self.world, self.periods, self.silent, self.answered = world, 0, HOLD_PERIODS, False
-        self.position, self.effort = None, np.zeros(len(go2.JOINTS))
+        self.position = None
         self.imu = self.create_publisher(Imu, "imu", 10)
         self.joints = self.create_publisher(JointState, "joint_states", 10)
         self.odom = self.create_publisher(Odometry, "odom", 10)
@@ -157,8 +157,10 @@ class Simulator(Node):
     def on_command(self, msg: JointState) -> None:
         if msg.header.stamp != self.stamp() or msg.name != go2.JOINTS:
             return
-        self.position = np.array(msg.position) if msg.position else None
-        self.effort = np.array(msg.effort) if msg.effort else np.zeros(len(go2.JOINTS))
+        position = np.array(msg.position) if msg.position else None
+        if position is not None and (len(position) != len(go2.JOINTS) or not np.all(np.isfinite(position))):
+            return
+        self.position = position
         self.answered, self.silent = True, 0
 
     def publish(self) -> None:
@@ -186,7 +188,7 @@ class Simulator(Node):
 
     def advance(self) -> None:
         silent = self.silent >= HOLD_PERIODS
-        most = self.world.advance(None if silent else self.position, self.effort)
+        most = self.world.advance(None if silent else self.position)
         self.periods += 1
         data = self.world.data
         row = {

@@ -104,33 +104,47 @@ class Channel:
             self.hub = None
 
 
+# What a person would be asked before the release is admitted, answered in advance.
+DECISIONS = """[accept]
+licenses = ["apache-2.0"]
+policy_types = ["mlp"]
+dtypes = ["F32"]
+max_bytes = 1000000
+"""
+
+
 class Publisher:
-    """Who signs: commits files, signs them at their commit, and commits the manifest beside them."""
+    """Who admits releases of the repository, and commits the signed manifest beside the files."""
 
     def __init__(self, home: Path, channel: Channel, run):
         self.home, self.channel, self.run, self.manifests = home, channel, run, {}
         run("tensorgate", "keygen", "--out", "release")
         key = '[[keys]]\nname = "release"\npublic_key_file = "release.pub.pem"\n'
         (home / "trust.toml").write_text(f"threshold = 1\n{key}")
+        (home / "decisions.toml").write_text(DECISIONS)
 
-    def release(self, files: Path, sequence: int, served: Path | None = None) -> None:
-        """`served` is what somebody else makes the Hub serve in place of these files."""
-        revision = self.channel.commit(served or files)
-        looked_at = files if served else self.fetch(revision)
+    def release(self, files: Path, sequence: int) -> None:
+        revision = self.channel.commit(files)
+        what = ["--sequence", sequence, "--expires", UNTIL, "--yes", "--decisions", "decisions.toml"]
+        who = ["--key", "release.key.pem", "--trust", "trust.toml", "--store", "publisher"]
+        told = self.run("tensorgate", "admit", f"{REPO}@{revision}", *who, *what)
+        admitted = Path(told.strip().splitlines()[-1])
+        self.manifests[sequence] = admitted.name
+        self.announce(files, admitted / "policy.dsse.json")
+
+    def release_spoiled(self, files: Path, sequence: int, served: Path) -> None:
+        """`served` is what somebody else makes the Hub serve in place of the files that are signed."""
+        revision = self.channel.commit(served)
         what = ["--repo", REPO, "--revision", revision, "--sequence", sequence, "--expires", UNTIL]
-        key, manifest = ["--key", "release.key.pem"], self.home / f"manifest-{len(self.channel.directories)}"
-        told = self.run("tensorgate", "sign", looked_at, *key, *what, "--out", manifest)
-        self.manifests[sequence] = words_after(told, "sha256")
+        manifest = self.home / "spoiled.dsse.json"
+        self.run("tensorgate", "sign", files, "--key", "release.key.pem", *what, "--out", manifest)
+        self.announce(served, manifest)
+
+    def announce(self, files: Path, manifest: Path) -> None:
         signed = self.home / f"signed-{len(self.channel.directories)}"
-        shutil.copytree(served or files, signed)
+        shutil.copytree(files, signed)
         shutil.copy(manifest, signed / "policy.dsse.json")
         self.channel.commit(signed)
-
-    def fetch(self, revision: str) -> Path:
-        fetched = self.run("tensorgate", "fetch", f"{REPO}@{revision}", "--store", "publisher")
-        directory = Path(fetched.strip().splitlines()[-1])
-        self.run("tensorgate", "audit", directory)
-        return directory
 
     def call_back(self, sequence: int, reason: str) -> None:
         """A signed list of revocations, beside what was released last."""
@@ -142,16 +156,9 @@ class Publisher:
         self.channel.commit(listed)
 
 
-def words_after(text: str, word: str) -> str:
-    """What follows a word in what a command printed."""
-    words = text.split()
-    return words[words.index(word) + 1]
-
-
 def tampered(files: Path, to: Path) -> Path:
     """The same files, but for one bit of one weight."""
     shutil.copytree(files, to)
-    (to / "policy.dsse.json").unlink(missing_ok=True)
     weights = bytearray((to / "model.safetensors").read_bytes())
     weights[500_000] ^= 1
     (to / "model.safetensors").write_bytes(weights)

@@ -22,8 +22,8 @@ class Story:
         self.publisher = stage.Publisher(home, self.channel, run)
         self.gate = self.simulator = self.controller = self.operator = None
 
-    def publish(self, sequence: int, files: str, served: str | None = None) -> None:
-        self.publisher.release(self.home / files, sequence, self.home / served if served else None)
+    def publish(self, sequence: int, files: str) -> None:
+        self.publisher.release(self.home / files, sequence)
 
     def start_gate(self) -> None:
         self.gate = self.start("gate", stage.GATE)
@@ -61,8 +61,9 @@ class Story:
         if self.operator.now("controller").get("mode") != "lying":
             raise RuntimeError(f"it does not lie: {self.operator.now('controller')}")
 
-    def spoil(self, files: str, to: str) -> None:
-        stage.tampered(self.home / files, self.home / to)
+    def publish_tampered(self, sequence: int, files: str) -> None:
+        served = stage.tampered(self.home / files, self.home / "tampered")
+        self.publisher.release_spoiled(self.home / files, sequence, served)
 
     def wait_for_refusal(self, code: str) -> None:
         self.gate.wait_for(f"the channel: refused: rejected: {code}")

@@ -44,8 +44,7 @@ def test_it_walks_on_through_a_tampered_update_and_a_swap_and_sits_down_when_rev
     story.walk()
     story.keep_walking(4)
     run(sys.executable, stage.WALK / "recalibrate.py", "go2-walk", "go2-walk-2")
-    story.spoil("go2-walk-2", "tampered")
-    story.publish(2, "go2-walk-2", served="tampered")
+    story.publish_tampered(2, "go2-walk-2")
     story.wait_for_refusal("digest-mismatch")
     story.keep_walking(2)
     assert story.operator.now("controller") == {
