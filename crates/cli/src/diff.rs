@@ -15,6 +15,7 @@ use tensorgate_verify::{Kind, Limits, MANIFEST_FILE};
 
 use crate::args::Diff;
 use crate::failure::Failure;
+use crate::html::{self, Shown};
 use crate::inspect::UNTRUSTED;
 use crate::output::Report;
 use crate::text::{differ, line, table, thousands};
@@ -39,6 +40,11 @@ struct Changed {
 }
 
 pub(crate) fn run(args: &Diff) -> Result<Report, Failure> {
+    let outcome = compare(args);
+    html::write(args.html.file(), ("diff", ""), outcome, &Shown::default())
+}
+
+fn compare(args: &Diff) -> Result<Report, Failure> {
     let limits = Limits::default();
     let folders = (
         Folder::open(&args.a, &limits)?,

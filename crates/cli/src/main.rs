@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod args_html;
 mod args_operator;
 mod args_sign;
 mod audit;
@@ -17,6 +18,7 @@ mod failure;
 mod fetch;
 mod header;
 mod hints;
+mod html;
 mod import;
 mod inspect;
 mod keygen;
