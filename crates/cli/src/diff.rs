@@ -41,7 +41,15 @@ struct Changed {
 
 pub(crate) fn run(args: &Diff) -> Result<Report, Failure> {
     let outcome = compare(args);
-    html::write(args.html.file(), ("diff", ""), outcome, &Shown::default())
+    html::write(
+        args.html.file(),
+        (
+            "diff",
+            &format!("{} → {}", args.a.display(), args.b.display()),
+        ),
+        outcome,
+        &Shown::default(),
+    )
 }
 
 fn compare(args: &Diff) -> Result<Report, Failure> {
