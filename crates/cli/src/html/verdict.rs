@@ -18,6 +18,8 @@ pub(super) enum Verdict {
     /// By its content; signed by nobody that was asked for.
     Passed,
     Admitted,
+    /// Signed, and not by enough.
+    Pending,
     Rejected(usize),
     /// Nothing was judged: whether two policies differ.
     Compared {
@@ -32,9 +34,10 @@ impl Verdict {
             Err(Failure::Rejected(all)) => Self::Rejected(all.len()),
             Err(Failure::Error(_)) => Self::CouldNotCheck,
             Ok(report) => match report.verdict {
+                _ if report.more.get("admitted") == Some(&Value::Bool(true)) => Self::Admitted,
                 Some("verified") => Self::Verified,
                 Some("passed") => Self::Passed,
-                Some(_) => Self::Admitted,
+                Some(_) => Self::Pending,
                 None => Self::Compared {
                     different: report.more.get("different") != Some(&Value::Bool(false)),
                 },
@@ -47,6 +50,7 @@ impl Verdict {
             Self::Verified => "Verified",
             Self::Passed => "Passed, still untrusted",
             Self::Admitted => "Admitted",
+            Self::Pending => "Not yet admitted",
             Self::Rejected(_) => "Rejected",
             Self::Compared { different: true } => "They differ",
             Self::Compared { different: false } => "They are the same",
@@ -63,6 +67,7 @@ impl Verdict {
                     .to_owned()
             }
             Self::Admitted => "Judged, signed with the operator's key, proven, stored.".to_owned(),
+            Self::Pending => "It is signed, and does not count until others sign it.".to_owned(),
             Self::Rejected(n) => format!("For {} below. Do not use it.", count(n, "reason")),
             Self::Compared { .. } => "Nothing below was verified.".to_owned(),
             Self::CouldNotCheck => "There is no verdict. Do not use it.".to_owned(),
@@ -72,7 +77,7 @@ impl Verdict {
     const fn class(self) -> &'static str {
         match self {
             Self::Verified | Self::Admitted => "good",
-            Self::Passed => "open",
+            Self::Passed | Self::Pending => "open",
             Self::Rejected(_) => "bad",
             Self::Compared { .. } | Self::CouldNotCheck => "none",
         }
@@ -84,7 +89,7 @@ impl Verdict {
             Self::Verified | Self::Admitted => "M6 13l5 5 9-11",
             Self::Rejected(_) => "M7 7l10 10M17 7L7 17",
             Self::Compared { .. } => "M6 9h12M6 15h12",
-            Self::Passed | Self::CouldNotCheck => "M12 6v8M12 17.5v.5",
+            Self::Passed | Self::Pending | Self::CouldNotCheck => "M12 6v8M12 17.5v.5",
         }
     }
 
@@ -190,17 +195,20 @@ fn more(all: usize, what: &str) -> Markup {
 }
 
 /// Fields of the evidence and the words for them, in the order in which people ask.
-const EVIDENCE: [(&str, &str); 21] = [
+const EVIDENCE: [(&str, &str); 24] = [
     ("authenticated", "signature checked"),
     ("method", "method"),
     ("repo", "repository"),
     ("repo_type", "repository type"),
     ("name", "named by the signer"),
     ("sequence", "sequence"),
+    ("issued", "issued"),
     ("expires", "expires"),
     ("manifest", "manifest, SHA-256"),
     ("statement", "statement, SHA-256"),
     ("signers", "signed by"),
+    ("threshold", "signatures needed"),
+    ("may_sign", "could still sign"),
     ("ignored_signatures", "signatures that did not count"),
     ("not_promised", "not promised"),
     ("trust_policy", "trust policy, SHA-256"),

@@ -153,8 +153,10 @@ class Browser:
         said += [str(thrown) for thrown in self.named("Runtime.exceptionThrown")]
         return said + [str(dialog) for dialog in self.named("Page.javascriptDialogOpening")]
 
-    def picture(self, path, whole=True):
-        shot = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+    def picture(self, path, clip):
+        """A part of the page, as large as `clip` says."""
+        options = {"format": "png", "clip": clip, "captureBeyondViewport": True}
+        shot = self.ask("Page.captureScreenshot", **options)
         Path(path).write_bytes(base64.b64decode(shot["data"]))
 
     def pdf(self):
