@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
+use crate::args_html::Html;
 use crate::args_operator::{Store, Trust};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
@@ -203,6 +204,8 @@ pub(crate) struct Audit {
     pub(crate) repo_type: Option<RepoTypeArg>,
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Prove that a directory is, byte for byte, what somebody you trust signed
@@ -252,6 +255,8 @@ pub(crate) struct Verify {
     /// Judge as of this instant, in RFC 3339, to reproduce a verdict
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) now: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Show tensors, metadata and sizes; nothing is verified, nothing may be trusted
@@ -278,6 +283,8 @@ pub(crate) struct Diff {
     pub(crate) a: PathBuf,
     /// The directory of the later policy
     pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// A repository's type as it is typed.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod args_html;
 mod args_operator;
 mod args_sign;
 mod audit;
@@ -12,10 +13,12 @@ mod declarations;
 mod diff;
 mod disk;
 mod dry_run;
+mod facts;
 mod failure;
 mod fetch;
 mod header;
 mod hints;
+mod html;
 mod import;
 mod inspect;
 mod keygen;
