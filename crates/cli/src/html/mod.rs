@@ -128,7 +128,8 @@ fn page(
     now: Timestamp,
 ) -> Markup {
     let verdict = Verdict::of(outcome);
-    let title = format!("{}: {}", verdict.word(), foreign::words(subject));
+    let about = if subject.is_empty() { "" } else { ": " };
+    let title = format!("{}{about}{}", verdict.word(), foreign::words(subject));
     html! {
         (DOCTYPE)
         html lang="en" {

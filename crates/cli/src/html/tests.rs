@@ -49,7 +49,14 @@ fn pages(text: &str) -> Vec<String> {
             hint: Some(text.into()),
         })),
     ];
-    let page = |outcome| page(("verify", text), &outcome, &shown, Timestamp::UNIX_EPOCH);
+    let page = |outcome| {
+        page(
+            ("verify", &format!("a{text}")),
+            &outcome,
+            &shown,
+            Timestamp::UNIX_EPOCH,
+        )
+    };
     outcomes.map(page).map(Markup::into_string).into()
 }
 

@@ -102,7 +102,7 @@ impl Verdict {
                 }
                 div {
                     h1 { (self.word()) }
-                    p.subject { (code(subject)) }
+                    @if !subject.is_empty() { p.subject { (code(subject)) } }
                     p { (self.sentence()) }
                     (signers(outcome))
                 }

@@ -23,6 +23,7 @@ mod operator;
 mod peak;
 mod place;
 mod resume;
+mod schema;
 mod sign;
 mod sign_oms;
 mod stage;
