@@ -72,20 +72,24 @@ class Policy:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def make(self, name, value=1.0, tensors=40):
-        """A policy that passes, of an unknown type, with words wherever words may be."""
+        """A policy that passes, with words wherever words may be."""
         words = self.words
         card = {"license": words(0), "library_name": words(1), "tags": [words(2), words(3)]}
         yaml = "".join(f"{key}: {json.dumps(of_key)}\n" for key, of_key in card.items())
         self.write(f"{name}/README.md", f"---\n{yaml}---\n# {words(4)}\n")
-        odd = {f"{n} {words(n)}" if words is hostile else f"{n} word": [words(n + 1)] for n in range(16)}
-        config = {"type": "mlp", "pretrained_backbone_weights": words(5), **odd, "value": value}
+        # What looks like the name of an artifact would have to be declared.
+        field = lambda n: re.sub(r"[./\\:]", "_", words(n))
+        odd = {f"{n} {field(n)}": [field(n + 1)] for n in range(16)}
+        config = {"type": "act", "pretrained_backbone_weights": words(5), **odd, "value": value}
         self.write(f"{name}/config.json", json.dumps(config))
         self.write(f"{name}/model.safetensors", self.weights(tensors, value))
         self.externals(name)
 
     def weights(self, tensors, value):
         """Names of tensors are printable ASCII without quotes; metadata is any text."""
-        names = [re.sub(r'[^!-~]|["\\]', "", self.words(n))[:200] + f".{n}" for n in range(tensors)]
+        printable = lambda n: re.sub(r'[^!-~]|["\\]', "", self.words(n))[:200]
+        # In one order, whatever the words: of many that are equally large, the first are shown.
+        names = [f"{n:05}.{printable(n)}" for n in range(tensors)]
         header = {"__metadata__": {"format": self.words(6), "value": str(value)}}
         for n, name in enumerate(names):
             header[name] = {"dtype": "F32", "shape": [2], "data_offsets": [8 * n, 8 * n + 8]}
