@@ -2,8 +2,9 @@
 # Makes what ros/env.sh promises and prints the environment for it: `export`
 # lines on stdout, progress and errors on stderr, the noise of tools under
 # .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides;
-# with `ensure_peers`, what the benchmarks compare with; with `ensure_sim`, the
-# simulator of the robot that walks.
+# with `ensure_peers`, what the benchmarks compare with; with `ensure_browser`, a
+# browser for the tests of the reports; with `ensure_sim`, the simulator of the
+# robot that walks.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.
@@ -26,6 +27,8 @@ source "$root/ros/tools.sh"
 source "$root/ros/olah.sh"
 # shellcheck source=ros/peers.sh
 source "$root/ros/peers.sh"
+# shellcheck source=ros/browser.sh
+source "$root/ros/browser.sh"
 # shellcheck source=ros/sim.sh
 source "$root/ros/sim.sh"
 

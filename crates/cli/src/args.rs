@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
 use crate::args_admit::Admit;
+use crate::args_html::Html;
 use crate::args_operator::{Store, Trust};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
@@ -36,6 +37,23 @@ pub(crate) enum Command {
     Trust(Trust),
     #[command(subcommand)]
     Store(Store),
+}
+
+impl Command {
+    /// As it is typed, without what follows: `"command"` of the JSON object.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Keygen(_) => "keygen",
+            Self::Fetch(_) => "fetch",
+            Self::Audit(_) => "audit",
+            Self::Sign(_) => "sign",
+            Self::Verify(_) => "verify",
+            Self::Inspect(_) => "inspect",
+            Self::Diff(_) => "diff",
+            Self::Trust(trust) => trust.name(),
+            Self::Store(store) => store.name(),
+        }
+    }
 }
 
 const EXIT_STATUS: &str = "\
@@ -188,6 +206,8 @@ pub(crate) struct Audit {
     pub(crate) repo_type: Option<RepoTypeArg>,
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Prove that a directory is, byte for byte, what somebody you trust signed
@@ -237,6 +257,8 @@ pub(crate) struct Verify {
     /// Judge as of this instant, in RFC 3339, to reproduce a verdict
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) now: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Show tensors, metadata and sizes; nothing is verified, nothing may be trusted
@@ -263,6 +285,8 @@ pub(crate) struct Diff {
     pub(crate) a: PathBuf,
     /// The directory of the later policy
     pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// A repository's type as it is typed.

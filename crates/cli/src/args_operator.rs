@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use tensorgate_verify::{Blake3, KeyId, RepoId, Revision, Sha256};
@@ -29,6 +30,29 @@ pub(crate) enum Store {
     Gc(Gc),
     Unrevoke(Unrevoke),
     ResetState(ResetState),
+}
+
+impl Trust {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Check(_) => "trust check",
+            Self::Revoke(_) => "trust revoke",
+        }
+    }
+}
+
+impl Store {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::ImportHfCache(_) => "store import-hf-cache",
+            Self::Init(_) => "store init",
+            Self::Ls(_) => "store ls",
+            Self::Check(_) => "store check",
+            Self::Gc(_) => "store gc",
+            Self::Unrevoke(_) => "store unrevoke",
+            Self::ResetState(_) => "store reset-state",
+        }
+    }
 }
 
 /// Say what a trust policy would and would not accept
@@ -85,7 +109,7 @@ pub(crate) struct AddKey {
     #[arg(value_name = "PUBLIC_KEY")]
     pub(crate) key: PathBuf,
     /// What it is called in verdicts
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: String,
     /// When its signatures stop to count, in RFC 3339
     #[arg(long, value_name = "INSTANT", value_parser = instant)]

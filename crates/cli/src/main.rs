@@ -7,6 +7,7 @@ mod admit;
 mod agent;
 mod args;
 mod args_admit;
+mod args_html;
 mod args_operator;
 mod args_sign;
 mod audit;
@@ -20,6 +21,7 @@ mod failure;
 mod fetch;
 mod header;
 mod hints;
+mod html;
 mod import;
 mod inspect;
 mod keygen;
@@ -59,7 +61,7 @@ use output::{Output, Report};
 fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => {
-            let output = Output::new(cli.json);
+            let output = Output::new(cli.json, cli.command.name());
             if let Err(failure) = start_threads() {
                 return output.finish(Err(failure));
             }

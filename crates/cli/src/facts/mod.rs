@@ -12,14 +12,15 @@ use std::path::Path;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    Directory, Error, FileEntry, FilePath, Header, Kind, Limits, Rejection, Sha256,
+    Directory, FileEntry, FilePath, Header, Kind, Limits, Rejection, RepoType, Sha256,
 };
 
 use crate::failure::{Failure, Finding};
 use crate::text::{count, shorten, thousands};
 pub(crate) use card::Card;
+pub(crate) use numbers::{BINS, Numbers};
 pub(crate) use odd::Odd;
-pub(crate) use statistics::State;
+pub(crate) use statistics::{Feature, State};
 pub(crate) use tensors::Tensor;
 
 /// Tensors of the network that a terminal shows, the largest first.
@@ -48,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) path: FilePath,
     pub(crate) kind: Kind,
     pub(crate) bytes: u64,
+    /// Of all its bytes, where it was computed.
+    pub(crate) sha256: Option<Sha256>,
 }
 
 /// What the network's tensors of one element type amount to.
@@ -71,50 +74,68 @@ impl Facts {
     ) -> Result<Self, Failure> {
         let mut facts = Self::default();
         for entry in files {
-            if !is_looked_into(entry) {
-                facts.list(&entry.path, entry.kind, entry.size);
-                continue;
+            facts.list(&entry.path, entry.kind, entry.size);
+            if is_looked_into(entry) {
+                let hold = directory.open(&entry.path)?.hold(entry.kind);
+                let hold = hold.map_err(|error| unreadable(&entry.path, &error))?;
+                refuse_changed(entry, &hold)?;
+                facts.look_into(&entry.path, entry.kind, &hold, limits);
             }
-            let hold = directory.open(&entry.path)?.hold(entry.kind);
-            let hold = hold.map_err(|error| unreadable(&entry.path, &error))?;
-            refuse_changed(entry, &hold)?;
-            facts.see(&entry.path, entry.kind, &hold, limits)?;
         }
+        facts.name_digests(files);
         Ok(facts)
     }
 
-    /// Looks into one more file, of which these bytes passed the check of its own format.
-    ///
-    /// # Errors
-    /// The header of a safetensors file is no such header.
+    /// Looks into one more file of a repository of this type, of which these bytes passed the check
+    /// of its own format.
     pub(crate) fn see(
         &mut self,
         path: &FilePath,
-        kind: Kind,
+        repo_type: RepoType,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<(), Error> {
-        self.list(path, kind, bytes.len() as u64);
+    ) {
+        if let Some(kind) = Kind::of(path, repo_type) {
+            self.list(path, kind, bytes.len() as u64);
+            self.look_into(path, kind, bytes, limits);
+        }
+    }
+
+    /// Of safetensors, the check made sure that there is a header.
+    fn look_into(&mut self, path: &FilePath, kind: Kind, bytes: &[u8], limits: &Limits) {
+        let header = || Header::parse(bytes, bytes.len() as u64, limits).ok();
         match kind {
             Kind::Weights => {
-                let header = Header::parse(bytes, bytes.len() as u64, limits)?;
-                self.tensors.extend(tensors::of(path, &header, bytes));
+                let tensors = header().map(|header| tensors::of(path, &header, bytes));
+                self.tensors.extend(tensors.into_iter().flatten());
                 tensors::keep_largest(&mut self.tensors);
             }
             Kind::ProcessorState => {
-                let header = Header::parse(bytes, bytes.len() as u64, limits)?;
-                self.statistics.push(State::of(path, &header, bytes));
+                let state = header().map(|header| State::of(path, &header, bytes));
+                self.statistics.extend(state);
             }
             Kind::Config if path.as_str() == odd::FILE => self.odd = Odd::all(bytes),
             Kind::Card if path.as_str() == card::FILE => self.card = Card::read(bytes),
             _ => {}
         }
-        Ok(())
+    }
+
+    /// Says of each file what a survey computed of it.
+    pub(crate) fn name_digests(&mut self, files: &[FileEntry]) {
+        for file in &mut self.files {
+            let at = files.binary_search_by(|entry| entry.path.cmp(&file.path));
+            let entry = at.ok().and_then(|at| files.get(at));
+            file.sha256 = entry.map(|entry| entry.sha256);
+        }
     }
 
     fn list(&mut self, path: &FilePath, kind: Kind, bytes: u64) {
-        let path = path.clone();
-        self.files.push(Seen { path, kind, bytes });
+        self.files.push(Seen {
+            path: path.clone(),
+            kind,
+            bytes,
+            sha256: None,
+        });
     }
 
     /// Forgets the files that were refused: of those, the refusal is all there is to say.
@@ -204,7 +225,12 @@ fn is_about(found: &Finding, path: &FilePath) -> bool {
 
 impl Seen {
     fn json(&self) -> Value {
-        json!({ "path": self.path, "kind": self.kind, "bytes": self.bytes })
+        json!({
+            "path": self.path,
+            "kind": self.kind,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        })
     }
 }
 
@@ -243,5 +269,101 @@ impl TypeSum {
             "elements": self.elements,
             "bytes": self.bytes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tensorgate_verify::{Rules, Survey};
+
+    use super::*;
+
+    /// One weight, its statistics, a configuration and a card.
+    fn folder() -> (tempfile::TempDir, Directory) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        let tensor = |name: &str, values: [f32; 2]| {
+            let data: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![2], &data).unwrap();
+            safetensors::serialize([(name, view)], None).unwrap()
+        };
+        write("model.safetensors", &tensor("gain", [3.0, -4.0]));
+        write("config.json", br#"{"type": "act", "hook": 1}"#);
+        write("README.md", b"---\nlicense: mit\n---\n");
+        let directory = crate::disk::open_directory(folder.path()).unwrap();
+        (folder, directory)
+    }
+
+    #[test]
+    fn facts_are_of_what_was_surveyed() {
+        let (folder, directory) = folder();
+        let rules = Rules::default();
+        let surveyed = Survey::new(&rules).run(&directory).unwrap();
+        let facts = Facts::of(&directory, &surveyed.files, &rules.limits).unwrap();
+        let json = facts.json();
+        assert_eq!(json["tensors"][0]["numbers"]["l2"], 5.0);
+        assert_eq!(json["odd"][0]["field"], "config.json#/hook");
+        assert_eq!(json["card"]["license"][0], "mit");
+        assert_eq!(
+            json["files"][1]["sha256"],
+            surveyed.files[1].sha256.to_string()
+        );
+        let lines = facts.lines().join("\n");
+        assert!(
+            lines.contains("\"gain\" F32 [2], 8 bytes: -4.000e0 to 3.000e0, L2 5.000e0"),
+            "{lines}"
+        );
+
+        // As if it were seen while it was surveyed.
+        let mut seen = Facts::default();
+        let survey = Survey::new(&rules).run_with(&directory, |path, bytes| {
+            seen.see(path, RepoType::Model, bytes, &rules.limits);
+        });
+        seen.name_digests(&survey.unwrap().files);
+        assert_eq!(seen.json(), json);
+
+        // Whoever changes a file afterwards is found out.
+        let weights = folder.path().join("model.safetensors");
+        let mut bytes = fs::read(&weights).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&weights, bytes).unwrap();
+        let failure = Facts::of(&directory, &surveyed.files, &rules.limits).unwrap_err();
+        let Failure::Rejected(found) = failure else {
+            unreachable!("{failure:?}");
+        };
+        assert_eq!(found[0].rejection, Rejection::DigestMismatch);
+    }
+
+    #[test]
+    fn of_what_was_refused_there_are_no_facts() {
+        let (_folder, directory) = folder();
+        let rules = Rules::default();
+        let files = Survey::new(&rules).run(&directory).unwrap().files;
+        let mut facts = Facts::of(&directory, &files, &rules.limits).unwrap();
+        let finding = |subject: &str| {
+            Finding::new(
+                Rejection::WeightsNonFinite,
+                subject.to_owned(),
+                String::new(),
+            )
+        };
+        facts.forget(&[
+            finding("model.safetensorsx"),
+            finding("sub/model.safetensors"),
+        ]);
+        assert_eq!(facts.tensors.len(), 1);
+        facts.forget(&[
+            finding("model.safetensors#gain"),
+            finding("config.json#/hook"),
+        ]);
+        assert_eq!(
+            (facts.tensors.len(), facts.odd.len(), facts.files.len()),
+            (0, 0, 1)
+        );
+        assert_eq!(facts.card.license, ["mit"]);
+        facts.forget(&[finding("README.md")]);
+        assert_eq!(facts.card, Card::default());
     }
 }

@@ -137,8 +137,6 @@ fn code_is_shown_and_its_reviewer_asked() {
     let lobby = Lobby::with(&[("step.py", code.as_bytes())]);
     lobby.allow_code();
     let mut person = person(&lobby, &["--save-decisions", "saved.toml"]);
-    person.sees("[a/p/N] ").types("a\n");
-    person.sees("why is it not needed? ").types("own\n");
     person.sees("code, which tensorgate never runs: \"step.py\", sha256 ");
     person.sees("  |     return x + 1");
     person.sees("  | # gone\\u{202e}");
@@ -147,6 +145,8 @@ fn code_is_shown_and_its_reviewer_asked() {
         .types("y\n");
     person.sees("reviewed by: ").types("R. Viewer\n");
     person.sees("note: ").types("arithmetic\n");
+    person.sees("[a/p/N] ").types("a\n");
+    person.sees("why is it not needed? ").types("own\n");
     person.sees("let it pass? [y/N] ").types("y\n");
     person.sees("[y/N] ").types("y\n");
     person.ends().expect(0);

@@ -33,7 +33,7 @@ fn second(lobby: &Lobby, options: &[&str]) -> Run {
         "decisions.toml",
     ];
     let manifest = ["--manifest", "policy.dsse.json", "--store", "second"];
-    lobby.admit(&[&usual, &manifest, options].concat())
+    lobby.admit(&[&usual[..], &manifest, options].concat())
 }
 
 #[test]
@@ -45,7 +45,9 @@ fn the_second_signature_admits() {
         .says("verified: \"acme/walk@")
         .says("  written    \"policy.dsse.json\", which the other machines take");
     let path = run.stdout.trim_end();
-    assert!(path.contains("/second/policies/"), "{path}");
+    assert!(path.starts_with("second/policies/"), "{path}");
+    let launched = lobby.workshop.path(path);
+    run.says(&format!("policy:={} trust:=", launched.display()));
     // The payload is kept as it was, and the first machine takes the manifest as everybody does.
     let payload = |bytes: &[u8]| {
         let envelope: serde_json::Value = serde_json::from_slice(bytes).unwrap();

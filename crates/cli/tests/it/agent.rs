@@ -161,7 +161,7 @@ fn an_agent_signs_manifests_and_revocations() {
     run(&[&revoke[..], &what].concat()).expect(0);
     workshop
         .verify(&["--revocations", "list.json"])
-        .rejected("revision-revoked", "repo.revision");
+        .rejected("revision-revoked", "revision");
     run(&["sign", "walk", "--format", "oms", "--agent", "ops.pub"])
         .could_not_check("an ssh-agent signs manifests, not bundles");
 }
