@@ -46,6 +46,7 @@ def main() -> int:
 def play(story: Story) -> None:
     with scene("A walking policy for the Unitree Go2 goes onto a Hub; it is admitted"):
         run(sys.executable, stage.ROOT / "examples" / "convert_go2.py", "go2-walk")
+        run("cat", "decisions.toml")
         story.publish(1, "go2-walk")
     with scene("The gate follows the Hub, proves the release, and publishes it"):
         story.start_gate()
@@ -95,7 +96,7 @@ def film() -> None:
             list(map(str, command)), env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode == 0:
-            print(f"  $ MUJOCO_GL={way} {stage.words(command, OUT)}\n{indent(done.stdout)}", flush=True)
+            print(f"  $ MUJOCO_GL={way} {stage.words(command, Path.cwd())}\n{indent(done.stdout)}", flush=True)
             return
     (OUT / "walk.webp").unlink(missing_ok=True)
     print(f"    no OpenGL here (tried {', '.join(ways)}), so there is no animation; the plot shows all of it")
