@@ -122,6 +122,8 @@ class Controller(Node):
             answer.message = f"it is {self.mode}"
         elif self.policy.active is None:
             answer.message = f"there is no policy to walk with: {self.policy.state}"
+        elif self.network_of(self.policy.active) is None:
+            answer.message = "the policy in force is not for this robot"
         elif self.blind():
             answer.message = "it feels nothing"
         else:

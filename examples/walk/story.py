@@ -39,7 +39,7 @@ class Story:
         self.programs.append(stage.Program(*command, say=self.listen(who, command)))
         return self.programs[-1]
 
-    def walk(self) -> None:
+    def walk(self, until: str = "walking") -> None:
         """Asked again for as long as there is a reason not to: it may feel nothing yet."""
         end = time.monotonic() + 60
         while not (answer := self.operator.stand_up())[0]:
@@ -47,7 +47,7 @@ class Story:
                 raise RuntimeError(f"it does not stand up: {answer[1]}")
             time.sleep(0.1)
         self.operator.speed = SPEED
-        self.operator.wait_for("controller", mode="walking")
+        self.operator.wait_for("controller", mode=until)
 
     def keep_walking(self, seconds: float) -> None:
         begun = self.operator.clock

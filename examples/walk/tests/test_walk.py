@@ -3,6 +3,8 @@
 Bounds are in simulated time, which waits for the controller; none depends on how busy the machine is.
 """
 
+import json
+import shutil
 import signal
 import sys
 import time
@@ -13,9 +15,10 @@ import record
 import stage
 from conftest import run
 from measure import GATE
+from safetensors.numpy import load_file, save_file
 
 # Wider than what was seen in many runs (README.md): a stumble is outside of them.
-HEIGHT, TILT, SPEED = (0.24, 0.36), 15, (0.15, 1.0)
+HEIGHT, TILT, SPEED = (0.23, 0.36), 12, (0.2, 1.0)
 
 
 def upright(walk, begin, end):
@@ -76,11 +79,11 @@ def test_it_walks_on_through_a_tampered_update_and_a_swap_and_sits_down_when_rev
     assert 0 <= sitting - revoked < 0.041
     assert walk.seated - sitting < 2.2
     fall = np.diff(walk.height[walk.during(sitting, walk.time[-1])]).min() / 0.02
-    assert fall > -0.6, "faster than this is falling"
-    assert walk.tilt[walk.during(sitting, walk.time[-1])].max() < 35
+    assert fall > -1.0, "without its motors it would come down at 2 m/s"
+    assert walk.tilt[walk.during(sitting, walk.time[-1])].max() < 30
     down(walk)
     always(walk)
-    (drawn,) = [tmp_path / "walk.svg"]
+    drawn = tmp_path / "walk.svg"
     record.plot(walk, drawn)
     assert drawn.stat().st_size < 150_000
     text = "".join(xml.parse(drawn).getroot().itertext())
@@ -125,6 +128,33 @@ def test_a_rogue_gate_changes_nothing_and_cannot_stand_in_for_one_that_is_killed
     upright(walk, walk.walking + 2, sitting["time"])
     down(walk)
     always(walk)
+
+
+def test_what_is_signed_but_not_for_this_robot_or_no_number_makes_it_sit_down(story, tmp_path):
+    story.walk()
+    story.keep_walking(2)
+    other, layers = tmp_path / "other", [10, 4]
+    shutil.copytree(tmp_path / "go2-walk", other)
+    (other / "config.json").write_text(json.dumps({"type": "mlp", "activation": "elu", "layers": layers}))
+    tensors = {"actor.0.weight": np.ones((4, 10), np.float32), "actor.0.bias": np.ones(4, np.float32)}
+    save_file(tensors, other / "model.safetensors")
+    story.publish(2, "other")
+    story.operator.wait_for("controller", mode="lying", policy="active", release="2")
+    story.controller.wait_for("release 2 has 10 inputs and 4 outputs")
+    assert story.operator.stand_up() == (False, "the policy in force is not for this robot")
+    # Every weight is finite, and what they compute is not.
+    endless = tmp_path / "endless"
+    shutil.copytree(tmp_path / "go2-walk", endless)
+    tensors = load_file(endless / "model.safetensors")
+    tensors["actor.4.weight"] *= np.float32(1e38)
+    save_file(tensors, endless / "model.safetensors")
+    story.publish(3, "endless")
+    story.operator.wait_for("controller", policy="active", release="3")
+    story.walk(until="sitting")
+    story.controller.wait_for("the policy decided what is no number")
+    story.operator.wait_for("controller", mode="lying")
+    story.keep_lying(1)
+    down(story.over())
 
 
 def test_without_sensors_it_damps_and_stays_down(story):
