@@ -77,9 +77,9 @@ def test_it_walks_on_through_a_tampered_update_and_a_swap_and_sits_down_when_rev
     # The first step after the revocation was heard is one of sitting down; none goes limp.
     sitting = walk.when("controller", mode="sitting")
     assert 0 <= sitting - revoked < 0.041
-    assert walk.seated - sitting < 2.2
+    assert 2.0 < walk.seated - sitting < 2.2
     fall = np.diff(walk.height[walk.during(sitting, walk.time[-1])]).min() / 0.02
-    assert fall > -1.0, "without its motors it would come down at 2 m/s"
+    assert fall > -0.65, "it comes down faster than it sits down"
     assert walk.tilt[walk.during(sitting, walk.time[-1])].max() < 30
     down(walk)
     always(walk)
