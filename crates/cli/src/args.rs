@@ -7,7 +7,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
+use crate::args_admit::Admit;
 use crate::args_help::{Completions, Doctor, Man};
+use crate::args_html::Html;
 use crate::args_operator::{Store, Trust};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
@@ -25,6 +27,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keygen(Keygen),
+    Admit(Box<Admit>),
     Fetch(Fetch),
     Audit(Audit),
     Sign(Sign),
@@ -38,6 +41,27 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Completions(Completions),
     Man(Man),
+}
+
+impl Command {
+    /// As it is typed, without what follows: `"command"` of the JSON object.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Keygen(_) => "keygen",
+            Self::Admit(_) => "admit",
+            Self::Fetch(_) => "fetch",
+            Self::Audit(_) => "audit",
+            Self::Sign(_) => "sign",
+            Self::Verify(_) => "verify",
+            Self::Inspect(_) => "inspect",
+            Self::Diff(_) => "diff",
+            Self::Trust(trust) => trust.name(),
+            Self::Store(store) => store.name(),
+            Self::Doctor(_) => "doctor",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+        }
+    }
 }
 
 const EXIT_STATUS: &str = "\
@@ -190,6 +214,8 @@ pub(crate) struct Audit {
     pub(crate) repo_type: Option<RepoTypeArg>,
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Prove that a directory is, byte for byte, what somebody you trust signed
@@ -239,6 +265,8 @@ pub(crate) struct Verify {
     /// Judge as of this instant, in RFC 3339, to reproduce a verdict
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) now: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Show tensors, metadata and sizes; nothing is verified, nothing may be trusted
@@ -265,6 +293,8 @@ pub(crate) struct Diff {
     pub(crate) a: PathBuf,
     /// The directory of the later policy
     pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// A repository's type as it is typed.

@@ -3,8 +3,12 @@
 //! Exit status 0: verified, passed, fetched or done; 1: rejected; 2: could not check, or wrong usage.
 #![forbid(unsafe_code)]
 
+mod admit;
+mod agent;
 mod args;
+mod args_admit;
 mod args_help;
+mod args_html;
 mod args_operator;
 mod args_sign;
 mod audit;
@@ -16,10 +20,12 @@ mod disk;
 mod doctor;
 mod dry_run;
 mod environment;
+mod facts;
 mod failure;
 mod fetch;
 mod header;
 mod hints;
+mod html;
 mod import;
 mod inspect;
 mod keygen;
@@ -28,6 +34,7 @@ mod listing;
 mod man;
 mod memory;
 mod oms;
+mod openssh;
 mod output;
 mod paint;
 mod progress;
@@ -40,9 +47,12 @@ mod store;
 mod store_check;
 mod store_gc;
 mod target;
+mod terminal;
 mod text;
 mod trust;
+mod trust_add_key;
 mod trust_check;
+mod trust_show;
 mod verify;
 mod watch;
 
@@ -57,7 +67,7 @@ use output::{Output, Report};
 fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => {
-            let output = Output::new(cli.json);
+            let output = Output::new(cli.json, cli.command.name());
             if let Err(failure) = start_threads() {
                 return output.finish(Err(failure));
             }
@@ -86,6 +96,7 @@ fn start_threads() -> Result<(), Failure> {
 
 fn run(command: &Command, json: bool) -> Result<Report, Failure> {
     match command {
+        Command::Admit(args) => admit::run(args, json),
         Command::Audit(args) => audit::run(args, json),
         Command::Completions(args) => completions::run(args),
         Command::Diff(args) => diff::run(args),
@@ -102,8 +113,10 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Store(Store::Ls(args)) => store::ls(args),
         Command::Store(Store::ResetState(args)) => store::reset_state(args, json),
         Command::Store(Store::Unrevoke(args)) => store::unrevoke(args, json),
+        Command::Trust(Trust::AddKey(args)) => trust_add_key::run(args, json),
         Command::Trust(Trust::Check(args)) => trust_check::run(args),
         Command::Trust(Trust::Revoke(args)) => revoke::run(args, json),
+        Command::Trust(Trust::Show(args)) => trust_show::run(args),
         Command::Verify(args) => verify::run(args, json),
     }
 }

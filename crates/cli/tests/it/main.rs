@@ -2,6 +2,10 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod admit;
+mod admit_asked;
+mod admit_second;
+mod agent;
 mod audit;
 mod book;
 #[path = "../../../verify/tests/corpus/case.rs"]
@@ -17,9 +21,12 @@ mod fetch_signed;
 mod fixture;
 mod held;
 mod help;
+mod html;
 mod import;
 mod inspect;
 mod keygen;
+mod keys;
+mod lobby;
 mod man;
 mod memory;
 mod olah;
@@ -29,12 +36,14 @@ mod peak;
 mod place;
 mod rejections;
 mod resume;
+mod schema;
 mod sign;
 mod sign_oms;
 mod stage;
 mod store;
 mod streams;
 mod support;
+mod terminal;
 mod tidy;
 mod told;
 mod told_operator;
