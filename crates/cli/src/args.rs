@@ -44,6 +44,7 @@ impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Keygen(_) => "keygen",
+            Self::Admit(_) => "admit",
             Self::Fetch(_) => "fetch",
             Self::Audit(_) => "audit",
             Self::Sign(_) => "sign",

@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 
 use crate::args::{RepoTypeArg, Source, instant};
+use crate::args_html::Html;
 use crate::args_sign::Signing;
 
 /// Take a policy from a Hub to the robot's store: fetch, judge, decide, sign, prove
@@ -86,4 +87,6 @@ pub(crate) struct Admit {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }

@@ -36,6 +36,8 @@ impl Trust {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Check(_) => "trust check",
+            Self::Show(_) => "trust show",
+            Self::AddKey(_) => "trust add-key",
             Self::Revoke(_) => "trust revoke",
         }
     }

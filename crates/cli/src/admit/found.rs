@@ -9,15 +9,13 @@ use crate::disk;
 use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::fetch;
+use crate::html::Shown;
 use crate::text::{count, table, thousands, total};
 
 /// A commit in quarantine. While it lives, nobody else changes it.
 pub(super) struct Found {
     pub(super) target: Target,
     pub(super) surveyed: Surveyed,
-    pub(super) facts: Facts,
-    /// `type` of config.json, where LeRobot's policies have theirs.
-    pub(super) policy_type: Option<String>,
     pub(super) path: String,
     directory: Directory,
     fetched: Fetched,
@@ -26,22 +24,19 @@ pub(super) struct Found {
 impl Found {
     /// # Errors
     /// Every rejection that no decision of a person can change.
-    pub(super) fn of(target: Target, fetched: Fetched, rules: &Rules) -> Result<Self, Failure> {
+    pub(super) fn of(
+        target: Target,
+        fetched: Fetched,
+        rules: &Rules,
+        shown: &mut Shown,
+    ) -> Result<Self, Failure> {
         let directory = disk::guarded(fetched.directory()?);
-        let mut policy_type = None;
-        let survey = Survey::new(rules).of(target.repo_type).asking();
-        let surveyed = survey.run_with(&directory, |path, bytes| {
-            if path.as_str() == "config.json" {
-                policy_type = type_of(bytes);
-            }
-        })?;
-        let facts = Facts::of(&directory, &surveyed.files, &rules.limits)?;
+        let (survey, repo_type) = (Survey::new(rules).of(target.repo_type), target.repo_type);
+        let surveyed = shown.survey(survey.asking(), &directory, repo_type, &rules.limits)?;
         let path = fetched.path.display().to_string();
         Ok(Self {
             target,
             surveyed,
-            facts,
-            policy_type,
             path,
             directory,
             fetched,
@@ -62,9 +57,19 @@ impl Found {
         Err(self.changed())
     }
 
-    /// The text of a file of code, which has the digest that a review names.
-    pub(super) fn code(&self, path: &FilePath, sha256: &Sha256) -> Result<String, Failure> {
-        let hold = self.directory.open(path)?.hold(Kind::ReviewedCode);
+    /// `type` of config.json, where LeRobot's policies have theirs.
+    pub(super) fn policy_type(&self) -> Result<Option<String>, Failure> {
+        let mut files = self.surveyed.files.iter();
+        let config = files.find(|file| file.path.as_str() == "config.json");
+        match config {
+            Some(config) => Ok(type_of(&self.text(&config.path, &config.sha256)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The text of a small file, which has the digest that it is known by.
+    pub(super) fn text(&self, path: &FilePath, sha256: &Sha256) -> Result<String, Failure> {
+        let hold = self.directory.open(path)?.hold(Kind::Config);
         let hold = hold.map_err(|error| Failure::io("read", path.as_str().as_ref(), &error))?;
         match Sha256::of(&hold) == *sha256 {
             true => Ok(String::from_utf8_lossy(&hold).into_owned()),
@@ -78,7 +83,7 @@ impl Found {
     }
 
     /// What a person sees before the first question.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self, facts: &Facts) -> Vec<String> {
         let files = &self.surveyed.files;
         let bytes = total(files.iter().map(|file| file.size));
         let mut lines = vec![
@@ -94,7 +99,7 @@ impl Found {
         lines.extend(table(&rows, &[0]).lines().map(|line| format!("    {line}")));
         let left_out = self.fetched.left_out.iter();
         lines.extend(left_out.map(|path| format!("  left out   {path}: {}", fetch::LEFT_OUT)));
-        lines.extend(self.facts.lines());
+        lines.extend(facts.lines());
         lines
     }
 }
@@ -107,8 +112,8 @@ fn row(file: &FileEntry) -> Vec<String> {
     vec![thousands(file.size), file.path.to_string(), kind]
 }
 
-fn type_of(config: &[u8]) -> Option<String> {
-    let config: Value = serde_json::from_slice(config).ok()?;
+fn type_of(config: &str) -> Option<String> {
+    let config: Value = serde_json::from_str(config).ok()?;
     let text = config["type"].as_str().filter(|text| !text.is_empty());
     text.map(str::to_owned)
 }

@@ -27,8 +27,10 @@ use tensorgate_verify::{
 };
 
 use crate::args_admit::Admit;
+use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::fetch::{self, Session};
+use crate::html::{self, Shown};
 use crate::keys;
 use crate::output::{Report, say};
 use crate::sign::{differences, refuse_expired};
@@ -44,8 +46,21 @@ use points::Point;
 use review::{Review, agree};
 
 pub(crate) fn run(args: &Admit, json: bool) -> Result<Report, Failure> {
+    let (outcome, shown) = match admit(args, json) {
+        Ok(ended) => ended,
+        Err(failure) => (Err(failure), Shown::default()),
+    };
+    html::write(args.html.file(), ("admit", &args.target), outcome, &shown)
+}
+
+/// What came of it, and what there was to see, whatever came of it.
+fn admit(args: &Admit, json: bool) -> Result<(Result<Report, Failure>, Shown), Failure> {
     let admission = Admission::prepare(args, json)?;
-    stop::to_the_end(async move { Box::pin(admission.run()).await })
+    stop::to_the_end(async move {
+        let mut shown = Shown::default();
+        let outcome = Box::pin(admission.run(&mut shown)).await;
+        Ok((outcome, shown))
+    })
 }
 
 /// Everything that can be known to be wrong before a byte is fetched is known.
@@ -93,7 +108,7 @@ impl Admission {
         })
     }
 
-    async fn run(self) -> Result<Report, Failure> {
+    async fn run(self, shown: &mut Shown) -> Result<Report, Failure> {
         let limits = self.trust.limits();
         let signed = self.place.proposed.as_ref();
         let proposed = signed.map(|signed| signed.untrusted(limits)).transpose()?;
@@ -107,15 +122,16 @@ impl Admission {
         let release = self.release(&target, proposed.as_ref())?;
 
         let fetched = self.session.download(Request::new(&target)).await?;
-        let found = Found::of(target, fetched, self.trust.rules())?;
+        let found = Found::of(target, fetched, self.trust.rules(), shown)?;
+        let facts = shown.facts.get_or_insert_default();
         let about = self.about(&found, proposed.as_ref())?;
         let points = Point::of(
             &found.surveyed.notices,
-            &found.facts,
+            facts,
             &about.policy_type,
             &found.surveyed.files,
         );
-        self.show(&found)?;
+        self.show(&found, facts)?;
         let review = Review {
             session: &self.session,
             found: &found,
@@ -145,7 +161,9 @@ impl Admission {
             }
             None => SignedManifest::sign(&manifest, self.signer.as_ref(), limits)?,
         };
-        let facts = found.facts.json();
+        let facts = facts.json();
+        shown.externals.clone_from(&decided.externals);
+        shown.reviewed_code.clone_from(&decided.reviewed_code);
         let mut idle = self.decisions.idle(&found.surveyed.undecided);
         // The gate takes the quarantine for itself.
         drop(found);
@@ -251,11 +269,10 @@ impl Admission {
     }
 
     fn about(&self, found: &Found, proposed: Option<&Manifest>) -> Result<About, Failure> {
-        let given = self
-            .args
-            .policy_type
-            .as_ref()
-            .or(found.policy_type.as_ref());
+        let given = match &self.args.policy_type {
+            Some(given) => Some(given.clone()),
+            None => found.policy_type()?,
+        };
         let policy_type = given.ok_or_else(|| {
             let detail = "config.json does not say what type the policy is";
             let failure = Failure::about(Path::new(&found.path), detail);
@@ -269,11 +286,11 @@ impl Admission {
     }
 
     /// What a reviewer looks at, before anything is asked.
-    fn show(&self, found: &Found) -> Result<(), Failure> {
+    fn show(&self, found: &Found, facts: &Facts) -> Result<(), Failure> {
         if self.json {
             return Ok(());
         }
-        let mut lines = found.lines();
+        let mut lines = found.lines(facts);
         if let Some(accepted) = self.session.accepted(&found.target)? {
             let files = &found.surveyed.files;
             lines.extend(

@@ -136,7 +136,7 @@ impl Review<'_> {
             "code, which tensorgate never runs: {:?}, sha256 {sha256}",
             path.as_str()
         ));
-        for line in self.found.code(path, sha256)?.lines() {
+        for line in self.found.text(path, sha256)?.lines() {
             say(&format!("  | {line}"));
         }
         let declared = self

@@ -91,6 +91,29 @@ fn a_person_sees_what_the_first_one_decided() {
 }
 
 #[test]
+fn what_is_missing_is_told_to_programs() {
+    let lobby = proposed();
+    let object = lobby.admit_unasked(&[&UNTIL[..], &["--out", "other.json", "--json"]].concat());
+    let object = object.expect(0).json();
+    assert_eq!(
+        (&object["verdict"], &object["admitted"]),
+        (&"done".into(), &false.into())
+    );
+    assert_eq!(object["evidence"]["threshold"], 2);
+    assert_eq!(object["evidence"]["signers"][0]["name"], "ops");
+    let may: Vec<_> = object["evidence"]["may_sign"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .collect();
+    assert_eq!(
+        (&may[0]["name"], &may[1]["name"]),
+        (&"second".into(), &"third".into())
+    );
+    assert_eq!(object["written"], "other.json");
+}
+
+#[test]
 fn a_key_counts_once_however_often_it_signs() {
     let lobby = proposed();
     let before = lobby.workshop.read("policy.dsse.json");
