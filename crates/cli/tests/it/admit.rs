@@ -347,6 +347,23 @@ fn what_would_be_written_over_is_said_first() {
 }
 
 #[test]
+fn a_report_is_written_whatever_comes_of_it() {
+    let page = |lobby: &Lobby| String::from_utf8(lobby.workshop.read("report.html")).unwrap();
+    let lobby = Lobby::new();
+    lobby.admit_unasked(&["--html", "report.html"]).expect(0);
+    let text = page(&lobby);
+    assert!(
+        text.contains("apache-2.0") && text.contains("the policy has its own"),
+        "{text}"
+    );
+    let lobby = Lobby::with(&[("model.safetensors", b"\x80\x04\x95 pickle")]);
+    lobby
+        .admit_unasked(&["--html", "report.html"])
+        .rejected("format-pickle", "model.safetensors");
+    assert!(page(&lobby).contains("format-pickle"));
+}
+
+#[test]
 fn hostile_words_are_shown_as_they_are_written() {
     let config = CONFIG.replace("ResNet18_Weights.IMAGENET1K_V1", r"x\u001b[2J\u202ey");
     let card = CARD.replace("apache-2.0", r#""\e[31mapache\u202e""#);

@@ -101,16 +101,19 @@ fn a_name_is_written_as_toml_whatever_it_is() {
     workshop.write("trust.toml", TRUST);
     workshop.chmod("trust.toml", 0o644);
     let name = "x\"\n[[keys]]\nname = '\u{1b}[2J";
-    workshop
-        .run([
-            "trust",
-            "add-key",
-            "trust.toml",
-            "next.pub.pem",
-            "--name",
-            name,
-        ])
-        .expect(0);
+    let add = [
+        "trust",
+        "add-key",
+        "trust.toml",
+        "next.pub.pem",
+        "--name",
+        name,
+    ];
+    let object = workshop.run(add.iter().chain(&["--json"])).json();
+    assert_eq!(
+        (&object["keys"], &object["threshold"]),
+        (&2.into(), &1.into())
+    );
     let object = workshop
         .run(["trust", "check", "trust.toml", "--json"])
         .json();
