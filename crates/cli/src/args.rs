@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
+use crate::args_admit::Admit;
 use crate::args_html::Html;
 use crate::args_operator::{Store, Trust};
 use crate::args_sign::{Sign, refuse_release_of_oms};
@@ -25,6 +26,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keygen(Keygen),
+    Admit(Box<Admit>),
     Fetch(Fetch),
     Audit(Audit),
     Sign(Sign),
@@ -42,6 +44,7 @@ impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Keygen(_) => "keygen",
+            Self::Admit(_) => "admit",
             Self::Fetch(_) => "fetch",
             Self::Audit(_) => "audit",
             Self::Sign(_) => "sign",

@@ -2,6 +2,10 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod admit;
+mod admit_asked;
+mod admit_second;
+mod agent;
 mod audit;
 mod channel;
 mod diff;
@@ -16,6 +20,8 @@ mod html;
 mod import;
 mod inspect;
 mod keygen;
+mod keys;
+mod lobby;
 mod memory;
 mod olah;
 mod oms;
@@ -29,6 +35,7 @@ mod sign_oms;
 mod stage;
 mod store;
 mod support;
+mod terminal;
 mod trust;
 mod verify;
 mod watch;
