@@ -162,7 +162,7 @@ impl Facts {
                 None => sums.push(TypeSum::of(tensor)),
             }
         }
-        sums.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+        sums.sort_by_key(|sum| std::cmp::Reverse(sum.bytes));
         sums
     }
 
