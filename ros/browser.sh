@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # root and ros are setup.sh's
+# shellcheck shell=bash disable=SC2094,SC2154 # ros is setup.sh's; `unpack` reads elsewhere
 # The browser that reports are tried in, where the machine has none: a headless
 # Chromium with the libraries that it wants, from the npm package
 # @sparticuz/chromium (MIT; Chromium is BSD), without root. Functions for setup.sh.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tensorgate_verify::{FilePath, Header};
 
-use super::numbers::values;
+use super::numbers::each;
 use super::tensors::data;
 use crate::text::count;
 
@@ -40,15 +40,20 @@ impl State {
     pub(super) fn of(file: &FilePath, header: &Header, bytes: &[u8]) -> Self {
         let mut features = BTreeMap::<&str, Feature>::new();
         for tensor in header.tensors.iter().take(STATISTICS) {
-            let Some(numbers) = values(tensor.dtype, data(header, tensor, bytes)) else {
-                continue;
+            let mut numbers = Vec::new();
+            let keep = |number| {
+                if numbers.len() < NUMBERS {
+                    numbers.push(number);
+                }
             };
+            if each(tensor.dtype, data(header, tensor, bytes), keep).is_none() {
+                continue;
+            }
             // What has no `feature.name` is refused by the survey.
             let (feature, name) = tensor.name.rsplit_once('.').unwrap_or((&tensor.name, ""));
             let all: usize = tensor.shape.iter().product();
             let feature = features.entry(feature).or_default();
             feature.left_out = feature.left_out.max(all.saturating_sub(NUMBERS));
-            let numbers = numbers.take(NUMBERS).collect();
             feature.numbers.insert(name.to_owned(), numbers);
         }
         let named = |(name, feature): (&str, Feature)| Feature {
@@ -82,6 +87,15 @@ impl State {
     }
 }
 
+/// From where to where a dimension goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    /// The two statistics that say so.
+    pub(crate) names: (&'static str, &'static str),
+}
+
 /// The lower and the upper end of a range, the widest first.
 const ENDS: [(&str, &str); 3] = [("min", "max"), ("q01", "q99"), ("q10", "q90")];
 
@@ -98,22 +112,21 @@ impl Feature {
         number.filter(|number| number.is_finite())
     }
 
-    /// From where to where a dimension goes, as far as that is known, and by which two statistics.
-    pub(crate) fn range(&self, dimension: usize) -> Option<((f64, f64), (&str, &str))> {
-        let range = |(low, high): (&'static str, &'static str)| {
-            let ends = self.number(low, dimension)?..=self.number(high, dimension)?;
-            Some(((*ends.start(), *ends.end()), (low, high)))
+    /// From where to where a dimension goes, as far as that is known.
+    pub(crate) fn range(&self, dimension: usize) -> Option<Range> {
+        let range = |names: (&'static str, &'static str)| {
+            let low = self.number(names.0, dimension)?;
+            let high = self.number(names.1, dimension)?;
+            Some(Range { low, high, names })
         };
         ENDS.into_iter().find_map(range)
     }
 
     fn line(&self) -> String {
-        let ranges: Vec<(f64, f64)> = (0..self.dimensions())
-            .filter_map(|dimension| self.range(dimension))
-            .map(|(ends, _)| ends)
-            .collect();
-        let low = ranges.iter().map(|(low, _)| *low).reduce(f64::min);
-        let high = ranges.iter().map(|(_, high)| *high).reduce(f64::max);
+        let ranges = (0..self.dimensions()).filter_map(|dimension| self.range(dimension));
+        let ranges: Vec<Range> = ranges.collect();
+        let low = ranges.iter().map(|range| range.low).reduce(f64::min);
+        let high = ranges.iter().map(|range| range.high).reduce(f64::max);
         let range = match low.zip(high) {
             Some((low, high)) => format!("{low:.3e} to {high:.3e}"),
             None => "no range".to_owned(),

@@ -1,6 +1,6 @@
 //! Reports for people who were not at the terminal: one file, without a script, without a request.
 //!
-//! Nearly all words in it are a stranger's. They reach the page through [`foreign`] and the escaping
+//! Nearly all words in it are a stranger's. They reach the page through `foreign` and the escaping
 //! of the templates; only the style sheet of this directory goes in as it is.
 
 mod changes;

@@ -38,6 +38,9 @@ fn file(state: &State) -> Markup {
         @if state.features.len() > FEATURES {
             p.quiet { "and " (count(state.features.len() - FEATURES, "feature")) " more." }
         }
+        @if state.left_out > 0 {
+            p.quiet { "and " (count(state.left_out, "statistic")) " that were not read." }
+        }
     }
 }
 
@@ -100,7 +103,7 @@ impl Scale {
                 svg.range viewBox="0 0 100 10" preserveAspectRatio="none" role="img" {
                     title { (words(feature, dimension)) }
                     @if self.low < 0.0 && self.high > 0.0 { path.zero d=(format!("M{:.2} 0v10", self.at(0.0))) {} }
-                    @if let Some(((low, high), _)) = range { (self.line("ends", low, high)) }
+                    @if let Some(range) = range { (self.line("ends", range.low, range.high)) }
                     @if let Some((mean, std)) = mean.zip(std) { (self.line("spread", mean - std, mean + std)) }
                     @if let Some(mean) = mean { (self.line("mean", mean, mean)) }
                 }
@@ -119,7 +122,9 @@ impl Scale {
 fn ends(feature: &Feature, dimension: usize) -> impl Iterator<Item = f64> {
     let mean = feature.number("mean", dimension);
     let std = feature.number("std", dimension).unwrap_or(0.0);
-    let range = feature.range(dimension).map(|((low, high), _)| [low, high]);
+    let range = feature
+        .range(dimension)
+        .map(|range| [range.low, range.high]);
     let spread = mean.map(|mean| [mean - std, mean + std]);
     let all = range.into_iter().chain(spread).flatten();
     all.filter(|end| end.is_finite())
@@ -127,9 +132,9 @@ fn ends(feature: &Feature, dimension: usize) -> impl Iterator<Item = f64> {
 
 fn words(feature: &Feature, dimension: usize) -> String {
     let mut words = Vec::new();
-    if let Some(((low, high), names)) = feature.range(dimension) {
-        let (low, high) = (number(low), number(high));
-        words.push(match names {
+    if let Some(range) = feature.range(dimension) {
+        let (low, high) = (number(range.low), number(range.high));
+        words.push(match range.names {
             ("min", "max") => format!("{low} to {high}"),
             (from, to) => format!("{from} {low} to {to} {high}"),
         });
