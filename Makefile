@@ -22,6 +22,7 @@ test:
 	# A file that a group may write to is trusted by nothing that is tested.
 	umask 022
 	bash ros/setup.sh ensure_olah
+	bash ros/setup.sh ensure_sarif
 	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace

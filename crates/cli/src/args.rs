@@ -9,6 +9,7 @@ use tensorgate_verify::{RepoId, RepoType, Revision};
 
 use crate::args_html::Html;
 use crate::args_operator::{Store, Trust};
+use crate::args_reports::{Sarif, Summary};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
 /// Let only those policy weights reach a robot that somebody you trust signed
@@ -206,6 +207,8 @@ pub(crate) struct Audit {
     pub(crate) source: Source,
     #[command(flatten)]
     pub(crate) html: Html,
+    #[command(flatten)]
+    pub(crate) sarif: Sarif,
 }
 
 /// Prove that a directory is, byte for byte, what somebody you trust signed
@@ -257,6 +260,10 @@ pub(crate) struct Verify {
     pub(crate) now: Option<Timestamp>,
     #[command(flatten)]
     pub(crate) html: Html,
+    #[command(flatten)]
+    pub(crate) sarif: Sarif,
+    #[command(flatten)]
+    pub(crate) summary: Summary,
 }
 
 /// Show tensors, metadata and sizes; nothing is verified, nothing may be trusted

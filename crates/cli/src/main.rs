@@ -6,8 +6,10 @@
 mod args;
 mod args_html;
 mod args_operator;
+mod args_reports;
 mod args_sign;
 mod audit;
+mod beside;
 mod claims;
 mod declarations;
 mod diff;
@@ -30,6 +32,7 @@ mod output;
 mod progress;
 mod release;
 mod revoke;
+mod sarif;
 mod sign;
 mod sign_oms;
 mod stop;
@@ -41,6 +44,7 @@ mod text;
 mod trust;
 mod trust_check;
 mod verify;
+mod vsa;
 mod watch;
 
 use std::path::Path;
