@@ -276,20 +276,30 @@ pub(crate) struct Inspect {
     pub(crate) path: PathBuf,
 }
 
-/// Show what changed from one policy to another: files, code, fields and tensors
+/// Show what changed from one policy to another: files, code, fields, tensors and statistics
+///
+/// A and B are directories, or else: OWNER/NAME, the release of it that the store accepted last, so
+/// what runs now; OWNER/NAME@COMMIT, out of the store or fetched into quarantine; or the SHA-256 of a
+/// manifest in the store. A directory of that name goes first.
 ///
 /// Nothing is verified, nothing may be trusted. Of tensors that kept shape and type, the largest
-/// change of an element is shown, and the change's L2 norm relative to that of the tensor in A.
+/// change of an element is shown, and the L2 norms in A, in B and of the change. Statistics that scale
+/// what the motors get are compared by dimension, against the spread that they have in A.
 /// Where a manifest in A or B names reviewed code, what is not byte for byte that is marked.
 /// The exit status does not say whether they differ; with --json, `different` does.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
-  tensorgate diff walk-1 walk-2")]
+#[command(after_help = "Examples:
+  tensorgate diff walk-1 walk-2
+  tensorgate diff acme/walk acme/walk@0123456789abcdef0123456789abcdef01234567")]
 pub(crate) struct Diff {
-    /// The directory of the earlier policy
-    pub(crate) a: PathBuf,
-    /// The directory of the later policy
-    pub(crate) b: PathBuf,
+    /// The earlier policy
+    #[arg(value_name = "A")]
+    pub(crate) a: String,
+    /// The later policy
+    #[arg(value_name = "B")]
+    pub(crate) b: String,
+    #[command(flatten)]
+    pub(crate) source: Source,
     #[command(flatten)]
     pub(crate) html: Html,
 }

@@ -83,7 +83,7 @@ fn start_threads() -> Result<(), Failure> {
 fn run(command: &Command, json: bool) -> Result<Report, Failure> {
     match command {
         Command::Audit(args) => audit::run(args, json),
-        Command::Diff(args) => diff::run(args),
+        Command::Diff(args) => diff::run(args, json),
         Command::Fetch(args) => fetch::run(args, json),
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
