@@ -58,6 +58,20 @@ fn the_codes_are_all_codes() {
 }
 
 #[test]
+fn what_the_documentation_shows_is_described() {
+    let page = include_str!("../../../../docs/json.md");
+    let blocks = page.split("```json\n").skip(1);
+    let shown: Vec<Value> = blocks
+        .map(|block| described(block.split("```").next().unwrap()))
+        .collect();
+    let verdicts: Vec<&Value> = shown.iter().map(|object| &object["verdict"]).collect();
+    assert_eq!(
+        verdicts,
+        ["verified", "rejected", "error", "passed", "done"]
+    );
+}
+
+#[test]
 fn what_is_not_described_is_refused() {
     let workshop = Workshop::signed();
     let genuine = workshop.verify(&["--json"]).json();
@@ -197,7 +211,7 @@ fn each_description_is_of_something_that_is_printed() {
     ];
     let mut printed = BTreeSet::new();
     for (expected, run) in runs {
-        assert_eq!(fitting(&run.json()), [expected.clone()], "{run:#?}");
+        assert_eq!(fitting(&run.json()), [expected.as_str()], "{run:#?}");
         printed.insert(expected);
     }
     // By `watch::`, which has somebody to stop it.

@@ -1,7 +1,10 @@
 //! `verify --vsa`: what a server is told that trusts this machine to verify, and that it convinces no
 //! robot.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
+use tensorgate_testhub::python;
 
 use crate::support::{REVISION, Run, Workshop};
 
@@ -116,6 +119,37 @@ fn a_verified_policy_passed() {
         "slsaVersion": "1.1",
     });
     assert_eq!(predicate, expected);
+}
+
+#[test]
+fn consumers_of_in_toto_read_it() {
+    let workshop = workshop();
+    let read = || {
+        let mut command = Command::new(python("in_toto_attestation"));
+        command
+            .args([
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/vsa.py"),
+                "vsa.json",
+                "robot.pub.pem",
+            ])
+            .current_dir(workshop.path(""));
+        Run::of(&mut command)
+    };
+    let says = |result: &str| format!("https://slsa.dev/verification_summary/v1 {result}\n");
+    verify(&workshop, &[]).expect(0);
+    assert_eq!(
+        read().expect(0).stdout,
+        says("PASSED TENSORGATE_POLICY_VERIFIED")
+    );
+    workshop.flip("walk/README.md", 0);
+    verify(&workshop, &[]).expect(1);
+    assert_eq!(read().expect(0).stdout, says("FAILED FAILED"));
+    let text = String::from_utf8(workshop.read("vsa.json")).unwrap();
+    let mut envelope: Value = serde_json::from_str(&text).unwrap();
+    let payload = envelope["payload"].as_str().unwrap().replacen('A', "B", 1);
+    envelope["payload"] = payload.into();
+    workshop.write("vsa.json", envelope.to_string());
+    read().expect(1).says("VerificationError");
 }
 
 #[test]
