@@ -32,6 +32,7 @@ test:
 	bash ros/setup.sh ensure_olah
 	bash ros/setup.sh ensure_browser || true
 	bash ros/setup.sh ensure_sim
+	bash ros/setup.sh ensure_sarif
 	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace

@@ -2,9 +2,10 @@
 # Makes what ros/env.sh promises and prints the environment for it: `export`
 # lines on stdout, progress and errors on stderr, the noise of tools under
 # .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides;
-# with `ensure_peers`, what the benchmarks compare with; with `ensure_lint`, what the
-# lints run; with `ensure_browser`, a browser for the tests of the reports; with
-# `ensure_sim`, the simulator of the robot that walks.
+# with `ensure_sarif`, what those of the command want; with `ensure_peers`, what the
+# benchmarks compare with; with `ensure_lint`, what the lints run; with
+# `ensure_browser`, a browser for the tests of the reports; with `ensure_sim`, the
+# simulator of the robot that walks.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.
@@ -33,6 +34,8 @@ source "$root/ros/lint.sh"
 source "$root/ros/browser.sh"
 # shellcheck source=ros/sim.sh
 source "$root/ros/sim.sh"
+# shellcheck source=ros/sarif.sh
+source "$root/ros/sarif.sh"
 
 main() {
     PATH=$(without_ours "$PATH") # or we would build on what we are about to replace

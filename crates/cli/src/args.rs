@@ -11,6 +11,7 @@ use crate::args_admit::Admit;
 use crate::args_help::{Completions, Doctor, Man};
 use crate::args_html::Html;
 use crate::args_operator::{Store, Trust};
+use crate::args_reports::{Sarif, Summary};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
 /// Let only those policy weights reach a robot that somebody you trust signed
@@ -216,6 +217,8 @@ pub(crate) struct Audit {
     pub(crate) source: Source,
     #[command(flatten)]
     pub(crate) html: Html,
+    #[command(flatten)]
+    pub(crate) sarif: Sarif,
 }
 
 /// Prove that a directory is, byte for byte, what somebody you trust signed
@@ -267,6 +270,10 @@ pub(crate) struct Verify {
     pub(crate) now: Option<Timestamp>,
     #[command(flatten)]
     pub(crate) html: Html,
+    #[command(flatten)]
+    pub(crate) sarif: Sarif,
+    #[command(flatten)]
+    pub(crate) summary: Summary,
 }
 
 /// Show tensors, metadata and sizes; nothing is verified, nothing may be trusted
@@ -279,20 +286,30 @@ pub(crate) struct Inspect {
     pub(crate) path: PathBuf,
 }
 
-/// Show what changed from one policy to another: files, code, fields and tensors
+/// Show what changed from one policy to another: files, code, fields, tensors and statistics
+///
+/// A and B are directories, or else: OWNER/NAME, the release of it that the store accepted last, so
+/// what runs now; OWNER/NAME@COMMIT, out of the store or fetched into quarantine; or the SHA-256 of a
+/// manifest in the store. A directory of that name goes first.
 ///
 /// Nothing is verified, nothing may be trusted. Of tensors that kept shape and type, the largest
-/// change of an element is shown, and the change's L2 norm relative to that of the tensor in A.
+/// change of an element is shown, and the L2 norms in A, in B and of the change. Statistics that scale
+/// what the motors get are compared by dimension, against the spread that they have in A.
 /// Where a manifest in A or B names reviewed code, what is not byte for byte that is marked.
 /// The exit status does not say whether they differ; with --json, `different` does.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
-  tensorgate diff walk-1 walk-2")]
+#[command(after_help = "Examples:
+  tensorgate diff walk-1 walk-2
+  tensorgate diff acme/walk acme/walk@0123456789abcdef0123456789abcdef01234567")]
 pub(crate) struct Diff {
-    /// The directory of the earlier policy
-    pub(crate) a: PathBuf,
-    /// The directory of the later policy
-    pub(crate) b: PathBuf,
+    /// The earlier policy
+    #[arg(value_name = "A")]
+    pub(crate) a: String,
+    /// The later policy
+    #[arg(value_name = "B")]
+    pub(crate) b: String,
+    #[command(flatten)]
+    pub(crate) source: Source,
     #[command(flatten)]
     pub(crate) html: Html,
 }

@@ -1,6 +1,6 @@
 //! `tensorgate audit`: what a policy's files say, judged before anybody signs them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use tensorgate_hub::Fetched;
@@ -16,21 +16,29 @@ use crate::failure::Failure;
 use crate::fetch;
 use crate::html::{self, Shown};
 use crate::output::Report;
+use crate::sarif;
 use crate::text::{count, thousands, total};
 use crate::trust;
 
 pub(crate) fn run(args: &Audit, json: bool) -> Result<Report, Failure> {
-    let mut shown = Shown::default();
-    let outcome = judge(args, json, &mut shown);
+    let (mut shown, mut place) = (Shown::default(), None);
+    let outcome = judge(args, json, &mut shown, &mut place);
+    let outcome = sarif::write(args.sarif.file(), place.as_deref(), outcome);
     html::write(args.html.file(), ("audit", &args.target), outcome, &shown)
 }
 
-fn judge(args: &Audit, json: bool, shown: &mut Shown) -> Result<Report, Failure> {
+fn judge(
+    args: &Audit,
+    json: bool,
+    shown: &mut Shown,
+    place: &mut Option<PathBuf>,
+) -> Result<Report, Failure> {
     let rules = match &args.trust {
         Some(file) => trust::load(file)?.rules().clone(),
         None => Rules::default(),
     };
     let subject = Subject::of(args, json)?;
+    *place = Some(subject.path(args));
     let (declared, told) = declarations(args, &subject.directory, &rules.limits)?;
     // What vouches for the files is none of them: the manifest or, where there is none, a bundle.
     let manifest = disk::untrusted_bytes(&subject.directory, MANIFEST_FILE, 0)?;
@@ -83,6 +91,12 @@ impl Subject {
             directory: disk::guarded(fetched.directory()?),
             fetched: Some(fetched),
         })
+    }
+
+    /// Where the files lie.
+    fn path(&self, args: &Audit) -> PathBuf {
+        let fetched = self.fetched.as_ref().map(|fetched| fetched.path.clone());
+        fetched.unwrap_or_else(|| PathBuf::from(&args.target))
     }
 
     /// What a fetch did not take, and so nobody judged.

@@ -7,6 +7,7 @@ mod fields;
 mod files;
 mod json;
 mod numbers;
+mod operand;
 mod prose;
 mod reviews;
 mod statistics;
@@ -31,19 +32,19 @@ const TEXT_BYTES: u64 = 1 << 20;
 /// Changes inside one file that are shown; the rest is counted.
 const SHOWN: usize = 200;
 
-pub(crate) fn run(args: &Diff) -> Result<Report, Failure> {
-    let outcome = judge(args);
+pub(crate) fn run(args: &Diff, json: bool) -> Result<Report, Failure> {
+    let outcome = judge(args, json);
     html::write(args.html.file(), ("diff", ""), outcome, &Shown::default())
 }
 
-fn judge(args: &Diff) -> Result<Report, Failure> {
+fn judge(args: &Diff, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
-    let comparison = compare(
-        &Folder::open(&args.a, &limits)?,
-        &Folder::open(&args.b, &limits)?,
-        &limits,
-    )?;
-    Ok(report(&comparison))
+    let open = |name: &str| {
+        let path = operand::find(name, &args.source, json)?;
+        Folder::open(name, &path, &limits)
+    };
+    let (a, b) = (open(&args.a)?, open(&args.b)?);
+    Ok(report(&compare(&a, &b, &limits)?))
 }
 
 /// Compares two directories, file by file.
@@ -143,5 +144,9 @@ fn report(comparison: &Comparison) -> Report {
 }
 
 fn sides(a: &Side, b: &Side) -> String {
-    format!("A is {:?}, B is {:?}", a.name, b.name)
+    let side = |side: &Side| match side.name == side.path {
+        true => format!("{:?}", side.name),
+        false => format!("{:?} in {:?}", side.name, side.path),
+    };
+    format!("A is {}, B is {}", side(a), side(b))
 }

@@ -10,8 +10,10 @@ mod args_admit;
 mod args_help;
 mod args_html;
 mod args_operator;
+mod args_reports;
 mod args_sign;
 mod audit;
+mod beside;
 mod claims;
 mod completions;
 mod declarations;
@@ -40,6 +42,7 @@ mod paint;
 mod progress;
 mod release;
 mod revoke;
+mod sarif;
 mod sign;
 mod sign_oms;
 mod stop;
@@ -54,6 +57,7 @@ mod trust_add_key;
 mod trust_check;
 mod trust_show;
 mod verify;
+mod vsa;
 mod watch;
 
 use std::path::Path;
@@ -99,7 +103,7 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Admit(args) => admit::run(args, json),
         Command::Audit(args) => audit::run(args, json),
         Command::Completions(args) => completions::run(args),
-        Command::Diff(args) => diff::run(args),
+        Command::Diff(args) => diff::run(args, json),
         Command::Doctor(args) => doctor::run(args),
         Command::Fetch(args) => fetch::run(args, json),
         Command::Inspect(args) => inspect::run(args),

@@ -17,29 +17,54 @@ use crate::html::{self, Shown};
 use crate::memory::Memory;
 use crate::oms;
 use crate::output::{Report, say_waiting};
+use crate::sarif;
 use crate::text::{count, thousands};
 use crate::trust;
+use crate::vsa::{self, Seen};
 
 pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
-    let mut shown = Shown::default();
-    let outcome = judge(args, json, &mut shown);
+    let summary = vsa::Writer::of(&args.summary)?;
+    let (mut shown, mut seen) = (Shown::default(), Seen::default());
+    let trust = trust::load(&args.trust);
+    let outcome = trust.and_then(|trust| {
+        if let Some(summary) = &summary {
+            summary.refuse_signers(&trust)?;
+        }
+        seen.trust(&trust);
+        judge(args, &trust, json, &mut shown, &mut seen)
+    });
+    let outcome = match &summary {
+        Some(summary) => summary.write(&seen, outcome),
+        None => outcome,
+    };
+    let outcome = sarif::write(args.sarif.file(), Some(&args.dir), outcome);
     let subject = args.dir.display().to_string();
     html::write(args.html.file(), ("verify", &subject), outcome, &shown)
 }
 
-fn judge(args: &Verify, json: bool, shown: &mut Shown) -> Result<Report, Failure> {
+fn judge(
+    args: &Verify,
+    trust: &TrustPolicy,
+    json: bool,
+    shown: &mut Shown,
+    seen: &mut Seen,
+) -> Result<Report, Failure> {
     let started = Instant::now();
-    let trust = trust::load(&args.trust)?;
     let directory = disk::hold_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
-    if let Some(bundle) = oms::find(args, &trust, &directory, &memory)? {
-        return oms::verify(args, &bundle, &trust, &directory, &memory, shown);
+    if let Some(bundle) = oms::find(args, trust, &directory, &memory)? {
+        return oms::verify(args, &bundle, trust, &directory, &memory, shown);
     }
     let signed = manifest(args, &directory, trust.limits())?;
+    seen.signed(&signed);
     let mut context = context(args, &memory);
-    let revocations = revocations(args, &trust, &memory, &context)?;
+    let revocations = revocations(args, trust, &memory, &context)?;
+    if let Some(list) = &revocations {
+        seen.revocations(list.evidence());
+    }
     context.revocations = revocations.as_ref();
     let manifest = trust.authenticate(&signed, &context)?;
+    seen.authenticated(&manifest, manifest.evidence());
     let proof = if args.full {
         Proof::Whole
     } else {

@@ -7,7 +7,7 @@
 use std::fmt;
 
 macro_rules! rejections {
-    ($($(#[$doc:meta])* $name:ident = $number:literal => $code:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal => $code:literal,)*) => {
         /// Why something was refused: the attack that this refusal stops.
         ///
         /// Could-not-check (I/O, network, disk full) is never one of these.
@@ -15,7 +15,7 @@ macro_rules! rejections {
         #[non_exhaustive]
         #[repr(u8)]
         pub enum Rejection {
-            $($(#[$doc])* $name = $number,)*
+            $($(#[doc = $doc])+ $name = $number,)*
         }
 
         impl Rejection {
@@ -26,6 +26,13 @@ macro_rules! rejections {
             pub const fn code(self) -> &'static str {
                 match self {
                     $(Self::$name => $code,)*
+                }
+            }
+
+            /// The attack that it stops, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim_ascii(),)*
                 }
             }
 

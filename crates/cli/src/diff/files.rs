@@ -19,6 +19,8 @@ pub(super) const CHUNK: usize = 1 << 20;
 
 /// One of the two directories.
 pub(super) struct Folder {
+    /// What the user calls it.
+    name: String,
     path: PathBuf,
     directory: Directory,
     files: BTreeMap<String, Listed>,
@@ -43,13 +45,14 @@ pub(super) struct Version {
 }
 
 impl Folder {
-    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, Failure> {
+    pub(super) fn open(name: &str, path: &Path, limits: &Limits) -> Result<Self, Failure> {
         let directory = disk::hold_directory(path)?;
         let files = listing::list(path, limits)?;
         let manifest = disk::manifest_in(&directory, limits)
             .and_then(|signed| Ok(Ok(signed.untrusted(limits)?)))
             .or_else(Closed::or_failure)?;
         Ok(Self {
+            name: name.to_owned(),
             path: path.to_owned(),
             directory,
             files: files
@@ -62,7 +65,7 @@ impl Folder {
 
     pub(super) fn side(&self) -> Side {
         Side {
-            name: self.path.display().to_string(),
+            name: self.name.clone(),
             path: self.path.display().to_string(),
         }
     }

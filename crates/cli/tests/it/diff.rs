@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
+use crate::fixture::Fixture;
 use crate::support::{Run, Workshop, safetensors_of, weights};
 
 /// Two directories, `a` and `b`, that hold the same policy.
@@ -501,4 +502,100 @@ fn a_file_that_claims_to_be_endless_is_not_read() {
     let run = workshop.run(["diff", "a", folder.path().to_str().unwrap()]);
     let line = "in B: larger than any file of a policy\n";
     assert!(run.expect(0).stdout.contains(line), "{run:#?}");
+}
+
+/// The release in the store, and a directory with other weights.
+fn accepted() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.fetch_signed(&[]).expect(0);
+    fixture.workshop.policy("next");
+    let end = weights().len() - 1;
+    fixture.workshop.flip("next/model.safetensors", end);
+    fixture
+}
+
+#[test]
+fn what_runs_now_is_compared_by_its_name() {
+    let fixture = accepted();
+    let workshop = &fixture.workshop;
+    let run = workshop.run(["diff", "acme/walk", "next", "--json"]);
+    let object = run.expect(0).json();
+    let changed = object["files"].as_array().unwrap().iter();
+    let changed: Vec<_> = changed
+        .map(|file| (&file["path"], &file["change"]))
+        .collect();
+    let expected = [
+        ("model.safetensors", "changed"),
+        ("policy.dsse.json", "removed"),
+    ]
+    .map(|(path, change)| (json!(path), json!(change)));
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(path, change)| (path, change))
+        .collect();
+    assert_eq!(changed, expected);
+    let path = object["paths"]["a"].as_str().unwrap();
+    let (_, manifest) = path.rsplit_once('/').unwrap();
+    assert_eq!(manifest.len(), 64);
+    // The same by its manifest and by its commit, which needs no Hub.
+    let commit = format!("acme/walk@{}", fixture.files);
+    for name in [manifest, &commit] {
+        let run = workshop.run(["diff", name, "acme/walk", "--offline"]);
+        assert_eq!(run.expect(0).stdout, "0 files differ, 4 the same\n");
+        run.says(&format!(
+            "A is {name:?} in {path:?}, B is \"acme/walk\" in {path:?}\n"
+        ));
+    }
+}
+
+#[test]
+fn a_commit_that_is_nowhere_is_fetched_once_for_both_sides() {
+    let fixture = accepted();
+    let name = format!("acme/walk@{}", fixture.signed);
+    let run = |options: &[&str]| {
+        let usual = ["diff", &name, &name, "--endpoint", fixture.hub.endpoint()];
+        fixture.workshop.run(usual.iter().chain(options))
+    };
+    run(&["--offline"])
+        .could_not_check("is not complete in the store, and the network is not to be used");
+    assert!(run(&[]).expect(0).stdout.contains("0 files differ, "));
+    run(&["--offline"]).expect(0);
+    let other = format!("acme/walk@{}", "f".repeat(40));
+    let run = fixture
+        .workshop
+        .run(["diff", &other, "next", "--endpoint", fixture.hub.endpoint()]);
+    run.expect(2);
+}
+
+#[test]
+fn a_directory_of_that_name_goes_first() {
+    let fixture = accepted();
+    let workshop = &fixture.workshop;
+    workshop.policy("acme/walk");
+    let run = workshop.run(["diff", "acme/walk", "walk"]);
+    run.expect(0).says("A is \"acme/walk\", B is \"walk\"\n");
+}
+
+#[test]
+fn what_no_store_has_is_said() {
+    let fixture = accepted();
+    let workshop = &fixture.workshop;
+    let diff = |name: &str| workshop.run(["diff", name, "next"]);
+    diff("acme/run").could_not_check(
+        "there is no directory \"acme/run\", and no release of acme/run was accepted in the store",
+    );
+    diff(&"0".repeat(64)).could_not_check("has no policy of the manifest 0000");
+    diff("acme/walk@../..").rejected("revision-not-pinned", "../..");
+    diff("../walk@main").expect(2);
+    diff("--json").expect(2);
+    workshop
+        .run(["diff", "--", "--html", "next"])
+        .could_not_check("could not open the directory \"--html\"");
+    workshop
+        .run(["diff", "acme/walk", "next", "--store", "elsewhere"])
+        .could_not_check("\"elsewhere\" is not there");
+    assert!(!workshop.path("elsewhere").exists());
+    // Accepted, and gone since.
+    std::fs::remove_dir_all(workshop.path("store/policies")).unwrap();
+    diff("acme/walk").could_not_check("has no policy of the manifest ");
 }

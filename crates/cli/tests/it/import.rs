@@ -9,7 +9,7 @@ use crate::support::Run;
 
 /// A cache with the snapshot that the fixture's manifest is of, as `hf download` of single files
 /// leaves it; the Hub stays unasked.
-fn cached(fixture: &Fixture) {
+pub(crate) fn cached(fixture: &Fixture) {
     let folder = "hub/models--acme--walk";
     for (path, blob) in [
         ("config.json", id(fixture, "config.json")),

@@ -8,7 +8,10 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 use tensorgate_verify::Rejection;
 
-use crate::support::Workshop;
+use crate::fixture::Fixture;
+use crate::import::cached;
+use crate::oms;
+use crate::support::{EXPIRES, Workshop};
 
 const SCHEMA: &str = include_str!("../../schema/tensorgate.schema.json");
 
@@ -55,6 +58,20 @@ fn the_codes_are_all_codes() {
 }
 
 #[test]
+fn what_the_documentation_shows_is_described() {
+    let page = include_str!("../../../../docs/json.md");
+    let blocks = page.split("```json\n").skip(1);
+    let shown: Vec<Value> = blocks
+        .map(|block| described(block.split("```").next().unwrap()))
+        .collect();
+    let verdicts: Vec<&Value> = shown.iter().map(|object| &object["verdict"]).collect();
+    assert_eq!(
+        verdicts,
+        ["verified", "rejected", "error", "passed", "done"]
+    );
+}
+
+#[test]
 fn what_is_not_described_is_refused() {
     let workshop = Workshop::signed();
     let genuine = workshop.verify(&["--json"]).json();
@@ -77,6 +94,134 @@ fn what_is_not_described_is_refused() {
         object.as_object_mut().unwrap().remove(name);
         assert!(!VALIDATOR.is_valid(&object), "{name}");
     }
+}
+
+/// The descriptions that fit, by their names.
+fn fitting(object: &Value) -> Vec<String> {
+    let schema = schema();
+    let alternatives = schema["oneOf"].as_array().unwrap().iter();
+    let fits = alternatives.filter(|one| {
+        let one = json!({ "$ref": one["$ref"], "$defs": schema["$defs"] });
+        jsonschema::options().build(&one).unwrap().is_valid(object)
+    });
+    fits.map(|one| one["$ref"].as_str().unwrap().replace("#/$defs/", ""))
+        .collect()
+}
+
+#[test]
+fn each_description_is_of_something_that_is_printed() {
+    let fixture = Fixture::new();
+    cached(&fixture);
+    let (hub, commit) = (
+        fixture.hub.endpoint(),
+        format!("acme/walk@{}", fixture.files),
+    );
+    let release = [
+        "--key",
+        "release.key.pem",
+        "--repo",
+        "acme/walk",
+        "--revision",
+        &fixture.files,
+        "--sequence",
+        "5",
+        "--expires",
+        EXPIRES,
+    ];
+    let signed = [
+        "--manifest",
+        "walk/policy.dsse.json",
+        "--trust",
+        "trust.toml",
+    ];
+    let import = [
+        "store",
+        "import-hf-cache",
+        "acme/walk@main",
+        "--cache",
+        "hub",
+    ];
+    let revoke = [
+        "trust",
+        "revoke",
+        "list.json",
+        "--key",
+        "release.key.pem",
+        "--expires",
+        EXPIRES,
+    ];
+    let zeros = "0".repeat(64);
+    let bundles = oms::workshop();
+    bundles.policy("plain");
+    fixture.workshop.policy("next");
+    let run = |expected: &str, line: &[&str]| {
+        (
+            expected.to_owned(),
+            fixture.workshop.run(line.iter().chain(&["--json"])),
+        )
+    };
+    let of_bundles = |expected: &str, line: &[&str]| {
+        (
+            expected.to_owned(),
+            bundles.run(line.iter().chain(&["--json"])),
+        )
+    };
+    let runs = [
+        run("help", &["fetch", "--help"]),
+        run("error", &["fetch"]),
+        run("rejected", &["verify", "next", "--trust", "trust.toml"]),
+        run("keygen", &["keygen", "--out", "new"]),
+        run("sign", &[&["sign", "walk"], &release[..]].concat()),
+        run("audit", &["audit", "walk"]),
+        run("verify", &["verify", "walk", "--trust", "trust.toml"]),
+        run(
+            "dry_run",
+            &["fetch", &commit, "--endpoint", hub, "--dry-run"],
+        ),
+        run("fetched", &["fetch", &commit, "--endpoint", hub]),
+        run(
+            "admitted",
+            &[&["fetch", &commit, "--endpoint", hub], &signed[..]].concat(),
+        ),
+        run("fetched", &import),
+        run("admitted", &[&import[..], &signed].concat()),
+        run("store_init", &["store", "init", "--quota", "20GiB"]),
+        run("store_ls", &["store", "ls"]),
+        run("store_check", &["store", "check"]),
+        run("store_gc", &["store", "gc"]),
+        run("store_unrevoke", &["store", "unrevoke", &zeros]),
+        run("trust_check", &["trust", "check", "trust.toml"]),
+        run(
+            "trust_revoke",
+            &[&revoke[..], &["--manifest", &zeros, "--reason", "falls"]].concat(),
+        ),
+        run("inspect_tensors", &["inspect", "walk/model.safetensors"]),
+        run("inspect_manifest", &["inspect", "walk/policy.dsse.json"]),
+        run("inspect_directory", &["inspect", "walk"]),
+        run("diff", &["diff", "acme/walk", "walk"]),
+        run("store_reset_state", &["store", "reset-state", "--all"]),
+        of_bundles(
+            "verify_oms",
+            &[&["verify", "walk", "--trust", "trust.toml"], &oms::OMS[..]].concat(),
+        ),
+        of_bundles(
+            "sign_oms",
+            &["sign", "plain", "--format", "oms", "--key", "ec.key.pem"],
+        ),
+    ];
+    let mut printed = BTreeSet::new();
+    for (expected, run) in runs {
+        assert_eq!(fitting(&run.json()), [expected.as_str()], "{run:#?}");
+        printed.insert(expected);
+    }
+    // By `watch::`, which has somebody to stop it.
+    printed.insert("watch".to_owned());
+    let schema = schema();
+    let all = schema["oneOf"].as_array().unwrap().iter();
+    let all: BTreeSet<String> = all
+        .map(|one| one["$ref"].as_str().unwrap().replace("#/$defs/", ""))
+        .collect();
+    assert_eq!(printed, all);
 }
 
 /// A description of what no command prints would be a promise that nobody keeps.
