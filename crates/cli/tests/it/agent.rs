@@ -172,11 +172,13 @@ fn more_than_the_agent_reads_is_said() {
         )
     };
     let tensors: Vec<String> = (0..2_000).map(tensor).collect();
-    let header = format!(
+    let mut header = format!(
         r#"{{"__metadata__":{{"format":"pt"}},{}}}"#,
         tensors.join(",")
     );
-    let weights = crate::support::safetensors_of(&header, &[0; 8_000]);
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let length = (header.len() as u64).to_le_bytes();
+    let weights = [&length, header.as_bytes(), &[0; 8_000]].concat();
     workshop.write("walk/model.safetensors", weights);
     let release = [
         "--repo",
