@@ -290,7 +290,10 @@ mod tests {
             safetensors::serialize([(name, view)], None).unwrap()
         };
         write("model.safetensors", &tensor("gain", [3.0, -4.0]));
-        write("config.json", br#"{"type": "act", "hook": 1}"#);
+        write(
+            "config.json",
+            br#"{"type": "act", "pretrained_backbone_weights": null, "hook": 1}"#,
+        );
         write("README.md", b"---\nlicense: mit\n---\n");
         let directory = crate::disk::open_directory(folder.path()).unwrap();
         (folder, directory)

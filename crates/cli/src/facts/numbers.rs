@@ -26,18 +26,14 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Of the bytes of one tensor; `None` where its elements are no numbers that are read here.
     pub(super) fn of(dtype: Dtype, bytes: &[u8], counted: bool) -> Option<Self> {
-        let read = reader(dtype)?;
         // In the order of the pieces, so that the same file gives the same digits.
-        let sums: Vec<Sums> = bytes
-            .par_chunks(PIECE)
-            .map(|piece| read.sums(piece))
-            .collect();
+        let pieces = bytes.par_chunks(PIECE).map(|piece| Sums::of(dtype, piece));
+        let sums: Vec<Sums> = pieces.collect::<Option<_>>()?;
         let sums = sums.into_iter().fold(Sums::default(), Sums::and);
         let range = (sums.finite > 0).then_some((sums.min, sums.max));
         let histogram = range.filter(|_| counted).map(|range| {
-            let counts = bytes
-                .par_chunks(PIECE)
-                .map(|piece| read.counts(piece, range));
+            let pieces = bytes.par_chunks(PIECE);
+            let counts = pieces.map(|piece| counts(dtype, piece, range));
             Box::new(counts.reduce(|| [0; BINS], add))
         });
         Some(Self {
@@ -61,71 +57,53 @@ impl Numbers {
     }
 }
 
-/// All elements as 64 bit floats, in their order.
-pub(super) fn values(dtype: Dtype, bytes: &[u8]) -> Option<Box<dyn Iterator<Item = f64> + '_>> {
-    let Reader { size, read } = reader(dtype)?;
-    Some(Box::new(bytes.chunks_exact(size).map(read)))
-}
-
-/// How one element is read; integers of 64 bits are rounded.
-#[derive(Clone, Copy)]
-struct Reader {
-    size: usize,
-    read: fn(&[u8]) -> f64,
-}
-
-/// The bytes of an element; `chunks_exact` gives as many.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    bytes.first_chunk().copied().unwrap_or([0; N])
-}
-
-fn reader(dtype: Dtype) -> Option<Reader> {
-    let (size, read): (usize, fn(&[u8]) -> f64) = match dtype {
-        Dtype::F64 => (8, |b| f64::from_le_bytes(array(b))),
-        Dtype::F32 => (4, |b| f32::from_le_bytes(array(b)).into()),
-        Dtype::F16 => (2, |b| f16::from_le_bytes(array(b)).into()),
-        Dtype::BF16 => (2, |b| bf16::from_le_bytes(array(b)).into()),
-        Dtype::I64 => (8, |b| i64::from_le_bytes(array(b)) as f64),
-        Dtype::U64 => (8, |b| u64::from_le_bytes(array(b)) as f64),
-        Dtype::I32 => (4, |b| i32::from_le_bytes(array(b)).into()),
-        Dtype::U32 => (4, |b| u32::from_le_bytes(array(b)).into()),
-        Dtype::I16 => (2, |b| i16::from_le_bytes(array(b)).into()),
-        Dtype::U16 => (2, |b| u16::from_le_bytes(array(b)).into()),
-        Dtype::I8 => (1, |b| i8::from_le_bytes(array(b)).into()),
-        Dtype::U8 | Dtype::BOOL => (1, |b| u8::from_le_bytes(array(b)).into()),
+/// Shows each element in its order, as a 64 bit float; integers of 64 bits are rounded. `None` where
+/// the elements are no numbers that are read here.
+pub(super) fn each(dtype: Dtype, bytes: &[u8], see: impl FnMut(f64)) -> Option<()> {
+    match dtype {
+        Dtype::F64 => all(bytes, f64::from_le_bytes, see),
+        Dtype::F32 => all(bytes, |b| f32::from_le_bytes(b).into(), see),
+        Dtype::F16 => all(bytes, |b| f16::from_le_bytes(b).into(), see),
+        Dtype::BF16 => all(bytes, |b| bf16::from_le_bytes(b).into(), see),
+        Dtype::I64 => all(bytes, |b| i64::from_le_bytes(b) as f64, see),
+        Dtype::U64 => all(bytes, |b| u64::from_le_bytes(b) as f64, see),
+        Dtype::I32 => all(bytes, |b| i32::from_le_bytes(b).into(), see),
+        Dtype::U32 => all(bytes, |b| u32::from_le_bytes(b).into(), see),
+        Dtype::I16 => all(bytes, |b| i16::from_le_bytes(b).into(), see),
+        Dtype::U16 => all(bytes, |b| u16::from_le_bytes(b).into(), see),
+        Dtype::I8 => all(bytes, |b| i8::from_le_bytes(b).into(), see),
+        Dtype::U8 | Dtype::BOOL => all(bytes, |b| u8::from_le_bytes(b).into(), see),
         _ => return None,
-    };
-    Some(Reader { size, read })
+    }
+    Some(())
 }
 
-impl Reader {
-    fn sums(self, piece: &[u8]) -> Sums {
-        let mut sums = Sums::default();
-        for element in piece.chunks_exact(self.size) {
-            sums.see((self.read)(element));
-        }
-        sums
-    }
-
-    fn counts(self, piece: &[u8], range: (f64, f64)) -> [u64; BINS] {
-        let mut counts = [0; BINS];
-        for element in piece.chunks_exact(self.size) {
-            let value = (self.read)(element);
-            if value.is_finite() {
-                counts[bin(value, range)] += 1;
-            }
-        }
-        counts
+fn all<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64, mut see: impl FnMut(f64)) {
+    for element in bytes.as_chunks::<N>().0 {
+        see(read(*element));
     }
 }
 
-/// Which part of the range it lies in. Halves, since the whole may be wider than the largest float.
-fn bin(value: f64, (min, max): (f64, f64)) -> usize {
-    let (part, whole) = (value / 2.0 - min / 2.0, max / 2.0 - min / 2.0);
-    if whole <= 0.0 {
-        return 0;
+fn counts(dtype: Dtype, piece: &[u8], range: (f64, f64)) -> [u64; BINS] {
+    let mut counts = [0; BINS];
+    let bin = bins(range);
+    each(dtype, piece, |value| {
+        if value.is_finite() {
+            counts[bin(value)] += 1;
+        }
+    });
+    counts
+}
+
+/// In which part of the range a number lies. Halves, since the whole may be wider than the largest
+/// float.
+fn bins((min, max): (f64, f64)) -> impl Fn(f64) -> usize {
+    let (half, width) = (min / 2.0, max / 2.0 - min / 2.0);
+    move |value| {
+        let part = (value / 2.0 - half) / width * BINS as f64;
+        // Of a range without width there is no part: a cast makes 0 of what is no number.
+        (part as usize).min(BINS - 1)
     }
-    ((part / whole * BINS as f64) as usize).min(BINS - 1)
 }
 
 fn add(mut a: [u64; BINS], b: [u64; BINS]) -> [u64; BINS] {
@@ -158,6 +136,12 @@ impl Default for Sums {
 }
 
 impl Sums {
+    fn of(dtype: Dtype, piece: &[u8]) -> Option<Self> {
+        let mut sums = Self::default();
+        each(dtype, piece, |value| sums.see(value))?;
+        Some(sums)
+    }
+
     fn see(&mut self, value: f64) {
         if value.is_finite() {
             self.min = self.min.min(value);

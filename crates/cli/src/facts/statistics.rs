@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tensorgate_verify::{FilePath, Header};
 
-use super::numbers::values;
+use super::numbers::each;
 use super::tensors::data;
 use crate::text::count;
 
@@ -40,15 +40,20 @@ impl State {
     pub(super) fn of(file: &FilePath, header: &Header, bytes: &[u8]) -> Self {
         let mut features = BTreeMap::<&str, Feature>::new();
         for tensor in header.tensors.iter().take(STATISTICS) {
-            let Some(numbers) = values(tensor.dtype, data(header, tensor, bytes)) else {
-                continue;
+            let mut numbers = Vec::new();
+            let keep = |number| {
+                if numbers.len() < NUMBERS {
+                    numbers.push(number);
+                }
             };
+            if each(tensor.dtype, data(header, tensor, bytes), keep).is_none() {
+                continue;
+            }
             // What has no `feature.name` is refused by the survey.
             let (feature, name) = tensor.name.rsplit_once('.').unwrap_or((&tensor.name, ""));
             let all: usize = tensor.shape.iter().product();
             let feature = features.entry(feature).or_default();
             feature.left_out = feature.left_out.max(all.saturating_sub(NUMBERS));
-            let numbers = numbers.take(NUMBERS).collect();
             feature.numbers.insert(name.to_owned(), numbers);
         }
         let named = |(name, feature): (&str, Feature)| Feature {

@@ -73,8 +73,8 @@ fn table(files: &[Value]) -> Markup {
                                     @if let Some(note) = file[side]["note"].as_str() { span.digest { (Foreign(note)) } }
                                 }
                             }
-                            td { (text(file.get("kind"))) }
-                            td { (text(file.get("change"))) }
+                            td { (Foreign(text(file.get("kind")))) }
+                            td { (Foreign(text(file.get("change")))) }
                             td.n { (bytes(&file["before"])) }
                             td.n { (bytes(&file["after"])) }
                         }
@@ -107,7 +107,7 @@ fn inside(file: &Value) -> Markup {
         section {
             h2 { (code(text(file.get("path")))) }
             @for side in refused {
-                p { "in " (text(side.get("side")).to_uppercase()) ": " (Foreign(text(side.get("detail")))) }
+                p { "in " (Foreign(text(side.get("side")).to_uppercase())) ": " (Foreign(text(side.get("detail")))) }
             }
             @if !tensors.is_empty() { (self::tensors(tensors)) }
             @if !metadata.is_empty() { h3 { "metadata" } (self::fields(metadata)) }
@@ -143,8 +143,8 @@ fn tensors(all: &[Value]) -> Markup {
                 tbody {
                     @for tensor in &sorted {
                         tr {
-                            th scope="row" { (code(text(tensor.get("name")))) span.digest { (sides(tensor)) } }
-                            td { (text(tensor.get("change"))) }
+                            th scope="row" { (code(text(tensor.get("name")))) span.digest { (Foreign(sides(tensor))) } }
+                            td { (Foreign(text(tensor.get("change")))) }
                             td.n { (differing(tensor)) }
                             td.n.x { (measured(tensor, "max_abs", max_abs)) }
                             td.n.x { (measured(tensor, "relative_l2", relative)) }
@@ -210,7 +210,7 @@ fn hunks(hunks: &[Value]) -> Markup {
         div.wide tabindex="0" role="region" aria-label="Lines that differ" {
             div.code-lines.mono {
                 @for hunk in hunks {
-                    div.at { (text(hunk.get("header"))) }
+                    div.at { (Foreign(text(hunk.get("header")))) }
                     @for line in list(hunk.get("lines")).iter().filter_map(Value::as_str) {
                         @match line.as_bytes().first() {
                             Some(b'+') => div.plus { (words(line)) },
@@ -251,7 +251,7 @@ fn drift(all: &[Value]) -> Markup {
                                         (code(format!("{}.{}", text(drift.get("feature")), text(drift.get("statistic")))))
                                         span.digest { (Foreign(text(drift.get("path")))) }
                                     }
-                                    td { (text(drift.get("relative_to"))) }
+                                    td { (Foreign(text(drift.get("relative_to")))) }
                                     td.n.x {
                                         @match farthest(drift) {
                                             None => "-",
@@ -287,7 +287,7 @@ fn reviews(all: &[Value]) -> Markup {
                             @for review in all.iter().take(ROWS) {
                                 tr {
                                     th scope="row" { (code(text(review.get("path")))) }
-                                    td { (text(review.get("side")).to_uppercase()) }
+                                    td { (Foreign(text(review.get("side")).to_uppercase())) }
                                     td { (words(review)) }
                                     td { (Foreign(text(review.get("reviewer")))) }
                                 }

@@ -38,6 +38,9 @@ fn file(state: &State) -> Markup {
         @if state.features.len() > FEATURES {
             p.quiet { "and " (count(state.features.len() - FEATURES, "feature")) " more." }
         }
+        @if state.left_out > 0 {
+            p.quiet { "and " (count(state.left_out, "statistic")) " that were not read." }
+        }
     }
 }
 

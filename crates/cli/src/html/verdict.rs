@@ -194,8 +194,9 @@ fn more(all: usize, what: &str) -> Markup {
     }
 }
 
-/// Fields of the evidence and the words for them, in the order in which people ask.
-const EVIDENCE: [(&str, &str); 24] = [
+/// Fields of the evidence and the words for them, in the order in which people ask. Who signed is
+/// said above.
+const EVIDENCE: [(&str, &str); 23] = [
     ("authenticated", "signature checked"),
     ("method", "method"),
     ("repo", "repository"),
@@ -206,7 +207,6 @@ const EVIDENCE: [(&str, &str); 24] = [
     ("expires", "expires"),
     ("manifest", "manifest, SHA-256"),
     ("statement", "statement, SHA-256"),
-    ("signers", "signed by"),
     ("threshold", "signatures needed"),
     ("may_sign", "could still sign"),
     ("ignored_signatures", "signatures that did not count"),
@@ -261,10 +261,13 @@ fn shown(value: &Value) -> Option<Markup> {
         Value::Array(all) => html! {
             @for one in all.iter().take(LISTED).filter_map(shown) { div { (one) } }
         },
-        Value::Object(fields) => html! {
-            @for (name, one) in fields.iter().filter_map(|(name, one)| Some((name, shown(one)?))) {
-                span.quiet { (Foreign(name)) " " } (one) " "
+        Value::Object(fields) => match (fields.get("id"), fields.get("revision")) {
+            (Some(Value::String(id)), Some(Value::String(revision))) => {
+                code(format!("{id}@{revision}"))
             }
+            _ => html! {
+                @for one in fields.values().filter_map(shown) { (one) " " }
+            },
         },
     })
 }
