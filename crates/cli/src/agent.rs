@@ -19,6 +19,7 @@ use tensorgate_verify::{KeyHolder, PublicKey};
 use crate::failure::Failure;
 use crate::openssh::{self, ALGORITHM, string};
 use crate::output::say;
+use crate::terminal;
 
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
@@ -65,7 +66,9 @@ impl KeyHolder for Agent {
     }
 
     fn sign(&self, message: &[u8]) -> io::Result<[u8; 64]> {
-        say("asking the ssh-agent to sign; a token may want to be touched");
+        if terminal::is_there() {
+            say("asking the ssh-agent to sign; a token may want to be touched");
+        }
         let request = request(&self.key, message)?;
         let (socket, size) = (self.socket.clone(), request.len());
         let (answer, answered) = mpsc::channel();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, Args, Id, ValueEnum};
+use clap::{ArgGroup, ArgMatches, Args, Id, ValueEnum};
 use jiff::Timestamp;
 use tensorgate_verify::{RepoId, Revision};
 
@@ -16,8 +16,8 @@ use crate::args::{RepoTypeArg, instant, revision};
 /// to it. Nothing is written if any file is rejected. Whether the code that --externals vouches for
 /// may pass is for each robot's trust policy to say.
 ///
-/// With --format oms it writes DIR/model.sig, which says less: that these are the files, and nothing
-/// of repository, commit, order or end.
+/// With --format oms it writes DIR/model.sig, by a key on P-256, which says less: that these are the
+/// files, and nothing of repository, commit, order or end.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "\
@@ -56,12 +56,13 @@ pub(crate) struct Sign {
 
 // Who signs; a doc comment would become the command's.
 #[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("signer").args(["key", "agent"]).required(true))]
 pub(crate) struct Signing {
-    /// The private key, in PEM: ed25519, for OMS on P-256
-    #[arg(long, value_name = "FILE", required_unless_present = "agent")]
+    /// The private key, in PEM
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// The public key, in PEM or as OpenSSH has it, of an ed25519 key that the ssh-agent keeps
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "passphrase_file"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub(crate) agent: Option<PathBuf>,
     /// The passphrase of an encrypted private key [default: it is asked for, on a terminal]
     #[arg(long, value_name = "FILE")]

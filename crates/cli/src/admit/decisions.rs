@@ -8,7 +8,6 @@ use tensorgate_verify::{External, FilePath, ReviewedCode, Undecided};
 use crate::declarations::{Accept, Declarations};
 use crate::disk;
 use crate::failure::Failure;
-use crate::output::say_waiting;
 
 /// What was decided: about what is not in the files, and about what is.
 #[derive(Clone, Debug, Default)]
@@ -51,14 +50,17 @@ impl Decisions {
 
     /// A word on each answer to what nobody asks.
     pub(super) fn idle(&self, asked: &[Undecided]) -> Vec<String> {
-        let externals = self.externals.iter().filter(|decided| {
-            !asked.iter().any(|asked| matches!(asked, Undecided::External { field, name } if *field == decided.field && *name == decided.name))
-        });
-        let reviews = self.reviewed_code.iter().filter(|review| {
-            !asked
-                .iter()
-                .any(|asked| matches!(asked, Undecided::Code { path, .. } if *path == review.path))
-        });
+        let is_asked = |decided: &&External| {
+            let External { field, name, .. } = decided;
+            let (field, name) = (field.clone(), name.clone());
+            asked.contains(&Undecided::External { field, name })
+        };
+        let is_code = |review: &&ReviewedCode| {
+            let of = |asked: &Undecided| matches!(asked, Undecided::Code { path, .. } if *path == review.path);
+            asked.iter().any(of)
+        };
+        let externals = self.externals.iter().filter(|one| !is_asked(one));
+        let reviews = self.reviewed_code.iter().filter(|one| !is_code(one));
         let external = |decided: &External| {
             let (field, name) = (&decided.field, &decided.name);
             format!(
@@ -73,24 +75,13 @@ impl Decisions {
     }
 
     /// Puts them in a file, whole or not at all.
-    pub(super) fn save(&self, path: &Path, json: bool) -> Result<(), Failure> {
+    pub(super) fn save(&self, path: &Path) -> Result<(), Failure> {
         let saved = Saved {
             accept: &self.accept,
             externals: &self.externals,
             reviewed_code: &self.reviewed_code,
         };
         let text = toml::to_string(&saved).map_err(|error| Failure::about(path, error))?;
-        write(path, text.as_bytes(), json)
+        disk::put(path, text.as_bytes()).map_err(|error| Failure::io("write", path, &error))
     }
-}
-
-/// Puts a file in place as a whole; whoever else writes there is waited for.
-pub(super) fn write(path: &Path, bytes: &[u8], json: bool) -> Result<(), Failure> {
-    let failed = |error| Failure::io("write", path, &error);
-    let Some(name) = path.file_name() else {
-        return Err(Failure::about(path, format!("{path:?} names no file")));
-    };
-    let parent = disk::parent(path);
-    let folder = disk::lock_parent(path, || say_waiting(json, parent)).map_err(failed)?;
-    disk::replace(&folder, name, ".", bytes).map_err(failed)
 }

@@ -14,6 +14,7 @@ mod found;
 mod pinned;
 mod place;
 mod points;
+mod refusals;
 mod report;
 mod review;
 
@@ -22,8 +23,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use tensorgate_hub::{AdmitError, Expected, Request, Target};
 use tensorgate_verify::{
-    About, Context, Error, KeyHolder, Manifest, Predicate, Rejection, Repo, Revoked,
-    SignedManifest, TrustPolicy,
+    About, Error, KeyHolder, Manifest, Rejection, Repo, SignedManifest, Surveyed, TrustPolicy,
 };
 
 use crate::args_admit::Admit;
@@ -33,12 +33,11 @@ use crate::fetch::{self, Session};
 use crate::html::{self, Shown};
 use crate::keys;
 use crate::output::{Report, say};
-use crate::sign::{differences, refuse_expired};
+use crate::sign::refuse_expired;
 use crate::stop;
 use crate::terminal;
 use crate::text::{now_in_seconds, thousands};
 use crate::trust;
-use crate::trust_check::Standing;
 use decisions::Decisions;
 use found::Found;
 use place::Place;
@@ -89,12 +88,12 @@ impl Admission {
         let decisions = args.decisions.as_deref().map(Decisions::read).transpose()?;
         let place = Place::of(args, trust.threshold() > 1, trust.limits())?;
         let signer = keys::signer(&args.signing)?;
-        refuse_idle_key(&trust, signer.as_ref(), &target, args)?;
+        refusals::idle_key(&trust, signer.as_ref(), &target, args)?;
         if let Some(signed) = &place.proposed {
-            refuse_signed_before(signed, signer.as_ref(), &target)?;
+            refusals::signed_before(signed, signer.as_ref(), &target)?;
         }
         let session = Session::open(&args.source, json)?;
-        refuse_revoked_key(&session, &trust, signer.as_ref())?;
+        refusals::revoked_key(&session, &trust, signer.as_ref())?;
         Ok(Self {
             target,
             decisions: decisions.unwrap_or_default(),
@@ -109,68 +108,89 @@ impl Admission {
     }
 
     async fn run(self, shown: &mut Shown) -> Result<Report, Failure> {
-        let limits = self.trust.limits();
+        let plan = self.plan().await?;
+        let fetched = self.session.download(Request::new(&plan.target)).await?;
+        let found = Found::of(plan.target.clone(), fetched, self.trust.rules(), shown)?;
+        let facts = shown.facts.get_or_insert_default();
+        let (manifest, decided) = self.review(&plan, &found, facts).await?;
+        if let Some(path) = &self.args.save_decisions {
+            decided.save(path)?;
+        }
+        let signed = self.sign(&manifest)?;
+        let facts = facts.json();
+        shown.externals = decided.externals;
+        shown.reviewed_code = decided.reviewed_code;
+        let mut idle = self.decisions.idle(&found.surveyed.undecided);
+        // The gate takes the quarantine for itself.
+        drop(found);
+        let mut report = self.prove(&signed, &manifest, &plan.expected).await?;
+        report.notices.append(&mut idle);
+        report.more.insert("facts".to_owned(), facts);
+        Ok(report)
+    }
+
+    /// What is fetched, and which release it is to become.
+    async fn plan(&self) -> Result<Plan, Failure> {
         let signed = self.place.proposed.as_ref();
-        let proposed = signed.map(|signed| signed.untrusted(limits)).transpose()?;
+        let proposed = signed.map(|signed| signed.untrusted(self.trust.limits()));
+        let proposed = proposed.transpose()?;
         let revision = self.session.pin(&self.target).await?;
         let target = self.target.clone().pinned(revision.clone());
         let mut expected = Expected::of(target.repo_type, target.repo.clone());
         expected.revision = Some(revision.clone());
         let mut repo = Repo::model(target.repo.clone(), revision);
         repo.repo_type = target.repo_type;
-        refuse_other_repo(proposed.as_ref(), &repo)?;
-        let release = self.release(&target, proposed.as_ref())?;
+        refusals::other_repo(proposed.as_ref(), &repo)?;
+        Ok(Plan {
+            release: self.release(&target, proposed.as_ref())?,
+            target,
+            expected,
+            repo,
+            proposed,
+        })
+    }
 
-        let fetched = self.session.download(Request::new(&target)).await?;
-        let found = Found::of(target, fetched, self.trust.rules(), shown)?;
-        let facts = shown.facts.get_or_insert_default();
-        let about = self.about(&found, proposed.as_ref())?;
-        let points = Point::of(
-            &found.surveyed.notices,
-            facts,
-            &about.policy_type,
-            &found.surveyed.files,
-        );
-        self.show(&found, facts)?;
+    /// What is to be signed, after every question was answered and the files were found the same.
+    async fn review(
+        &self,
+        plan: &Plan,
+        found: &Found,
+        facts: &Facts,
+    ) -> Result<(Manifest, Decisions), Failure> {
+        let proposed = plan.proposed.as_ref();
+        let about = self.about(found, proposed)?;
+        let Surveyed { files, notices, .. } = &found.surveyed;
+        let points = Point::of(notices, facts, &about.policy_type, files);
+        self.show(found, facts)?;
         let review = Review {
             session: &self.session,
-            found: &found,
+            found,
             decisions: &self.decisions,
-            proposed: proposed.as_ref(),
+            proposed,
             asks: self.asks,
         };
         let decided = review.decide(&points).await?;
         found.passes(self.trust.rules(), &decided)?;
-
+        let (repo, release) = (plan.repo.clone(), &plan.release);
         let span = (release.issued, release.expires);
-        let files = found.surveyed.files.clone();
-        let mut manifest = Manifest::new(repo, release.sequence, span, about, files);
+        let mut manifest = Manifest::new(repo, release.sequence, span, about, files.clone());
         manifest.externals.clone_from(&decided.externals);
         manifest.reviewed_code.clone_from(&decided.reviewed_code);
-        if let Some(proposed) = &proposed {
-            self.refuse_other_review(&manifest, proposed)?;
+        if let Some(proposed) = proposed {
+            refusals::other_review(&manifest, proposed, self.trust.limits())?;
         }
         self.last_question(&manifest).await?;
-        if let Some(path) = &self.args.save_decisions {
-            decided.save(path, self.json)?;
-        }
-        let signed = match signed.cloned() {
-            Some(mut signed) => {
-                signed.add_signature(self.signer.as_ref(), limits)?;
-                signed
-            }
-            None => SignedManifest::sign(&manifest, self.signer.as_ref(), limits)?,
+        Ok((manifest, decided))
+    }
+
+    /// A new manifest, or one more signature over the payload of another signer, which says the same.
+    fn sign(&self, manifest: &Manifest) -> Result<SignedManifest, Failure> {
+        let (signer, limits) = (self.signer.as_ref(), self.trust.limits());
+        let Some(mut signed) = self.place.proposed.clone() else {
+            return Ok(SignedManifest::sign(manifest, signer, limits)?);
         };
-        let facts = facts.json();
-        shown.externals.clone_from(&decided.externals);
-        shown.reviewed_code.clone_from(&decided.reviewed_code);
-        let mut idle = self.decisions.idle(&found.surveyed.undecided);
-        // The gate takes the quarantine for itself.
-        drop(found);
-        let mut report = self.prove(&signed, &manifest, &expected).await?;
-        report.notices.append(&mut idle);
-        report.more.insert("facts".to_owned(), facts);
-        Ok(report)
+        signed.add_signature(signer, limits)?;
+        Ok(signed)
     }
 
     /// Proves it as a robot would, and keeps it, unless others have to sign first.
@@ -186,7 +206,7 @@ impl Admission {
                 let alone = keys::trust_in(&self.signer.public())?;
                 let alone = self.session.gate(&alone).authenticate(signed, expected);
                 alone.map_err(|error| self.session.explain(error, expected))?;
-                let path = self.place.pending(signed, self.json)?;
+                let path = self.place.pending(signed)?;
                 return Ok(report::pending(
                     &self.args,
                     &self.trust,
@@ -199,7 +219,7 @@ impl Admission {
         };
         let admitted = gate.admit(signed, expected).await;
         let admitted = admitted.map_err(|error| self.session.explain(error, expected))?;
-        let written = self.place.complete(signed, self.json);
+        let written = self.place.complete(signed);
         let written =
             written.map_err(|failure| failure.note("the policy is in the store all the same"))?;
         Ok(report::admitted(
@@ -302,24 +322,6 @@ impl Admission {
         Ok(())
     }
 
-    /// A second signer says exactly what the first did, or nothing.
-    fn refuse_other_review(&self, ours: &Manifest, theirs: &Manifest) -> Result<(), Failure> {
-        let limits = self.trust.limits();
-        if ours.to_payload(limits)? == theirs.to_payload(limits)? {
-            return Ok(());
-        }
-        let mut what = differences(ours, theirs);
-        if what.is_empty() {
-            what.push("how it is written");
-        }
-        let detail = format!(
-            "this review says something else than the manifest ({}); nothing was signed",
-            what.join(", ")
-        );
-        let hint = "compare with whoever signed first: `tensorgate inspect FILE` shows what the manifest says";
-        Err(Failure::about(Path::new("manifest"), detail).hint(hint))
-    }
-
     async fn last_question(&self, manifest: &Manifest) -> Result<(), Failure> {
         if !self.asks {
             return Ok(());
@@ -342,103 +344,21 @@ impl Admission {
     }
 }
 
+/// What is fetched, and which release it is to become.
+struct Plan {
+    target: Target,
+    expected: Expected,
+    repo: Repo,
+    release: Release,
+    /// What another signer says of it.
+    proposed: Option<Manifest>,
+}
+
 /// What a manifest says beside the files.
 struct Release {
     sequence: u64,
     issued: Timestamp,
     expires: Timestamp,
-}
-
-/// A signature that would not count is not worth the questions.
-fn refuse_idle_key(
-    trust: &TrustPolicy,
-    signer: &dyn KeyHolder,
-    target: &Target,
-    args: &Admit,
-) -> Result<(), Failure> {
-    let id = signer.public().id();
-    let file = args.trust.display();
-    let Some(key) = trust.keys().iter().find(|key| key.id() == id) else {
-        let detail = format!("the key {id} is not in {file}: what it signs would not count");
-        let hint = format!(
-            "`tensorgate trust add-key {file} NAME.pub.pem --name NAME` adds one; or give another key"
-        );
-        return Err(Failure::about(&args.trust, detail).hint(hint));
-    };
-    match Standing::of(key, trust, Some(&target.repo), Timestamp::now()).against {
-        None => Ok(()),
-        Some(why) => {
-            let detail = format!(
-                "the key {:?} does not count for {}: {why}",
-                key.name, target.repo
-            );
-            Err(Failure::about(&args.trust, detail)
-                .hint("sign with a key that does: `tensorgate trust check` lists them"))
-        }
-    }
-}
-
-/// The same where it was called back by a signed list, as the store remembers it.
-fn refuse_revoked_key(
-    session: &Session,
-    trust: &TrustPolicy,
-    signer: &dyn KeyHolder,
-) -> Result<(), Failure> {
-    let context = Context::new(Timestamp::now());
-    let Some(list) = session.store.state().revocations(trust, &context)? else {
-        return Ok(());
-    };
-    let id = signer.public().id();
-    match list
-        .revoked
-        .iter()
-        .find(|entry| entry.what == Revoked::Key(id))
-    {
-        None => Ok(()),
-        Some(entry) => {
-            let detail = format!("it was called back: {}", entry.reason);
-            let failure = Failure::rejected(Rejection::KeyRevoked, &id.to_string(), detail);
-            Err(failure.hint("sign with another key: `tensorgate trust check` lists them"))
-        }
-    }
-}
-
-fn refuse_signed_before(
-    signed: &SignedManifest,
-    signer: &dyn KeyHolder,
-    target: &Target,
-) -> Result<(), Failure> {
-    if !signed.is_signed_by(&signer.public()) {
-        return Ok(());
-    }
-    let detail = "this key has signed the manifest before, and a key counts once";
-    let hint = format!(
-        "another key must sign; once all have, `tensorgate fetch {target} --manifest FILE --trust FILE` takes it"
-    );
-    Err(Failure::about(Path::new("manifest"), detail).hint(hint))
-}
-
-fn refuse_other_repo(proposed: Option<&Manifest>, ours: &Repo) -> Result<(), Failure> {
-    let Some(theirs) = proposed.map(|manifest| &manifest.repo) else {
-        return Ok(());
-    };
-    let (rejection, found) = if (theirs.repo_type, &theirs.id) != (ours.repo_type, &ours.id) {
-        (Rejection::RepoMismatch, theirs.id.to_string())
-    } else if theirs.revision != ours.revision {
-        (Rejection::RevisionMismatch, theirs.revision.to_string())
-    } else {
-        return Ok(());
-    };
-    let subject = if rejection == Rejection::RepoMismatch {
-        "repo"
-    } else {
-        "revision"
-    };
-    Err(Failure::rejected(
-        rejection,
-        subject,
-        format!("the manifest is of {found}"),
-    ))
 }
 
 /// Whether all that is missing is another's signature.

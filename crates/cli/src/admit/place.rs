@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use tensorgate_verify::{Limits, MANIFEST_FILE, SignedManifest};
 
-use super::decisions::write;
 use crate::args_admit::Admit;
 use crate::disk;
 use crate::failure::Failure;
@@ -57,19 +56,16 @@ impl Place {
     }
 
     /// Writes it where others have to sign, too.
-    pub(super) fn pending(&self, signed: &SignedManifest, json: bool) -> Result<&Path, Failure> {
-        write(&self.path, &signed.to_bytes(), json)?;
+    pub(super) fn pending(&self, signed: &SignedManifest) -> Result<&Path, Failure> {
+        let written = disk::put(&self.path, &signed.to_bytes());
+        written.map_err(|error| Failure::io("write", &self.path, &error))?;
         Ok(&self.path)
     }
 
     /// Writes it where that was asked for.
-    pub(super) fn complete(
-        &self,
-        signed: &SignedManifest,
-        json: bool,
-    ) -> Result<Option<&Path>, Failure> {
+    pub(super) fn complete(&self, signed: &SignedManifest) -> Result<Option<&Path>, Failure> {
         match self.always {
-            true => self.pending(signed, json).map(Some),
+            true => self.pending(signed).map(Some),
             false => Ok(None),
         }
     }

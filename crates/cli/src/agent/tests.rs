@@ -81,7 +81,7 @@ fn an_agent_that_hangs_is_left() {
 fn the_request_is_the_one_of_the_protocol() {
     let key = SigningKey::from_seed(&[7; 32]).public();
     let request = request(&key, b"message").unwrap();
-    let head = [0, 0, 0, 75, 13, 0, 0, 0, 51, 0, 0, 0, 11];
+    let head = [0, 0, 0, 71, 13, 0, 0, 0, 51, 0, 0, 0, 11];
     assert_eq!(request[..13], head);
     assert_eq!(request[13..24], *b"ssh-ed25519");
     assert_eq!(request[28..60], *key.as_bytes());

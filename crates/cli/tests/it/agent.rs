@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::lobby::Lobby;
-use crate::support::{REVISION, Run, Workshop};
+use crate::support::{EXPIRES, REVISION, Run, Workshop};
 
 /// `ssh-agent`, until it is dropped; none where OpenSSH is not installed.
 struct Agent {
@@ -92,9 +92,7 @@ fn an_agent_signs_what_is_admitted() {
         )
     };
     let run = admit(&["--agent", "id_ed25519.pub"]);
-    run.expect(0)
-        .says("asking the ssh-agent to sign")
-        .says("signed by  \"agent\", key ");
+    run.expect(0).says("signed by  \"agent\", key ");
     admit(&["--agent", "agent.pub.pem"]).expect(0);
     // The agent has it no more.
     agent.run("ssh-add", &["-q", "-D"], workshop).expect(0);
@@ -135,14 +133,7 @@ fn an_agent_signs_manifests_and_revocations() {
         "--sequence",
         "5",
     ];
-    let sign = [
-        "sign",
-        "walk",
-        "--agent",
-        "ops.pub",
-        "--expires",
-        "2099-01-01T00:00:00Z",
-    ];
+    let sign = ["sign", "walk", "--agent", "ops.pub", "--expires", EXPIRES];
     run(&[&sign[..], &release].concat()).expect(0);
     workshop.verify(&[]).expect(0);
     run(&[&sign[..], &release].concat())
@@ -157,13 +148,54 @@ fn an_agent_signs_manifests_and_revocations() {
         "--reason",
         "falls",
     ];
-    let what = ["--expires", "2099-01-01T00:00:00Z", "--revision", REVISION];
+    let what = ["--expires", EXPIRES, "--revision", REVISION];
     run(&[&revoke[..], &what].concat()).expect(0);
     workshop
         .verify(&["--revocations", "list.json"])
         .rejected("revision-revoked", "revision");
     run(&["sign", "walk", "--format", "oms", "--agent", "ops.pub"])
         .could_not_check("an ssh-agent signs manifests, not bundles");
+}
+
+#[test]
+fn more_than_the_agent_reads_is_said() {
+    let workshop = Workshop::new();
+    workshop.policy("walk");
+    let Some(agent) = Agent::start(&workshop) else {
+        return;
+    };
+    agent.make("ops", &workshop);
+    let tensor = |n: usize| {
+        let (begin, end) = (4 * n, 4 * n + 4);
+        format!(
+            r#""layers.{n:05}.weight":{{"dtype":"F32","shape":[1],"data_offsets":[{begin},{end}]}}"#
+        )
+    };
+    let tensors: Vec<String> = (0..2_000).map(tensor).collect();
+    let mut header = format!(
+        r#"{{"__metadata__":{{"format":"pt"}},{}}}"#,
+        tensors.join(",")
+    );
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let length = (header.len() as u64).to_le_bytes();
+    let weights = [&length, header.as_bytes(), &[0; 8_000]].concat();
+    workshop.write("walk/model.safetensors", weights);
+    let release = [
+        "--repo",
+        "acme/walk",
+        "--revision",
+        REVISION,
+        "--sequence",
+        "5",
+    ];
+    let sign = ["sign", "walk", "--agent", "ops.pub", "--expires", EXPIRES];
+    let mut command = workshop.command();
+    command
+        .args(sign)
+        .args(release)
+        .env("SSH_AUTH_SOCK", &agent.socket);
+    Run::of(&mut command).could_not_check("that of OpenSSH reads 262144");
+    assert!(!workshop.path("walk/policy.dsse.json").exists());
 }
 
 #[test]
@@ -200,7 +232,7 @@ fn an_agent_that_signs_with_another_key_is_not_believed() {
         "--agent",
         "release.pub.pem",
         "--expires",
-        "2099-01-01T00:00:00Z",
+        EXPIRES,
     ];
     let mut command = workshop.command();
     command
