@@ -93,7 +93,7 @@ def elided(printed: str, bound: Bound, page: str) -> list[str]:
 
     lines = []
     # Files come in any order, and are held as their file system allows.
-    printed = re.sub(r"(?m)(?:^  \S+, [\d,]+ bytes\n)+|^  held  .*\n", f"  {ELLIPSIS}\n", printed)
+    printed = re.sub(r"(?m)(?:^  \S+, [\d,]+ bytes(?:, there already)?\n)+|^  held  .*\n", f"  {ELLIPSIS}\n", printed)
     for line in printed.splitlines():
         for varies, instead in VARIES:
             line = varies.sub(instead, line)

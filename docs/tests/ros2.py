@@ -201,7 +201,7 @@ def lifecycle_set(node, args) -> int:
     request.transition.label = args.transition
     answer = ask(node, ChangeState, f"{args.node}/change_state", request)
     say("Transitioning successful" if answer.success else "Transitioning failed")
-    return 0 if answer.success else 1
+    return 0
 
 
 def param_get(node, args) -> int:
@@ -217,8 +217,8 @@ def param_set(node, args) -> int:
     request = SetParameters.Request(parameters=[value])
     (result,) = ask(node, SetParameters, f"{args.node}/set_parameters", request).results
     reason = f": {result.reason}" if result.reason else ""
-    say(f"Set parameter {'successful' if result.successful else 'failed'}{reason}")
-    return 0 if result.successful else 1
+    say(f"{'Set parameter successful' if result.successful else 'Setting parameter failed'}{reason}")
+    return 0
 
 
 def interface(name: str):
