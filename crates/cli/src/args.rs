@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
+use crate::args_admit::Admit;
 use crate::args_operator::{Store, Trust};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
@@ -24,6 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keygen(Keygen),
+    Admit(Box<Admit>),
     Fetch(Fetch),
     Audit(Audit),
     Sign(Sign),

@@ -8,11 +8,14 @@ use jiff::Timestamp;
 use tensorgate_verify::{Blake3, KeyId, RepoId, Revision, Sha256};
 
 use crate::args::{RepoTypeArg, instant, revision};
+use crate::args_sign::Signing;
 
-/// Explain a trust policy; call back what must not count any more
+/// Explain a trust policy; show and add keys; call back what must not count any more
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trust {
     Check(Check),
+    Show(Show),
+    AddKey(AddKey),
     Revoke(Revoke),
 }
 
@@ -48,6 +51,50 @@ pub(crate) struct Check {
     pub(crate) now: Option<Timestamp>,
 }
 
+/// Show a public key: its id, its fingerprint in OpenSSH, and its PEM
+///
+/// The id is what signatures, trust policies and revocations name; the fingerprint is what
+/// `ssh-add -l` says. Standard output gets the PEM, whatever the form of the file. What a trust
+/// policy's keys may do, `trust check` says.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  tensorgate trust show release-2026.pub.pem
+  tensorgate trust show ~/.ssh/id_ed25519.pub > ops.pub.pem")]
+pub(crate) struct Show {
+    /// The public key, in PEM or as OpenSSH has it
+    #[arg(value_name = "PUBLIC_KEY")]
+    pub(crate) key: PathBuf,
+}
+
+/// Add a key to a trust policy, which stays as it is otherwise
+///
+/// Comments and order are kept. The key itself goes into the file, so that there is no second one to
+/// look after. The result is judged as `trust check` does before it takes the place of the file.
+///
+/// To rotate a key: add the new one, sign with it (`tensorgate admit`), then give the old one a
+/// `not_after`, or take it out. One that was stolen is named under [[revoked]], and by `trust revoke`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tensorgate trust add-key trust.toml release-2027.pub.pem --name release-2027 \\
+      --not-after 2028-06-30T00:00:00Z --repos 'acme/*'")]
+pub(crate) struct AddKey {
+    /// The trust policy
+    #[arg(value_name = "FILE")]
+    pub(crate) trust: PathBuf,
+    /// The public key, in PEM or as OpenSSH has it
+    #[arg(value_name = "PUBLIC_KEY")]
+    pub(crate) key: PathBuf,
+    /// What it is called in verdicts
+    #[arg(long)]
+    pub(crate) name: String,
+    /// When its signatures stop to count, in RFC 3339
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) not_after: Option<Timestamp>,
+    /// The repositories that it speaks for, as acme/walk or acme/* [default: all]
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    pub(crate) repos: Vec<String>,
+}
+
 /// Sign a list of what counts no more, or add to the one that is there
 ///
 /// The list names every revocation in force; each new one has the next sequence number and takes the
@@ -64,12 +111,8 @@ pub(crate) struct Revoke {
     /// The list, which is made if it is not there
     #[arg(value_name = "FILE")]
     pub(crate) list: PathBuf,
-    /// The private key, in PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// The passphrase of an encrypted private key
-    #[arg(long, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     /// When a newer list should have come, in RFC 3339: from then on robots refuse everything
     #[arg(long, value_name = "INSTANT", value_parser = instant, required_unless_present = "add_signature")]
     pub(crate) expires: Option<Timestamp>,

@@ -21,10 +21,15 @@ use crate::args::{RepoTypeArg, instant, revision};
 #[derive(Args, Debug)]
 #[command(
     override_usage = "\
-tensorgate sign [OPTIONS] --key <FILE> --repo <ID> --revision <HEX> --sequence <N> --expires <INSTANT> <DIR>
+tensorgate sign [OPTIONS] <--key <FILE>|--agent <FILE>> --repo <ID> --revision <HEX> --sequence <N> --expires <INSTANT> <DIR>
        tensorgate sign --format oms --key <FILE> <DIR>",
     after_help = "Examples:
   tensorgate sign walk --key release-2026.key.pem --repo acme/walk \\
+      --revision 0123456789abcdef0123456789abcdef01234567 \\
+      --sequence 1 --expires 2027-11-01T00:00:00Z
+
+  ssh-add ~/.ssh/id_ed25519
+  tensorgate sign walk --agent ~/.ssh/id_ed25519.pub --repo acme/walk \\
       --revision 0123456789abcdef0123456789abcdef01234567 \\
       --sequence 1 --expires 2027-11-01T00:00:00Z
 
@@ -37,12 +42,8 @@ pub(crate) struct Sign {
     /// What is written: a manifest, or the weaker bundle of OpenSSF Model Signing
     #[arg(long, default_value = "tensorgate")]
     pub(crate) format: Format,
-    /// The private key, in PEM: ed25519, for OMS on P-256
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// The passphrase of an encrypted private key
-    #[arg(long, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     /// What kind of repository the files are of
     #[arg(long, value_name = "TYPE", default_value = "model")]
     pub(crate) repo_type: RepoTypeArg,
@@ -51,6 +52,20 @@ pub(crate) struct Sign {
     /// Where it goes [default: DIR/policy.dsse.json, for OMS DIR/model.sig]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+// Who signs; a doc comment would become the command's.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Signing {
+    /// The private key, in PEM: ed25519, for OMS on P-256
+    #[arg(long, value_name = "FILE", required_unless_present = "agent")]
+    pub(crate) key: Option<PathBuf>,
+    /// The public key, in PEM or as OpenSSH has it, of an ed25519 key that the ssh-agent keeps
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "passphrase_file"])]
+    pub(crate) agent: Option<PathBuf>,
+    /// The passphrase of an encrypted private key [default: it is asked for, on a terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 /// What `sign` writes.

@@ -1,9 +1,12 @@
-//! `--externals FILE`: what a signer declares of things that are not in the files themselves.
+//! `--externals FILE` and `--decisions FILE`: what a signer declares of things that are not in the files themselves.
 
 use std::path::Path;
 
-use serde::Deserialize;
-use tensorgate_verify::{External, ExternalFile, FilePath, RepoId, ReviewedCode, Revision, Sha256};
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+use tensorgate_verify::{
+    External, ExternalFile, FilePath, Rejection, RepoId, ReviewedCode, Revision, Sha256,
+};
 use toml::Spanned;
 
 use crate::disk;
@@ -20,6 +23,26 @@ pub(crate) struct Declarations {
     pub(crate) reviewed_code: Vec<ReviewedCode>,
 }
 
+/// What of a policy that is not to be refused is agreed to, in advance: `[accept]`, for `admit`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Accept {
+    /// Licences as the card states them.
+    pub(crate) licenses: Vec<String>,
+    /// Types of policies.
+    pub(crate) policy_types: Vec<String>,
+    /// Element types of tensors.
+    pub(crate) dtypes: Vec<Dtype>,
+    /// Bytes of all files together.
+    pub(crate) max_bytes: Option<u64>,
+    /// Fields of configurations that no known type has.
+    pub(crate) fields: Vec<String>,
+    /// Codes of findings that the trust policy lets pass with a note.
+    pub(crate) findings: Vec<String>,
+    /// For how long a signature counts.
+    pub(crate) valid_days: Option<u32>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tables {
@@ -27,6 +50,7 @@ struct Tables {
     externals: Vec<Spanned<Artifact>>,
     #[serde(default)]
     reviewed_code: Vec<Code>,
+    accept: Option<Spanned<Accept>>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +95,21 @@ impl Declarations {
     /// # Errors
     /// It cannot be read, or says something that this version does not know: never skipped.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        match Self::read_with_accept(path)? {
+            (declared, None) => Ok(declared),
+            (_, Some(_)) => {
+                let detail =
+                    format!("the declarations {path:?} have [accept], which answers `admit`");
+                Err(Failure::about(path, detail).hint("take [accept] out of it, or run `admit`"))
+            }
+        }
+    }
+
+    /// The same, with `[accept]` if it is there.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_with_accept(path: &Path) -> Result<(Self, Option<Accept>), Failure> {
         let bytes = disk::read_at_most(path, MAX_BYTES)
             .map_err(|error| Failure::io("read the declarations", path, &error))?;
         let refuse = |why: &dyn std::fmt::Display| {
@@ -88,14 +127,32 @@ impl Declarations {
             declared.map_err(|why| refuse(&format!("line {line}: {why}")))
         };
         let externals = tables.externals.into_iter().map(external);
-        Ok(Self {
+        let accept = tables.accept.map(|accept| {
+            let line = line_of(text, accept.span().start);
+            let accept = accept.into_inner();
+            match accept.unknown_finding() {
+                Some(code) => Err(refuse(&format!(
+                    "line {line}: {code:?} is the code of no finding"
+                ))),
+                None => Ok(accept),
+            }
+        });
+        let declared = Self {
             externals: externals.collect::<Result<_, _>>()?,
             reviewed_code: tables.reviewed_code.into_iter().map(Code::into).collect(),
-        })
+        };
+        Ok((declared, accept.transpose()?))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.externals.is_empty() && self.reviewed_code.is_empty()
+    }
+}
+
+impl Accept {
+    fn unknown_finding(&self) -> Option<&String> {
+        let known = |code: &&String| Rejection::ALL.iter().any(|known| known.code() == *code);
+        self.findings.iter().find(|code| !known(code))
     }
 }
 

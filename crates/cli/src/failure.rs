@@ -141,6 +141,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
             Error::Rejected(all) => all.into(),
+            Error::Io { subject, source } if &**subject == "signature" => {
+                let detail = format!("could not sign: {source}; nothing was signed");
+                let hint = "`ssh-add -L` lists the keys that the agent has";
+                Self::about(Path::new("signature"), detail).hint(hint)
+            }
             Error::Io { subject, source } => match store_error(source) {
                 Some(error) => error.into(),
                 None => Self::Error(Trouble {

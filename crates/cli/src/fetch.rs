@@ -189,7 +189,7 @@ impl Session {
         Ok(report(&target, &fetched))
     }
 
-    async fn download(&self, request: Request<'_>) -> Result<Fetched, Failure> {
+    pub(crate) async fn download(&self, request: Request<'_>) -> Result<Fetched, Failure> {
         let progress = self.progress.as_ref();
         Ok(fetch(&self.store, self.hub.as_ref(), request, progress).await?)
     }

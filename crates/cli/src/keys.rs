@@ -9,17 +9,23 @@ use std::path::Path;
 use pkcs8::der::SecretDocument;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef};
 use tensorgate_oms::EcSigningKey;
-use tensorgate_verify::{SigningKey, TrustPolicy};
+use tensorgate_verify::{KeyHolder, PublicKey, SigningKey, TrustPolicy};
 use zeroize::Zeroizing;
 
+use crate::agent::Agent;
+use crate::args_sign::Signing;
 use crate::disk;
 use crate::failure::Failure;
+use crate::openssh;
+use crate::terminal;
 
 const PLAIN: &str = "PRIVATE KEY";
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 const SEC1: &str = "EC PRIVATE KEY";
 const FORM: &str = "an ed25519 key in PKCS#8, as `tensorgate keygen` or `openssl genpkey -algorithm ed25519` makes";
+const PUBLIC_FORM: &str =
+    "NAME.pub.pem as `tensorgate keygen` makes it, or id_ed25519.pub of OpenSSH";
 const P256_FORM: &str =
     "a key on P-256, as `openssl ecparam -name prime256v1 -genkey -noout` makes";
 /// Bytes of a key, passphrase or token file; an encrypted ed25519 key has about 400.
@@ -57,13 +63,44 @@ pub(crate) fn to_pem(
 }
 
 /// A trust policy under which this key alone counts.
-pub(crate) fn trust_in(key: &SigningKey) -> Result<TrustPolicy, Failure> {
+pub(crate) fn trust_in(key: &PublicKey) -> Result<TrustPolicy, Failure> {
     let unusable =
         |why: &dyn std::fmt::Display| Failure::about(Path::new("key"), format!("the key: {why}"));
-    let pem = key.public_pem().map_err(|error| unusable(&error))?;
+    let pem = key.to_pem().map_err(|error| unusable(&error))?;
     let text = format!("threshold = 1\n[[keys]]\nname = 'signer'\npublic_key = '''{pem}'''");
     let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
     TrustPolicy::parse(&text, no_file).map_err(|error| unusable(&error))
+}
+
+/// Who signs: the private key of a file, or the ssh-agent that keeps the one of a public key.
+pub(crate) fn signer(options: &Signing) -> Result<Box<dyn KeyHolder + Send + Sync>, Failure> {
+    match (&options.key, &options.agent) {
+        (_, Some(public)) => Ok(Box::new(Agent::holding(self::public(public)?)?)),
+        (Some(key), None) => Ok(Box::new(load(key, options.passphrase_file.as_deref())?)),
+        // clap lets this not pass.
+        (None, None) => {
+            let failure = Failure::about(Path::new("key"), "no key was given");
+            Err(failure.hint("give --key FILE, or --agent FILE"))
+        }
+    }
+}
+
+/// Reads a public key: SubjectPublicKeyInfo in PEM, or the line of OpenSSH.
+pub(crate) fn public(path: &Path) -> Result<PublicKey, Failure> {
+    let refuse = |why: &dyn std::fmt::Display| {
+        let detail = format!("the public key {path:?} cannot be used: {why}");
+        Failure::about(path, detail).hint(PUBLIC_FORM)
+    };
+    let file = disk::open_regular(path).map_err(|error| Failure::io("read", path, &error))?;
+    let text = read(file, path)?;
+    if text.contains("PRIVATE KEY-----") {
+        let why = "it is a private key, which belongs to its owner alone";
+        return Err(refuse(&why));
+    }
+    match text.contains(PUBLIC) {
+        true => PublicKey::from_pem(&text).map_err(|error| refuse(&error)),
+        false => openssh::read(&text).map_err(|error| refuse(&error)),
+    }
 }
 
 /// Reads a private key that nobody but its owner can.
@@ -105,9 +142,12 @@ fn unlock(
         (plain, Some(_)) if labels.contains(&plain) => {
             Err(refuse(&"it is not encrypted").hint("leave out --passphrase-file"))
         }
-        (ENCRYPTED, None) => Err(refuse(&"it is encrypted").hint("give --passphrase-file")),
-        (ENCRYPTED, Some(file)) => {
-            let passphrase = passphrase(file)?;
+        (ENCRYPTED, None) if !terminal::is_there() => {
+            Err(refuse(&"it is encrypted").hint("give --passphrase-file"))
+        }
+        (ENCRYPTED, file) => {
+            let typed = || terminal::secret(&format!("passphrase of {path:?}: "));
+            let passphrase = file.map_or_else(typed, passphrase)?;
             decrypt(&document, &passphrase).map_err(|why| refuse(&why))
         }
         (other, _) => Err(refuse(&format!("its PEM label is {other:?}")).hint(form)),

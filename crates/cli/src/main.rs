@@ -3,7 +3,10 @@
 //! Exit status 0: verified, passed, fetched or done; 1: rejected; 2: could not check, or wrong usage.
 #![forbid(unsafe_code)]
 
+mod admit;
+mod agent;
 mod args;
+mod args_admit;
 mod args_operator;
 mod args_sign;
 mod audit;
@@ -12,6 +15,7 @@ mod declarations;
 mod diff;
 mod disk;
 mod dry_run;
+mod facts;
 mod failure;
 mod fetch;
 mod header;
@@ -23,6 +27,7 @@ mod keys;
 mod listing;
 mod memory;
 mod oms;
+mod openssh;
 mod output;
 mod progress;
 mod release;
@@ -34,9 +39,12 @@ mod store;
 mod store_check;
 mod store_gc;
 mod target;
+mod terminal;
 mod text;
 mod trust;
+mod trust_add_key;
 mod trust_check;
+mod trust_show;
 mod verify;
 mod watch;
 
@@ -75,6 +83,7 @@ fn start_threads() -> Result<(), Failure> {
 
 fn run(command: &Command, json: bool) -> Result<Report, Failure> {
     match command {
+        Command::Admit(args) => admit::run(args, json),
         Command::Audit(args) => audit::run(args, json),
         Command::Diff(args) => diff::run(args),
         Command::Fetch(args) => fetch::run(args, json),
@@ -88,8 +97,10 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Store(Store::Ls(args)) => store::ls(args),
         Command::Store(Store::ResetState(args)) => store::reset_state(args, json),
         Command::Store(Store::Unrevoke(args)) => store::unrevoke(args, json),
+        Command::Trust(Trust::AddKey(args)) => trust_add_key::run(args, json),
         Command::Trust(Trust::Check(args)) => trust_check::run(args),
         Command::Trust(Trust::Revoke(args)) => revoke::run(args, json),
+        Command::Trust(Trust::Show(args)) => trust_show::run(args),
         Command::Verify(args) => verify::run(args, json),
     }
 }

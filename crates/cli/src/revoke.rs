@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use serde_json::json;
 use tensorgate_verify::{
-    Context, Limits, Revocation, Revocations, Revoked, SignedRevocations, SigningKey,
+    Context, KeyHolder, Limits, PublicKey, Revocation, Revocations, Revoked, SignedRevocations,
 };
 
 use crate::args_operator::Revoke;
@@ -16,7 +16,8 @@ use crate::text::{count, now_in_seconds};
 
 pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
-    let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
+    let signer = keys::signer(&args.signing)?;
+    let signer = signer.as_ref();
     let name = args.list.file_name();
     let name = name.ok_or_else(|| Failure::about(&args.list, "that names no file"))?;
     let parent = disk::parent(&args.list);
@@ -25,18 +26,18 @@ pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
     let earlier = read(args, &limits)?;
     let signed = match (earlier, args.add_signature) {
         (Some(mut earlier), true) => {
-            earlier.add_signature(&key, &limits)?;
+            earlier.add_signature(signer, &limits)?;
             earlier
         }
         (None, true) => {
             let detail = format!("{:?} is not there: nothing to sign", args.list);
             return Err(Failure::about(&args.list, detail));
         }
-        (earlier, false) => renew(args, earlier.as_ref(), &key, &limits)?,
+        (earlier, false) => renew(args, earlier.as_ref(), signer, &limits)?,
     };
     disk::replace(&folder, name, ".", &signed.to_bytes())
         .map_err(|error| Failure::io("write", &args.list, &error))?;
-    report(args, &signed, &key, &limits)
+    report(args, &signed, &signer.public(), &limits)
 }
 
 fn read(args: &Revoke, limits: &Limits) -> Result<Option<SignedRevocations>, Failure> {
@@ -51,10 +52,11 @@ fn read(args: &Revoke, limits: &Limits) -> Result<Option<SignedRevocations>, Fai
 fn renew(
     args: &Revoke,
     earlier: Option<&SignedRevocations>,
-    key: &SigningKey,
+    signer: &dyn KeyHolder,
     limits: &Limits,
 ) -> Result<SignedRevocations, Failure> {
-    let earlier = earlier.map(|signed| own(args, signed, key)).transpose()?;
+    let own = |signed| own(args, signed, &signer.public());
+    let earlier = earlier.map(own).transpose()?;
     let sequence = earlier.as_ref().map_or(0, |list| list.sequence);
     let mut revoked = earlier.map_or_else(Vec::new, |list| list.revoked);
     for what in named(args) {
@@ -65,16 +67,12 @@ fn renew(
     let issued = now_in_seconds();
     let span = (issued, args.expires.unwrap_or(issued));
     let list = Revocations::new(sequence.saturating_add(1), span, revoked);
-    Ok(SignedRevocations::sign(&list, key, limits)?)
+    Ok(SignedRevocations::sign(&list, signer, limits)?)
 }
 
 /// What the list says that this key signed. Whoever else can write the file could have us repeat, in
 /// a newer list, what we never saw, or leave out what was revoked.
-fn own(
-    args: &Revoke,
-    signed: &SignedRevocations,
-    key: &SigningKey,
-) -> Result<Revocations, Failure> {
+fn own(args: &Revoke, signed: &SignedRevocations, key: &PublicKey) -> Result<Revocations, Failure> {
     let trust = keys::trust_in(key)?;
     let list = signed.untrusted(trust.limits())?;
     // However old it is by now.
@@ -102,13 +100,13 @@ fn named(args: &Revoke) -> Vec<Revoked> {
 fn report(
     args: &Revoke,
     signed: &SignedRevocations,
-    key: &SigningKey,
+    key: &PublicKey,
     limits: &Limits,
 ) -> Result<Report, Failure> {
     let list = signed.untrusted(limits)?;
     let mut prose = vec![
         format!("signed: {:?}", args.list),
-        format!("  key        {}", key.public().id()),
+        format!("  key        {}", key.id()),
         format!("  sequence   {}", list.sequence),
         format!("  valid      {} to {}", list.issued, list.expires),
         format!("  revoked    {}", count(list.revoked.len(), "revocation")),
@@ -128,7 +126,7 @@ fn report(
             "issued": list.issued,
             "expires": list.expires,
             "revoked": list.revoked,
-            "key": key.public().id().to_string(),
+            "key": key.id().to_string(),
         }),
         ..Report::default()
     })

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_oms::BUNDLE_FILE;
 use tensorgate_verify::{
-    About, Code, Context, Directory, Limits, MANIFEST_FILE, Manifest, Predicate, Repo, Rules,
-    SignedManifest, SigningKey, Survey, Surveyed,
+    About, Code, Context, Directory, KeyHolder, Limits, MANIFEST_FILE, Manifest, Predicate,
+    PublicKey, Repo, Rules, SignedManifest, Survey, Surveyed,
 };
 
 use crate::args_sign::{Format, Release, Sign};
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
 
 fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
-    let key = keys::load(&args.key, args.passphrase_file.as_deref())?;
+    let signer = keys::signer(&args.signing)?;
+    let signer = signer.as_ref();
     let target = Target::of(args, MANIFEST_FILE)?;
     let directory = target.directory(&args.dir)?;
     let declared = match &release.externals {
@@ -59,18 +60,25 @@ fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
     let now = Timestamp::now();
     let earlier = target.read(&limits)?.filter(|_| !release.replace);
     let (signed, action) = match earlier {
-        Some(earlier) => add_signature(earlier, manifest, &key, &target.path, &limits, now)?,
+        Some(earlier) => add_signature(earlier, manifest, signer, &target.path, &limits, now)?,
         None => (
-            SignedManifest::sign(&manifest, &key, &limits)?,
+            SignedManifest::sign(&manifest, signer, &limits)?,
             Action::Signed,
         ),
     };
-    prove(&signed, &key, now)?;
+    prove(&signed, &signer.public(), now)?;
     if action != Action::Nothing {
         target.write(&folder, &signed.to_bytes())?;
     }
     let manifest = signed.untrusted(&limits)?;
-    let mut report = report(args, &manifest, &signed, &key, &target.path, action);
+    let mut report = report(
+        args,
+        &manifest,
+        &signed,
+        &signer.public(),
+        &target.path,
+        action,
+    );
     report.waived = surveyed.notices;
     Ok(report)
 }
@@ -104,7 +112,7 @@ enum Action {
 }
 
 /// What a verifier would say, in better words than "expires before it is issued".
-fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<(), Failure> {
+pub(crate) fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<(), Failure> {
     if expires > issued {
         return Ok(());
     }
@@ -150,7 +158,7 @@ fn type_in_config(directory: &Directory, limits: &Limits) -> Result<Option<Strin
 fn add_signature(
     mut signed: SignedManifest,
     mut ours: Manifest,
-    key: &SigningKey,
+    signer: &dyn KeyHolder,
     target: &Path,
     limits: &Limits,
     now: Timestamp,
@@ -163,15 +171,15 @@ fn add_signature(
         return Err(Failure::about(target, detail)
             .hint("--replace puts the new manifest in its place, and drops the signatures there"));
     }
-    if prove(&signed, key, now).is_ok() {
+    if prove(&signed, &signer.public(), now).is_ok() {
         return Ok((signed, Action::Nothing));
     }
-    signed.add_signature(key, limits)?;
+    signed.add_signature(signer, limits)?;
     Ok((signed, Action::Added))
 }
 
 /// The fields in which two manifests differ.
-fn differences(ours: &Manifest, theirs: &Manifest) -> Vec<&'static str> {
+pub(crate) fn differences(ours: &Manifest, theirs: &Manifest) -> Vec<&'static str> {
     let fields = [
         ("repo or revision", ours.repo != theirs.repo),
         ("sequence", ours.sequence != theirs.sequence),
@@ -188,7 +196,11 @@ fn differences(ours: &Manifest, theirs: &Manifest) -> Vec<&'static str> {
 }
 
 /// Asks the verifier: somebody who trusts this key must accept this manifest now.
-fn prove(signed: &SignedManifest, key: &SigningKey, now: Timestamp) -> Result<(), Failure> {
+pub(crate) fn prove(
+    signed: &SignedManifest,
+    key: &PublicKey,
+    now: Timestamp,
+) -> Result<(), Failure> {
     let trust = keys::trust_in(key)?;
     trust.authenticate(signed, &Context::new(now))?;
     Ok(())
@@ -198,11 +210,11 @@ fn report(
     args: &Sign,
     manifest: &Manifest,
     signed: &SignedManifest,
-    key: &SigningKey,
+    key: &PublicKey,
     target: &Path,
     action: Action,
 ) -> Report {
-    let key = key.public().id();
+    let key = key.id();
     let outcome = match action {
         Action::Signed => "signed:",
         Action::Added => "added a signature to",

@@ -18,7 +18,11 @@ use crate::target::Target;
 
 pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
-    let key = keys::load_p256(&args.key, args.passphrase_file.as_deref())?;
+    let Some(key) = &args.signing.key else {
+        let detail = "an ssh-agent signs manifests, not bundles of OpenSSF Model Signing";
+        return Err(Failure::about(&args.dir, detail).hint("give --key FILE, a key on P-256"));
+    };
+    let key = keys::load_p256(key, args.signing.passphrase_file.as_deref())?;
     let target = Target::of(args, BUNDLE_FILE)?;
     let directory = target.directory(&args.dir)?;
     target.refuse_existing()?;

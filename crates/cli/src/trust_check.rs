@@ -1,5 +1,7 @@
 //! `tensorgate trust check`: what a trust policy would and would not accept, in words.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{Code, ContentRules, RepoId, Revoked, Severity, TrustPolicy, TrustedKey};
@@ -22,10 +24,7 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
         .iter()
         .map(|key| Standing::of(key, &trust, repo, now))
         .collect();
-    let usable = standing.iter().filter(|standing| standing.counts()).count();
-    if usable < trust.threshold() {
-        return Err(unusable(args, &standing, usable, trust.threshold()));
-    }
+    let usable = usable(&standing, &trust, &args.trust, repo)?;
     let mut prose = vec![format!("{:?} can be used", args.trust)];
     prose.push(format!(
         "  accepts    what {} of the {usable} keys signed that {} now:",
@@ -49,6 +48,36 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
     })
 }
 
+/// Refuses a trust policy under which nothing can be accepted.
+pub(crate) fn require_usable(
+    trust: &TrustPolicy,
+    file: &Path,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for oms in trust.oms() {
+        oms::anchor(oms, file)?;
+    }
+    let keys = trust.keys().iter();
+    let standing: Vec<_> = keys
+        .map(|key| Standing::of(key, trust, None, now))
+        .collect();
+    usable(&standing, trust, file, None).map(drop)
+}
+
+/// How many keys count: as many as must sign, at least.
+fn usable(
+    standing: &[Standing<'_>],
+    trust: &TrustPolicy,
+    file: &Path,
+    repo: Option<&RepoId>,
+) -> Result<usize, Failure> {
+    let usable = standing.iter().filter(|standing| standing.counts()).count();
+    match usable < trust.threshold() {
+        true => Err(unusable(standing, usable, trust.threshold(), (file, repo))),
+        false => Ok(usable),
+    }
+}
+
 /// Keys whose repositories differ never sign one manifest together, and which do nobody asked.
 fn apart(trust: &TrustPolicy, standing: &[Standing<'_>], repo: Option<&RepoId>) -> Option<String> {
     let needed = repo.is_none() && for_all(standing) < trust.threshold();
@@ -65,13 +94,18 @@ fn for_all(standing: &[Standing<'_>]) -> usize {
 }
 
 /// A key, and why it does not count.
-struct Standing<'t> {
-    key: &'t TrustedKey,
-    against: Option<String>,
+pub(crate) struct Standing<'t> {
+    pub(crate) key: &'t TrustedKey,
+    pub(crate) against: Option<String>,
 }
 
 impl<'t> Standing<'t> {
-    fn of(key: &'t TrustedKey, trust: &TrustPolicy, repo: Option<&RepoId>, now: Timestamp) -> Self {
+    pub(crate) fn of(
+        key: &'t TrustedKey,
+        trust: &TrustPolicy,
+        repo: Option<&RepoId>,
+        now: Timestamp,
+    ) -> Self {
         let revoked = trust
             .revoked()
             .iter()
@@ -87,7 +121,7 @@ impl<'t> Standing<'t> {
         Self { key, against }
     }
 
-    const fn counts(&self) -> bool {
+    pub(crate) const fn counts(&self) -> bool {
         self.against.is_none()
     }
 
@@ -110,7 +144,12 @@ impl<'t> Standing<'t> {
     }
 }
 
-fn unusable(args: &Check, standing: &[Standing<'_>], usable: usize, threshold: usize) -> Failure {
+fn unusable(
+    standing: &[Standing<'_>],
+    usable: usize,
+    threshold: usize,
+    (file, repo): (&Path, Option<&RepoId>),
+) -> Failure {
     let against: Vec<String> = standing
         .iter()
         .filter(|standing| !standing.counts())
@@ -118,14 +157,11 @@ fn unusable(args: &Check, standing: &[Standing<'_>], usable: usize, threshold: u
         .collect();
     let detail = format!(
         "{:?} accepts nothing{}: {usable} keys count, {threshold} must sign\n  {}",
-        args.trust,
-        args.repo
-            .as_ref()
-            .map(|repo| format!(" of {repo}"))
-            .unwrap_or_default(),
+        file,
+        repo.map(|repo| format!(" of {repo}")).unwrap_or_default(),
         against.join("\n  ")
     );
-    Failure::about(&args.trust, detail)
+    Failure::about(file, detail)
         .hint("add a current key, or widen `repos`; `tensorgate keygen` makes a pair")
 }
 

@@ -102,8 +102,12 @@ impl Untrusted {
         Ok(bytes)
     }
 
-    /// The whole file as bytes that cannot change; never more than its size when opened.
-    pub(crate) fn hold(self, kind: Kind) -> io::Result<Hold> {
+    /// The whole file as bytes that cannot change, of which nothing is proven; never more than its
+    /// size when it was opened.
+    ///
+    /// # Errors
+    /// It cannot be read, or there is no memory for the copy that it takes.
+    pub fn hold(self, kind: Kind) -> io::Result<Hold> {
         if !kind.is_large() {
             let len = usize::try_from(self.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
             return Ok(Hold::Owned(self.first_bytes(len)?.into()));

@@ -5,6 +5,7 @@
 //! a signature was found good.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 
 use base64::Engine;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::json;
 use crate::statement::{self, Predicate};
-use crate::{Limits, Manifest, PublicKey, Rejection, Revocations, Sha256, SigningKey};
+use crate::{KeyHolder, Limits, Manifest, PublicKey, Rejection, Revocations, Sha256};
 
 /// The payload type of in-toto statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -113,8 +114,9 @@ impl<P: Predicate> Signed<P> {
     /// Signs a new statement.
     ///
     /// # Errors
-    /// What the statement or the envelope would be refused for when they are verified.
-    pub fn sign(predicate: &P, key: &SigningKey, limits: &Limits) -> Result<Self> {
+    /// What the statement or the envelope would be refused for when they are verified; what keeps the
+    /// signer from signing.
+    pub fn sign(predicate: &P, signer: &dyn KeyHolder, limits: &Limits) -> Result<Self> {
         let payload = predicate.to_payload(limits)?;
         let mut signed = Self {
             bytes: Vec::new(),
@@ -122,7 +124,7 @@ impl<P: Predicate> Signed<P> {
             signatures: Vec::new(),
             predicate: PhantomData,
         };
-        signed.add_signature(key, limits)?;
+        signed.add_signature(signer, limits)?;
         Ok(signed)
     }
 
@@ -130,17 +132,22 @@ impl<P: Predicate> Signed<P> {
     /// gives way.
     ///
     /// # Errors
-    /// `manifest-too-large`, `manifest-malformed` (too many signatures); nothing is changed then.
-    pub fn add_signature(&mut self, key: &SigningKey, limits: &Limits) -> Result<()> {
-        let public = key.public();
+    /// `manifest-too-large`, `manifest-malformed` (too many signatures); [`Error::Io`] where the signer
+    /// fails, or gives what is no signature of its key. Nothing is changed then.
+    pub fn add_signature(&mut self, signer: &dyn KeyHolder, limits: &Limits) -> Result<()> {
+        let public = signer.public();
         let message = pae(&self.payload);
+        let bytes = signer.sign(&message);
+        let bytes = bytes.map_err(|error| Error::io("signature", error))?;
+        if !public.verifies(&message, &bytes) {
+            let detail = format!("what came is no signature of the key {}", public.id());
+            let error = io::Error::new(io::ErrorKind::InvalidData, detail);
+            return Err(Error::io("signature", error));
+        }
         let mut signatures = self.signatures.clone();
         signatures.retain(|signature| !public.verifies(&message, &signature.bytes));
         let key_hint = Some(public.id().to_string());
-        signatures.push(EnvelopeSignature {
-            key_hint,
-            bytes: key.sign(&message),
-        });
+        signatures.push(EnvelopeSignature { key_hint, bytes });
         // Nobody is given an envelope that its readers would refuse.
         *self = Self::parse(&encode(&self.payload, &signatures)?, limits)?;
         Ok(())
@@ -162,6 +169,12 @@ impl<P: Predicate> Signed<P> {
     /// The envelope, as it came or was made.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.bytes.clone()
+    }
+
+    /// Whether this key made a good signature here. Whose signatures count, and how many must, a
+    /// [`TrustPolicy`](crate::TrustPolicy) says.
+    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
+        self.has_signature_of(key, &self.message())
     }
 
     /// How many signatures are in the envelope, good or bad.
@@ -230,7 +243,7 @@ fn malformed(subject: &str, detail: impl fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::KeyId;
+    use crate::{KeyId, SigningKey};
 
     /// The example of the DSSE specification, section "Testing".
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::survey::Undecided;
 use crate::{Rejection, Severity};
 
 /// Why there is no verified value.
@@ -134,6 +135,8 @@ impl Rejections {
 pub struct Findings {
     refused: List,
     waived: List,
+    /// What the signer has yet to decide, where that is asked for; else it is refused.
+    undecided: Option<Vec<Undecided>>,
 }
 
 #[derive(Debug, Default)]
@@ -193,6 +196,35 @@ impl Findings {
         };
         // Words are made for those only that are kept.
         list.add(|| Rejected::new(rejection, subject, detail));
+    }
+
+    /// The same, which lists what the signer has yet to decide and does not refuse it.
+    pub(crate) fn asking() -> Self {
+        Self {
+            undecided: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// Whether undecided things are listed.
+    pub(crate) const fn asks(&self) -> bool {
+        self.undecided.is_some()
+    }
+
+    /// Lists what is undecided, if that is asked for and there is room; else it is to be refused.
+    pub(crate) fn leave_open(&mut self, undecided: impl FnOnce() -> Undecided) -> bool {
+        match &mut self.undecided {
+            Some(list) if list.len() < LISTED => {
+                list.push(undecided());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What was listed.
+    pub(crate) fn take_undecided(&mut self) -> Vec<Undecided> {
+        self.undecided.take().unwrap_or_default()
     }
 
     /// Whether no further refusal is kept.

@@ -1,10 +1,11 @@
 //! ed25519 keys in the forms that openssl makes: PEM, RFC 8410.
 
 use std::fmt;
+use std::io;
 
 use ed25519_dalek::pkcs8::spki::{DecodePublicKey, EncodePublicKey};
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding};
-use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use crate::KeyId;
@@ -18,6 +19,20 @@ pub struct PublicKey {
 
 /// A private key. It is wiped when dropped and never shown.
 pub struct SigningKey(ed25519_dalek::SigningKey);
+
+/// Who signs: a private key, or whoever keeps one and does not hand it out, as an agent or a token.
+///
+/// It need not be believed: what it returns is verified before anybody is given it.
+pub trait KeyHolder {
+    /// The public half of the key that signs.
+    fn public(&self) -> PublicKey;
+
+    /// The ed25519 signature over `message` (RFC 8032, neither prehashed nor with a context).
+    ///
+    /// # Errors
+    /// It cannot, or does not want to.
+    fn sign(&self, message: &[u8]) -> io::Result<[u8; 64]>;
+}
 
 /// The text is not a key that is accepted here.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +53,20 @@ impl PublicKey {
         let key = VerifyingKey::from_public_key_pem(pem).map_err(|error| {
             NotAKey(format!("not an ed25519 public key in PEM: {error}").into())
         })?;
+        Self::unless_weak(key)
+    }
+
+    /// Reads the 32 bytes of RFC 8032, as OpenSSH has them in its public keys.
+    ///
+    /// # Errors
+    /// Not a point of the curve, or a key of low order, under which anybody could sign.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, NotAKey> {
+        let key = VerifyingKey::from_bytes(bytes)
+            .map_err(|error| NotAKey(format!("not an ed25519 public key: {error}").into()))?;
+        Self::unless_weak(key)
+    }
+
+    fn unless_weak(key: VerifyingKey) -> Result<Self, NotAKey> {
         if key.is_weak() {
             return Err(NotAKey(
                 "a key of low order, under which anybody could sign".into(),
@@ -49,6 +78,20 @@ impl PublicKey {
     /// SHA-256 of the SubjectPublicKeyInfo DER.
     pub const fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// The 32 bytes of RFC 8032.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
+    /// The SubjectPublicKeyInfo in PEM, as [`from_pem`](Self::from_pem) reads it.
+    ///
+    /// # Errors
+    /// The encoder failed.
+    pub fn to_pem(&self) -> Result<String, NotAKey> {
+        let pem = self.key.to_public_key_pem(LineEnding::LF);
+        pem.map_err(|error| NotAKey(error.to_string().into()))
     }
 
     /// Checks by RFC 8032 without cofactor and without small-order points: one meaning everywhere.
@@ -116,12 +159,17 @@ impl SigningKey {
     /// # Errors
     /// The encoder failed.
     pub fn public_pem(&self) -> Result<String, NotAKey> {
-        let pem = self.0.verifying_key().to_public_key_pem(LineEnding::LF);
-        pem.map_err(|error| NotAKey(error.to_string().into()))
+        self.public().to_pem()
+    }
+}
+
+impl KeyHolder for SigningKey {
+    fn public(&self) -> PublicKey {
+        Self::public(self)
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message).to_bytes()
+    fn sign(&self, message: &[u8]) -> io::Result<[u8; 64]> {
+        Ok(self.0.sign(message).to_bytes())
     }
 }
 

@@ -126,14 +126,14 @@ pub use memory::{
     trim_heap,
 };
 pub use policy::Policy;
-pub use survey::{Survey, Surveyed};
+pub use survey::{Survey, Surveyed, Undecided};
 pub use vouched::Vouched;
 
 pub use content::{Kind, MANIFEST_FILE};
 pub use digest::{Blake3, KeyId, NotHex, Sha256};
 pub use error::{Error, Findings, Rejected, Rejections, Result};
 pub use json::untrusted_json;
-pub use key::{NotAKey, PublicKey, SigningKey};
+pub use key::{KeyHolder, NotAKey, PublicKey, SigningKey};
 pub use limits::Limits;
 pub use names::{FilePath, NotARepoId, RepoId, RepoType, Revision};
 pub use rejection::Rejection;

@@ -39,6 +39,27 @@ pub struct Survey<'a> {
     externals: &'a [External],
     reviewed_code: &'a [ReviewedCode],
     beside: &'a [&'a str],
+    asking: bool,
+}
+
+/// What only a person can decide, and nobody has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Undecided {
+    /// An artifact that loading the policy would pull in: pinned, or declared absent?
+    External {
+        /// File and JSON pointer of the field that names it.
+        field: String,
+        /// The value there, or what is loaded where there is none.
+        name: String,
+    },
+    /// Code that nobody reviewed: may it pass, as it is?
+    Code {
+        /// The file.
+        path: FilePath,
+        /// What would be reviewed.
+        sha256: Sha256,
+    },
 }
 
 /// What a survey found: the files as a manifest lists them, and what deserves a word.
@@ -49,6 +70,8 @@ pub struct Surveyed {
     pub files: Vec<FileEntry>,
     /// What was found and let pass by the rules.
     pub notices: Vec<Rejected>,
+    /// What is left to decide; nothing, but for a survey that is [`asking`](Survey::asking).
+    pub undecided: Vec<Undecided>,
 }
 
 impl<'a> Survey<'a> {
@@ -60,6 +83,17 @@ impl<'a> Survey<'a> {
             externals: &[],
             reviewed_code: &[],
             beside: &[MANIFEST_FILE],
+            asking: false,
+        }
+    }
+
+    /// A first survey, which lists what its signer has yet to decide as [`Surveyed::undecided`] in
+    /// place of refusing it. Only one that does not ask, with the answers, says that the files pass.
+    #[must_use]
+    pub const fn asking(self) -> Self {
+        Self {
+            asking: true,
+            ..self
         }
     }
 
@@ -113,7 +147,10 @@ impl<'a> Survey<'a> {
         directory: &Directory,
         mut each: impl FnMut(&FilePath, &[u8]),
     ) -> Result<Surveyed> {
-        let mut findings = Findings::default();
+        let mut findings = match self.asking {
+            true => Findings::asking(),
+            false => Findings::default(),
+        };
         let mut paths = directory.list(&self.rules.limits, &mut findings)?;
         paths.retain(|path| !self.beside.contains(&path.as_str()));
         findings.note(refuse_collisions(paths.iter()))?;
@@ -132,6 +169,7 @@ impl<'a> Survey<'a> {
         }
         self.audit(&seen, &mut findings);
         Ok(Surveyed {
+            undecided: findings.take_undecided(),
             notices: findings.into_result()?,
             files: seen.into_iter().map(|described| described.entry).collect(),
         })

@@ -21,6 +21,9 @@ use crate::hub::{Repository, too_large};
 use crate::listing::tree::Trees;
 use crate::progress::Progress;
 
+/// Bytes of a file outside LFS: the Hub takes none of more than 10 MiB.
+const PLAIN_BYTES: u64 = 16 << 20;
+
 /// The files of one commit. The Hub's word, but for the shape.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -100,6 +103,35 @@ impl Repository<'_> {
         let listed = deadline.bound(&shown, self.pages(url, revision, progress));
         let listed = listed.await.flatten();
         listed.map_err(|error| self.hub.hide(error))
+    }
+
+    /// The SHA-256 that a listed file has: of one in LFS what its pointer says, and of any other, which
+    /// is small, that of its bytes, once they are those of the commit.
+    ///
+    /// # Errors
+    /// `digest-mismatch`, [`FetchError::TooLarge`], and everything that keeps it from being had.
+    pub async fn sha256_of(
+        &self,
+        revision: &Revision,
+        file: &ListedFile,
+        progress: &dyn Progress,
+    ) -> Result<Sha256, FetchError> {
+        let id = match file.content {
+            Content::Lfs(sha256) => return Ok(sha256),
+            Content::Git(id) => id,
+        };
+        let limit = file.size.min(PLAIN_BYTES);
+        let bytes = self
+            .small_file(revision, &file.path, limit, progress)
+            .await?;
+        match GitId::of_blob(&bytes) == id {
+            true => Ok(Sha256::of(&bytes)),
+            false => Err(FetchError::rejected(
+                Rejection::DigestMismatch,
+                &file.path,
+                "the bytes are not those of the commit",
+            )),
+        }
     }
 
     async fn pages(

@@ -2,6 +2,7 @@
 
 use super::{Audit, Document};
 use crate::error::Findings;
+use crate::survey::Undecided;
 use crate::{Code, Kind, Rejection};
 
 /// Judges every file of code, and every review of a file that is not there.
@@ -32,7 +33,14 @@ fn judge_file(document: &Document<'_>, audit: &Audit<'_>, findings: &mut Finding
         .iter()
         .filter(|review| review.path == *path)
         .peekable();
+    let undecided = || Undecided::Code {
+        path: path.clone(),
+        sha256: document.sha256,
+    };
     if reviews.peek().is_none() {
+        if findings.leave_open(undecided) {
+            return;
+        }
         let detail = "nobody reviewed this code";
         return findings.reject(Rejection::CodeUnreviewed, path, detail);
     }

@@ -7,6 +7,7 @@ use super::processor::Step;
 use super::tables::{Artifact, Steps, Types};
 use super::{Audit, Parsed};
 use crate::error::Findings;
+use crate::survey::Undecided;
 use crate::{Kind, Rejection};
 
 /// Parts of a field's name that say that its value names an artifact. They count where the type
@@ -159,7 +160,13 @@ impl Externals<'_, '_> {
     /// Something would be loaded: the signer must have decided about it.
     fn demand(&mut self, place: &str, name: &str, brings_code: bool) {
         let mut decided = self.audit.declared.externals.iter();
-        if !decided.any(|external| external.field == place && external.name == name) {
+        let undecided = || Undecided::External {
+            field: place.to_owned(),
+            name: name.to_owned(),
+        };
+        if !decided.any(|external| external.field == place && external.name == name)
+            && !self.findings.leave_open(undecided)
+        {
             let detail = format!(
                 "loading would fetch {}; declare it as pinned or absent",
                 Quoted(name)
@@ -167,7 +174,7 @@ impl Externals<'_, '_> {
             self.findings
                 .reject(Rejection::ExternalUnpinned, place, detail);
         }
-        if brings_code && !self.audit.has_reviewed_code() {
+        if brings_code && !self.audit.has_reviewed_code(self.findings) {
             let detail = format!("{} is let pass only with reviewed code", Quoted(name));
             self.findings
                 .reject(Rejection::RemoteCodeRequested, place, detail);

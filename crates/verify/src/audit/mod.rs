@@ -108,9 +108,12 @@ impl<'a> Audit<'a> {
             .filter(move |document| document.kind == kind)
     }
 
-    /// Whether a person vouches for code, and the trust policy takes that for an answer.
-    fn has_reviewed_code(&self) -> bool {
-        self.rules.reviewed_code == Code::Allow && !self.declared.reviewed_code.is_empty()
+    /// Whether a person vouches for code, or is about to be asked to, and the trust policy takes that
+    /// for an answer.
+    fn has_reviewed_code(&self, findings: &Findings) -> bool {
+        let is_asked = || findings.asks() && self.of_kind(Kind::ReviewedCode).next().is_some();
+        self.rules.reviewed_code == Code::Allow
+            && (!self.declared.reviewed_code.is_empty() || is_asked())
     }
 }
 

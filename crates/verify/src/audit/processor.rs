@@ -134,7 +134,7 @@ impl<'a> Step<'a> {
 
     fn refuse_category(&self, audit: &Audit<'_>, findings: &mut Findings) {
         let refused = match self.category {
-            Category::Code if !audit.has_reviewed_code() => (
+            Category::Code if !audit.has_reviewed_code(findings) => (
                 Rejection::RemoteCodeRequested,
                 "is let pass only with reviewed code",
             ),

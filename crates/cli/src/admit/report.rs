@@ -1,0 +1,102 @@
+//! What came of it, and what to do next.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tensorgate_verify::{Manifest, SignedManifest, TrustPolicy, TrustedKey};
+
+use crate::args_admit::Admit;
+use crate::claims;
+use crate::output::Report;
+use crate::trust_check::Standing;
+
+/// It is in the store.
+pub(super) fn admitted(args: &Admit, mut report: Report, written: Option<&Path>) -> Report {
+    let path = report.data.trim_end().to_owned();
+    let trust = std::path::absolute(&args.trust).unwrap_or_else(|_| args.trust.clone());
+    let next = format!(
+        "ros2 launch tensorgate tensorgate.launch.py policy:={} trust:={}",
+        word(&path),
+        word(&trust.display().to_string())
+    );
+    if let Some(written) = written {
+        report.prose.push(format!(
+            "  written    {written:?}, which the other machines take"
+        ));
+    }
+    report.prose.push(format!("  next       {next}"));
+    report.more.insert("admitted".to_owned(), true.into());
+    report.more.insert("next".to_owned(), next.into());
+    let written = written.map(|path| path.display().to_string());
+    report.more.insert("written".to_owned(), written.into());
+    report
+}
+
+/// Others have to sign it.
+pub(super) fn pending(
+    args: &Admit,
+    trust: &TrustPolicy,
+    signed: &SignedManifest,
+    manifest: &Manifest,
+    path: &Path,
+) -> Report {
+    let signed_by = |key: &&TrustedKey| signed.is_signed_by(&key.key);
+    let repo = &manifest.repo.id;
+    let counts =
+        |key: &&TrustedKey| Standing::of(key, trust, Some(repo), Timestamp::now()).counts();
+    let keys = || trust.keys().iter().filter(counts);
+    let (have, may): (Vec<_>, Vec<_>) = keys().partition(|key| signed_by(key));
+    let missing = trust.threshold().saturating_sub(have.len());
+    let mut prose = vec![format!("signed, not yet admitted: {path:?}")];
+    prose.extend(claims::lines(signed, manifest));
+    let line =
+        |what: &str, key: &TrustedKey| format!("  {what:<10} {:?}, key {}", key.name, key.id());
+    prose.extend(have.iter().map(|key| line("signed by", key)));
+    prose.push(format!(
+        "  missing    {missing} of {}: one of",
+        trust.threshold()
+    ));
+    prose.extend(may.iter().map(|key| line("", key)));
+    let next = format!(
+        "tensorgate admit {}@{} --key THEIRS.key.pem --trust trust.toml --manifest {}",
+        repo,
+        manifest.repo.revision,
+        word(&path.display().to_string())
+    );
+    prose.push(format!("  next       give them {path:?}; there: {next}"));
+    let key = |key: &&TrustedKey| json!({ "name": key.name, "key": key.id().to_string() });
+    let more = json!({
+        "admitted": false,
+        "written": path.display().to_string(),
+        "next": next,
+    });
+    Report {
+        verdict: Some("done"),
+        subject: args.target.clone(),
+        prose,
+        data: format!("{}\n", path.display()),
+        evidence: json!({
+            "repo": manifest.repo,
+            "sequence": manifest.sequence,
+            "issued": manifest.issued,
+            "expires": manifest.expires,
+            "policy": manifest.policy,
+            "manifest": signed.digest(),
+            "threshold": trust.threshold(),
+            "signers": have.iter().map(key).collect::<Vec<_>>(),
+            "may_sign": may.iter().map(key).collect::<Vec<_>>(),
+        }),
+        more: more.as_object().cloned().unwrap_or_default(),
+        ..Report::default()
+    }
+}
+
+/// A word of a command line for a POSIX shell.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,221 @@
+//! Every question about what was found, answered by what was decided before, or by a person, or not at
+//! all: then nothing is signed.
+
+use std::path::Path;
+
+use tensorgate_verify::{External, FilePath, Manifest, ReviewedCode, Sha256, Undecided};
+
+use super::decisions::Decisions;
+use super::found::Found;
+use super::points::Point;
+use crate::failure::Failure;
+use crate::fetch::Session;
+use crate::output::say;
+use crate::terminal;
+
+/// What a reviewer has at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Review<'a> {
+    pub(super) session: &'a Session,
+    pub(super) found: &'a Found,
+    /// What was decided before.
+    pub(super) decisions: &'a Decisions,
+    /// What another signer declares: shown to a person, who says whether it is so.
+    pub(super) proposed: Option<&'a Manifest>,
+    /// Whether there is somebody to ask.
+    pub(super) asks: bool,
+}
+
+impl Review<'_> {
+    /// Answers every question, or says which are open.
+    pub(super) async fn decide(self, points: &[Point]) -> Result<Decisions, Failure> {
+        let mut decided = Decisions {
+            accept: self.decisions.accept.clone(),
+            ..Decisions::default()
+        };
+        let mut open = Vec::new();
+        for asked in &self.found.surveyed.undecided {
+            match asked {
+                Undecided::External { field, name } => match self.external(field, name).await? {
+                    Some(external) => decided.externals.push(external),
+                    None => open.push(open_external(field, name)),
+                },
+                Undecided::Code { path, sha256 } => match self.code(path, sha256).await? {
+                    Some(review) => decided.reviewed_code.push(review),
+                    None => open.push(open_code(path, sha256)),
+                },
+                _ => {}
+            }
+        }
+        for point in points {
+            if self.agrees(point).await? {
+                point.accept(&mut decided.accept);
+            } else {
+                open.push(format!("{point}: `{}` under [accept]", point.toml()));
+            }
+        }
+        match open.is_empty() {
+            true => Ok(decided),
+            false => Err(left_open(&open)),
+        }
+    }
+
+    async fn agrees(&self, point: &Point) -> Result<bool, Failure> {
+        if point.is_accepted(&self.decisions.accept) {
+            return Ok(true);
+        }
+        if !self.asks {
+            return Ok(false);
+        }
+        if point.is_asked_alone() {
+            agree(&format!("{point}; let it pass? [y/N] "), &point.to_string()).await?;
+        }
+        Ok(true)
+    }
+
+    async fn external(&self, field: &str, name: &str) -> Result<Option<External>, Failure> {
+        if let Some(decided) = self.decisions.external(field, name) {
+            return Ok(Some(decided.clone()));
+        }
+        if !self.asks {
+            return Ok(None);
+        }
+        say(&format!(
+            "{field:?} names {name:?}, which loading the policy would fetch"
+        ));
+        let subject = format!("{field:?} naming {name:?}");
+        let declared = self
+            .proposed
+            .into_iter()
+            .flat_map(|manifest| &manifest.externals);
+        let declared = declared.filter(|external| external.field == field && external.name == name);
+        if let Some(declared) = declared.last() {
+            for line in lines_of(declared) {
+                say(&line);
+            }
+            agree("the manifest declares that; do you? [y/N] ", &subject).await?;
+            return Ok(Some(declared.clone()));
+        }
+        match &*terminal::line("absent, pinned, or neither? [a/p/N] ").await? {
+            "a" | "absent" => {
+                let reason = text("why is it not needed? ", &subject).await?;
+                Ok(Some(External::absent(
+                    field.to_owned(),
+                    name.to_owned(),
+                    reason,
+                )))
+            }
+            "p" | "pinned" => {
+                let target = text("pinned to REPO@REVISION: ", &subject).await?;
+                let pinned = self.session.pinned(field, name, &target).await?;
+                for line in lines_of(&pinned) {
+                    say(&line);
+                }
+                agree("declare that? [y/N] ", &subject).await?;
+                Ok(Some(pinned))
+            }
+            _ => Err(declined(&subject)),
+        }
+    }
+
+    async fn code(
+        &self,
+        path: &FilePath,
+        sha256: &Sha256,
+    ) -> Result<Option<ReviewedCode>, Failure> {
+        // One of other bytes is `code-changed`, whoever is asked.
+        if let Some(review) = self.decisions.review(path) {
+            return Ok(Some(review.clone()));
+        }
+        if !self.asks {
+            return Ok(None);
+        }
+        let subject = format!("the code {:?}", path.as_str());
+        say(&format!(
+            "code, which tensorgate never runs: {:?}, sha256 {sha256}",
+            path.as_str()
+        ));
+        for line in self.found.code(path, sha256)?.lines() {
+            say(&format!("  | {line}"));
+        }
+        let declared = self
+            .proposed
+            .into_iter()
+            .flat_map(|manifest| &manifest.reviewed_code);
+        let mut declared =
+            declared.filter(|review| review.path == *path && review.sha256 == *sha256);
+        if let Some(review) = declared.next() {
+            say(&format!(
+                "  reviewed by {:?}: {:?}",
+                review.reviewer, review.note
+            ));
+            agree("the manifest says that; do you agree? [y/N] ", &subject).await?;
+            return Ok(Some(review.clone()));
+        }
+        agree("let it pass to the robot's disk? [y/N] ", &subject).await?;
+        let reviewer = text("reviewed by: ", &subject).await?;
+        let note = text("note: ", &subject).await?;
+        Ok(Some(ReviewedCode::new(
+            path.clone(),
+            *sha256,
+            reviewer,
+            note,
+        )))
+    }
+}
+
+/// Asks for a yes; anything else is a no.
+pub(super) async fn agree(question: &str, subject: &str) -> Result<(), Failure> {
+    match &*terminal::line(question).await? {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(declined(subject)),
+    }
+}
+
+/// Asks for words that a manifest and a terminal can carry.
+async fn text(question: &str, subject: &str) -> Result<String, Failure> {
+    let text = terminal::line(question).await?;
+    match text.is_empty() || text.chars().any(char::is_control) {
+        true => Err(declined(subject)),
+        false => Ok(text),
+    }
+}
+
+fn declined(subject: &str) -> Failure {
+    let detail = format!("declined: {subject}; nothing was signed");
+    Failure::about(Path::new(""), detail)
+}
+
+fn lines_of(external: &External) -> Vec<String> {
+    if let Some(reason) = &external.reason {
+        return vec![format!("  absent, because {reason:?}")];
+    }
+    let (Some(repo), Some(revision)) = (&external.repo, &external.revision) else {
+        return Vec::new();
+    };
+    let files = external.files.iter().flatten();
+    let row = |file: &tensorgate_verify::ExternalFile| {
+        format!("    {} sha256 {} {}", file.path, file.sha256, file.size)
+    };
+    let head = format!("  pinned to {repo}@{revision}:");
+    std::iter::once(head).chain(files.map(row)).collect()
+}
+
+fn open_external(field: &str, name: &str) -> String {
+    format!("{field:?} names {name:?}, which loading the policy would fetch: a table [[externals]]")
+}
+
+fn open_code(path: &FilePath, sha256: &Sha256) -> String {
+    let path = path.as_str();
+    format!("the code {path:?}, sha256 {sha256}, was not reviewed: a table [[reviewed_code]]")
+}
+
+fn left_open(open: &[String]) -> Failure {
+    let lines: Vec<String> = open.iter().map(|line| format!("\n  {line}")).collect();
+    let detail = format!(
+        "--decisions does not answer, and nothing is assumed:{}",
+        lines.concat()
+    );
+    Failure::about(Path::new("decisions"), detail)
+        .hint("look at each, and answer it in the file; or run it without --yes, on a terminal")
+}

@@ -1,0 +1,247 @@
+//! What a reviewer looks at before a signature: what is in the files, in numbers and words. It
+//! vouches for nothing, and all words are the policy's own.
+
+mod card;
+mod numbers;
+mod odd;
+mod statistics;
+mod tensors;
+
+use std::path::Path;
+
+use safetensors::Dtype;
+use serde_json::{Value, json};
+use tensorgate_verify::{
+    Directory, Error, FileEntry, FilePath, Header, Kind, Limits, Rejection, Sha256,
+};
+
+use crate::failure::{Failure, Finding};
+use crate::text::{count, shorten, thousands};
+pub(crate) use card::Card;
+pub(crate) use odd::Odd;
+pub(crate) use statistics::State;
+pub(crate) use tensors::Tensor;
+
+/// Tensors of the network that a terminal shows, the largest first.
+const LARGEST: usize = 5;
+/// Characters of a policy's own words that a terminal shows at once.
+const WORDS: usize = 200;
+
+/// What is in the files of one policy.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Every file, in path order.
+    pub(crate) files: Vec<Seen>,
+    /// The network's tensors, the largest first.
+    pub(crate) tensors: Vec<Tensor>,
+    /// What scales observations and actions.
+    pub(crate) statistics: Vec<State>,
+    /// What the model card says.
+    pub(crate) card: Card,
+    /// Fields of config.json that no table knows.
+    pub(crate) odd: Vec<Odd>,
+}
+
+/// A file that was looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) path: FilePath,
+    pub(crate) kind: Kind,
+    pub(crate) bytes: u64,
+}
+
+/// What the network's tensors of one element type amount to.
+#[derive(Debug)]
+pub(crate) struct TypeSum {
+    pub(crate) dtype: Dtype,
+    pub(crate) tensors: usize,
+    pub(crate) elements: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Facts {
+    /// Of the files that a survey let pass.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is no longer what the survey saw: `digest-mismatch`.
+    pub(crate) fn of(
+        directory: &Directory,
+        files: &[FileEntry],
+        limits: &Limits,
+    ) -> Result<Self, Failure> {
+        let mut facts = Self::default();
+        for entry in files {
+            if !is_looked_into(entry) {
+                facts.list(&entry.path, entry.kind, entry.size);
+                continue;
+            }
+            let hold = directory.open(&entry.path)?.hold(entry.kind);
+            let hold = hold.map_err(|error| unreadable(&entry.path, &error))?;
+            refuse_changed(entry, &hold)?;
+            facts.see(&entry.path, entry.kind, &hold, limits)?;
+        }
+        Ok(facts)
+    }
+
+    /// Looks into one more file, of which these bytes passed the check of its own format.
+    ///
+    /// # Errors
+    /// The header of a safetensors file is no such header.
+    pub(crate) fn see(
+        &mut self,
+        path: &FilePath,
+        kind: Kind,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        self.list(path, kind, bytes.len() as u64);
+        match kind {
+            Kind::Weights => {
+                let header = Header::parse(bytes, bytes.len() as u64, limits)?;
+                self.tensors.extend(tensors::of(path, &header, bytes));
+                tensors::keep_largest(&mut self.tensors);
+            }
+            Kind::ProcessorState => {
+                let header = Header::parse(bytes, bytes.len() as u64, limits)?;
+                self.statistics.push(State::of(path, &header, bytes));
+            }
+            Kind::Config if path.as_str() == odd::FILE => self.odd = Odd::all(bytes),
+            Kind::Card if path.as_str() == card::FILE => self.card = Card::read(bytes),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, path: &FilePath, kind: Kind, bytes: u64) {
+        let path = path.clone();
+        self.files.push(Seen { path, kind, bytes });
+    }
+
+    /// Forgets the files that were refused: of those, the refusal is all there is to say.
+    pub(crate) fn forget(&mut self, refused: &[Finding]) {
+        let is_refused = |path: &FilePath| refused.iter().any(|found| is_about(found, path));
+        self.files.retain(|file| !is_refused(&file.path));
+        self.tensors.retain(|tensor| !is_refused(&tensor.file));
+        self.statistics.retain(|state| !is_refused(&state.file));
+        let is_refused = |name: &str| name.parse().is_ok_and(|path| is_refused(&path));
+        if is_refused(odd::FILE) {
+            self.odd.clear();
+        }
+        if is_refused(card::FILE) {
+            self.card = Card::default();
+        }
+    }
+
+    /// The element types of the network, the one with the most bytes first.
+    pub(crate) fn dtypes(&self) -> Vec<TypeSum> {
+        let mut sums: Vec<TypeSum> = Vec::new();
+        for tensor in &self.tensors {
+            match sums.iter_mut().find(|sum| sum.dtype == tensor.dtype) {
+                Some(sum) => sum.add(tensor),
+                None => sums.push(TypeSum::of(tensor)),
+            }
+        }
+        sums.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+        sums
+    }
+
+    /// For people at a terminal, a line for each thing that somebody has to answer for.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.dtypes().iter().map(TypeSum::line).collect();
+        lines.extend(self.tensors.iter().take(LARGEST).map(Tensor::line));
+        if self.tensors.len() > LARGEST {
+            let rest = count(self.tensors.len() - LARGEST, "smaller tensor");
+            lines.push(format!("  tensor     and {rest}"));
+        }
+        lines.extend(self.statistics.iter().flat_map(State::lines));
+        let card = self.card.rows();
+        lines.extend(
+            card.iter()
+                .map(|(name, words)| format!("  card       {name}: {:?}", shorten(words, WORDS))),
+        );
+        lines.extend(self.odd.iter().map(Odd::line));
+        lines
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "files": self.files.iter().map(Seen::json).collect::<Vec<_>>(),
+            "dtypes": self.dtypes().iter().map(TypeSum::json).collect::<Vec<_>>(),
+            "tensors": self.tensors.iter().map(Tensor::json).collect::<Vec<_>>(),
+            "statistics": self.statistics.iter().map(State::json).collect::<Vec<_>>(),
+            "card": self.card.json(),
+            "odd": self.odd.iter().map(Odd::json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Of other files, name, kind and size are all there is to say.
+fn is_looked_into(entry: &FileEntry) -> bool {
+    let name = entry.path.as_str();
+    entry.kind.is_tensors() || name == odd::FILE || name == card::FILE
+}
+
+fn unreadable(path: &FilePath, error: &std::io::Error) -> Failure {
+    Failure::io("read", Path::new(path.as_str()), error)
+}
+
+/// What is shown is what was surveyed, byte for byte.
+fn refuse_changed(entry: &FileEntry, bytes: &[u8]) -> Result<(), Failure> {
+    if Sha256::of(bytes) == entry.sha256 {
+        return Ok(());
+    }
+    let detail = "it changed while it was looked at";
+    let rejection = Rejection::DigestMismatch;
+    Err(Failure::rejected(rejection, entry.path.as_str(), detail))
+}
+
+/// Whether a finding is about the file, a tensor or a field in it.
+fn is_about(found: &Finding, path: &FilePath) -> bool {
+    let rest = found.subject.strip_prefix(path.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
+}
+
+impl Seen {
+    fn json(&self) -> Value {
+        json!({ "path": self.path, "kind": self.kind, "bytes": self.bytes })
+    }
+}
+
+impl TypeSum {
+    fn of(tensor: &Tensor) -> Self {
+        let mut sum = Self {
+            dtype: tensor.dtype,
+            tensors: 0,
+            elements: 0,
+            bytes: 0,
+        };
+        sum.add(tensor);
+        sum
+    }
+
+    fn add(&mut self, tensor: &Tensor) {
+        self.tensors += 1;
+        self.elements = self.elements.saturating_add(tensor.elements());
+        self.bytes = self.bytes.saturating_add(tensor.bytes);
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "  dtype      {}: {}, {} elements, {} bytes",
+            self.dtype,
+            count(self.tensors, "tensor"),
+            thousands(self.elements),
+            thousands(self.bytes)
+        )
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "dtype": self.dtype,
+            "tensors": self.tensors,
+            "elements": self.elements,
+            "bytes": self.bytes,
+        })
+    }
+}

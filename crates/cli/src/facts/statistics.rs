@@ -1,0 +1,134 @@
+//! Normaliser statistics: what scales the observations that a network sees and the actions that
+//! motors get.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tensorgate_verify::{FilePath, Header};
+
+use super::numbers::values;
+use super::tensors::data;
+use crate::text::count;
+
+/// Numbers of one statistic that are kept; a robot has some dozens of joints.
+const NUMBERS: usize = 1_024;
+/// Statistics of one file that are kept; a policy has ten of each of a few features.
+const STATISTICS: usize = 4_096;
+
+/// One processor's state file.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) file: FilePath,
+    /// In the order of their names.
+    pub(crate) features: Vec<Feature>,
+    /// Statistics that are not among them, since there are too many.
+    pub(crate) left_out: usize,
+}
+
+/// One feature: `action`, `observation.state`.
+#[derive(Debug, Default)]
+pub(crate) struct Feature {
+    pub(crate) name: String,
+    /// `mean`, `std`, `min`, ...: a number for each dimension.
+    pub(crate) numbers: BTreeMap<String, Vec<f64>>,
+    /// Dimensions that are not kept.
+    pub(crate) left_out: usize,
+}
+
+impl State {
+    /// Of a file that has these bytes and this header.
+    pub(super) fn of(file: &FilePath, header: &Header, bytes: &[u8]) -> Self {
+        let mut features = BTreeMap::<&str, Feature>::new();
+        for tensor in header.tensors.iter().take(STATISTICS) {
+            let Some(numbers) = values(tensor.dtype, data(header, tensor, bytes)) else {
+                continue;
+            };
+            // What has no `feature.name` is refused by the survey.
+            let (feature, name) = tensor.name.rsplit_once('.').unwrap_or((&tensor.name, ""));
+            let all: usize = tensor.shape.iter().product();
+            let feature = features.entry(feature).or_default();
+            feature.left_out = feature.left_out.max(all.saturating_sub(NUMBERS));
+            let numbers = numbers.take(NUMBERS).collect();
+            feature.numbers.insert(name.to_owned(), numbers);
+        }
+        let named = |(name, feature): (&str, Feature)| Feature {
+            name: name.to_owned(),
+            ..feature
+        };
+        Self {
+            file: file.clone(),
+            features: features.into_iter().map(named).collect(),
+            left_out: header.tensors.len().saturating_sub(STATISTICS),
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.features.iter().map(Feature::line).collect()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let feature = |feature: &Feature| {
+            json!({
+                "feature": feature.name,
+                "statistics": feature.numbers,
+                "dimensions_not_shown": feature.left_out,
+            })
+        };
+        json!({
+            "file": self.file,
+            "features": self.features.iter().map(feature).collect::<Vec<_>>(),
+            "statistics_not_shown": self.left_out,
+        })
+    }
+}
+
+/// The lower and the upper end of a range, the widest first.
+const ENDS: [(&str, &str); 3] = [("min", "max"), ("q01", "q99"), ("q10", "q90")];
+
+impl Feature {
+    /// How many dimensions it has, of those that are kept.
+    pub(crate) fn dimensions(&self) -> usize {
+        let numbers = self.numbers.iter().filter(|(name, _)| *name != "count");
+        numbers.map(|(_, numbers)| numbers.len()).max().unwrap_or(0)
+    }
+
+    /// One statistic of one dimension.
+    pub(crate) fn number(&self, name: &str, dimension: usize) -> Option<f64> {
+        let number = self.numbers.get(name)?.get(dimension).copied();
+        number.filter(|number| number.is_finite())
+    }
+
+    /// From where to where a dimension goes, as far as that is known, and by which two statistics.
+    pub(crate) fn range(&self, dimension: usize) -> Option<((f64, f64), (&str, &str))> {
+        let range = |(low, high): (&'static str, &'static str)| {
+            let ends = self.number(low, dimension)?..=self.number(high, dimension)?;
+            Some(((*ends.start(), *ends.end()), (low, high)))
+        };
+        ENDS.into_iter().find_map(range)
+    }
+
+    fn line(&self) -> String {
+        let ranges: Vec<(f64, f64)> = (0..self.dimensions())
+            .filter_map(|dimension| self.range(dimension))
+            .map(|(ends, _)| ends)
+            .collect();
+        let low = ranges.iter().map(|(low, _)| *low).reduce(f64::min);
+        let high = ranges.iter().map(|(_, high)| *high).reduce(f64::max);
+        let range = match low.zip(high) {
+            Some((low, high)) => format!("{low:.3e} to {high:.3e}"),
+            None => "no range".to_owned(),
+        };
+        let names: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
+        let (dimensions, more) = (count(self.dimensions(), "dimension"), self.left_out);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        format!(
+            "  scales     {:?}, {dimensions}{more}: {range} ({})",
+            self.name,
+            names.join(", ")
+        )
+    }
+}

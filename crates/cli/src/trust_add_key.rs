@@ -1,0 +1,140 @@
+//! `tensorgate trust add-key`: one more key in a trust policy, which stays as it was written.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::json;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+
+use crate::args_operator::AddKey;
+use crate::disk;
+use crate::failure::Failure;
+use crate::keys;
+use crate::output::{Report, say_waiting};
+use crate::trust;
+use crate::trust_check;
+
+pub(crate) fn run(args: &AddKey, json: bool) -> Result<Report, Failure> {
+    let key = keys::public(&args.key)?;
+    let pem = key
+        .to_pem()
+        .map_err(|error| Failure::about(&args.key, error))?;
+    let parent = disk::parent(&args.trust);
+    let failed =
+        |what: &'static str| move |error: std::io::Error| Failure::io(what, &args.trust, &error);
+    let _folder = disk::lock_parent(&args.trust, || say_waiting(json, parent))
+        .map_err(failed("open the directory of"))?;
+    // Who may write it, and all that it says, is judged as on a robot.
+    let before = trust::load(&args.trust)?;
+    if let Some(known) = before.keys().iter().find(|known| known.id() == key.id()) {
+        let detail = format!(
+            "the key {} is there already, as {:?}; nothing was touched",
+            key.id(),
+            known.name
+        );
+        return Err(Failure::about(&args.trust, detail));
+    }
+    let file = disk::open_regular(&args.trust).map_err(failed("read"))?;
+    let metadata = file.metadata().map_err(failed("read"))?;
+    let text = std::io::read_to_string(file).map_err(failed("read"))?;
+    let text = with_key(&text, args, &pem)?;
+    let draft = Draft::beside(&args.trust, &text, &metadata).map_err(failed("write"))?;
+    let after = trust::load(&draft.path).map_err(|failure| failure.note("nothing was touched"))?;
+    trust_check::require_usable(&after, &args.trust, Timestamp::now())
+        .map_err(|failure| failure.note("nothing was touched"))?;
+    draft.put(&args.trust).map_err(failed("write"))?;
+    let id = key.id().to_string();
+    Ok(Report {
+        verdict: Some("done"),
+        subject: args.trust.display().to_string(),
+        prose: vec![
+            format!("added to {:?}: {:?}", args.trust, args.name),
+            format!("  key        {id}"),
+            format!(
+                "  counts     {} of {} keys must sign",
+                after.threshold(),
+                after.keys().len()
+            ),
+        ],
+        more: json!({ "key": id, "keys": after.keys().len(), "threshold": after.threshold() })
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
+        ..Report::default()
+    })
+}
+
+/// The same text with one more table of `[[keys]]`, behind the others.
+fn with_key(text: &str, args: &AddKey, pem: &str) -> Result<String, Failure> {
+    let unusable = |why: &dyn std::fmt::Display| {
+        Failure::about(
+            &args.trust,
+            format!("{:?} cannot be added to: {why}", args.trust),
+        )
+    };
+    let mut document: DocumentMut = text.parse().map_err(|error| unusable(&error))?;
+    let mut table = Table::new();
+    table["name"] = value(&args.name);
+    table["public_key"] = literal(pem).map_err(|error| unusable(&error))?;
+    if let Some(end) = args.not_after {
+        table["not_after"] = value(end.to_string());
+    }
+    if !args.repos.is_empty() {
+        table["repos"] = value(args.repos.iter().map(String::as_str).collect::<Array>());
+    }
+    let none = || Item::ArrayOfTables(ArrayOfTables::new());
+    let keys = document
+        .entry("keys")
+        .or_insert_with(none)
+        .as_array_of_tables_mut();
+    let keys = keys.ok_or_else(|| unusable(&"its keys are no tables [[keys]]"))?;
+    keys.push(table);
+    Ok(document.to_string())
+}
+
+/// PEM as people write it into TOML: in its lines, between three quotes.
+fn literal(pem: &str) -> Result<Item, toml_edit::TomlError> {
+    let item: Item = value(format!("'''\n{pem}'''").parse::<toml_edit::Value>()?);
+    Ok(item)
+}
+
+/// What is to take the place of a trust policy, with its mode and owner; gone if it does not.
+struct Draft {
+    path: PathBuf,
+}
+
+impl Draft {
+    fn beside(trust: &Path, text: &str, like: &Metadata) -> std::io::Result<Self> {
+        let name = trust
+            .file_name()
+            .unwrap_or_else(|| OsStr::new("trust.toml"));
+        let number = getrandom::u64().map_err(std::io::Error::other)?;
+        let name = format!(".{}.{number:016x}", name.to_string_lossy());
+        let path = disk::parent(trust).join(name);
+        disk::create(&path, 0o600, text.as_bytes())?;
+        let draft = Self { path };
+        let file = File::open(&draft.path)?;
+        let metadata = file.metadata()?;
+        if (metadata.uid(), metadata.gid()) != (like.uid(), like.gid()) {
+            fchown(&file, Some(like.uid()), Some(like.gid()))?;
+        }
+        file.set_permissions(PermissionsExt::from_mode(like.mode() & 0o777))?;
+        file.sync_all()?;
+        Ok(draft)
+    }
+
+    fn put(self, trust: &Path) -> std::io::Result<()> {
+        std::fs::rename(&self.path, trust)?;
+        disk::sync_parent(trust)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After `put` there is none of this name.
+        std::fs::remove_file(&self.path).ok();
+    }
+}
