@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
 use crate::args_admit::Admit;
+use crate::args_help::{Completions, Doctor, Man};
 use crate::args_operator::{Store, Trust};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     Trust(Trust),
     #[command(subcommand)]
     Store(Store),
+    Doctor(Doctor),
+    Completions(Completions),
+    Man(Man),
 }
 
 const EXIT_STATUS: &str = "\

@@ -92,6 +92,19 @@ impl Failure {
         self
     }
 
+    /// What happened and what to do, as one that speaks of it among other things needs them.
+    pub(crate) fn told(&self) -> (String, Option<String>) {
+        match self {
+            Self::Error(trouble) => (trouble.detail.clone(), trouble.hint.clone()),
+            Self::Rejected(all) => {
+                let told = |found: &Finding| format!("{}: {}", found.rejection, found.detail);
+                let told: Vec<String> = all.iter().map(told).collect();
+                let hint = all.first().map(|first| first.hint().to_owned());
+                (told.join("; "), hint)
+            }
+        }
+    }
+
     /// The same, where nothing better is known.
     pub(crate) fn or_hint(mut self, hint: &str) -> Self {
         if let Self::Error(trouble) = &mut self {

@@ -53,8 +53,11 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         R::FileNotRegular => {
             "replace the link by the file itself; a copy out of a cache that links needs `cp -RL`"
         }
-        R::FileKindForbidden | R::FileKindMismatch | R::FormatUnknown => {
+        R::FileKindForbidden | R::FileKindMismatch => {
             "a policy holds safetensors, JSON, tokenizer and text files: remove anything else"
+        }
+        R::FormatUnknown => {
+            "a policy holds safetensors, JSON, tokenizer and text files: fetch what is a pointer, remove anything else"
         }
         R::FormatPickle | R::FormatArchive => {
             "convert the weights to safetensors: loading this file could run code"

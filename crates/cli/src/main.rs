@@ -7,14 +7,18 @@ mod admit;
 mod agent;
 mod args;
 mod args_admit;
+mod args_help;
 mod args_operator;
 mod args_sign;
 mod audit;
 mod claims;
+mod completions;
 mod declarations;
 mod diff;
 mod disk;
+mod doctor;
 mod dry_run;
+mod environment;
 mod facts;
 mod failure;
 mod fetch;
@@ -25,10 +29,12 @@ mod inspect;
 mod keygen;
 mod keys;
 mod listing;
+mod man;
 mod memory;
 mod oms;
 mod openssh;
 mod output;
+mod paint;
 mod progress;
 mod release;
 mod revoke;
@@ -85,10 +91,13 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
     match command {
         Command::Admit(args) => admit::run(args, json),
         Command::Audit(args) => audit::run(args, json),
+        Command::Completions(args) => completions::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Fetch(args) => fetch::run(args, json),
         Command::Inspect(args) => inspect::run(args),
         Command::Keygen(args) => keygen::run(args),
+        Command::Man(args) => man::run(args, json),
         Command::Sign(args) => sign::run(args, json),
         Command::Store(Store::Check(args)) => store_check::run(args, json),
         Command::Store(Store::Gc(args)) => store_gc::run(args, json),

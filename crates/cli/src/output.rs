@@ -11,10 +11,12 @@ use tensorgate_verify::{Rejected, Rejection};
 
 use crate::args::Usage;
 use crate::failure::{Failure, Finding, Trouble};
+use crate::paint::Paint;
 use crate::text::{ascii, plain};
 
 const REJECTED: u8 = 1;
 const ERROR: u8 = 2;
+const COULD_NOT_CHECK: &str = "could-not-check";
 
 /// How the outcome is told.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Report {
     pub(crate) evidence: Value,
     /// Further fields of the JSON object.
     pub(crate) more: Map<String, Value>,
+    /// That it ends in an error all the same.
+    pub(crate) trouble: Option<Trouble>,
 }
 
 impl Output {
@@ -61,14 +65,26 @@ impl Output {
     /// Tells the outcome; the exit status says it again.
     pub(crate) fn finish(self, outcome: Result<Report, Failure>) -> ExitCode {
         match (outcome, self.json) {
-            (Ok(report), true) => print_json(report_json(report), 0),
+            (Ok(report), true) => {
+                let status = report.status();
+                print_json(report_json(report), status)
+            }
             (Ok(report), false) => print_report(&report),
             (Err(Failure::Rejected(all)), true) => print_json(rejected_json(&all), REJECTED),
             (Err(Failure::Rejected(all)), false) => print_rejected(&all),
             (Err(Failure::Error(trouble)), true) => {
-                print_json(error_json("could-not-check", &trouble), ERROR)
+                print_json(error_json(COULD_NOT_CHECK, &trouble), ERROR)
             }
             (Err(Failure::Error(trouble)), false) => print_error(&trouble),
+        }
+    }
+}
+
+impl Report {
+    const fn status(&self) -> u8 {
+        match self.trouble {
+            Some(_) => ERROR,
+            None => 0,
         }
     }
 }
@@ -99,7 +115,11 @@ fn print_report(report: &Report) -> ExitCode {
     for notice in notices(report) {
         say(&format!("note: {notice}"));
     }
-    write_data(&report.data, 0)
+    let status = write_data(&report.data, report.status());
+    if let Some(trouble) = &report.trouble {
+        print_error(trouble);
+    }
+    status
 }
 
 /// A line for each thing worth knowing beside the verdict.
@@ -139,6 +159,11 @@ fn print_error(trouble: &Trouble) -> ExitCode {
 fn report_json(report: Report) -> Value {
     let notices = notices(&report);
     let mut object = report.more;
+    if let Some(trouble) = &report.trouble {
+        let error = error_json(COULD_NOT_CHECK, trouble);
+        object.extend(error.as_object().cloned().unwrap_or_default());
+        return object.into();
+    }
     if let Some(verdict) = report.verdict {
         object.insert("verdict".into(), verdict.into());
         object.insert("code".into(), Value::Null);
@@ -221,5 +246,6 @@ pub(crate) fn say_waiting(json: bool, lock: &Path) {
 
 /// One line on standard error; if that is gone, so is the line, and the exit status remains.
 pub(crate) fn say(line: &str) {
-    writeln!(io::stderr(), "{}", plain(line)).ok();
+    let line = Paint::of_stderr().line(&plain(line));
+    writeln!(io::stderr(), "{line}").ok();
 }

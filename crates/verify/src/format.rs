@@ -32,7 +32,7 @@ const TFLITE: Format = Unknown("a TensorFlow Lite model");
 const PYTHON: Format = Executable("Python code");
 const LIBRARY: Format = Executable("a native program or library");
 const SCRIPT: Format = Executable("a script");
-const POINTER: Format = Unknown("a Git LFS pointer: the file itself was not fetched");
+const POINTER: Format = Unknown("a Git LFS pointer, which `git lfs pull` replaces by the file");
 const PAGE: Format = Unknown("an HTML page");
 
 /// Where, which bytes, and what they mean. Sources: pickle protocols 2 to 5 (`pickletools`), PyTorch

@@ -1,0 +1,84 @@
+//! Whether the clock can be believed: expiry and rollback are judged by it.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::check::Check;
+
+/// Before this version was written no clock is right.
+const WRITTEN: &str = "2026-11-01T00:00:00Z";
+/// No manifest that is signed today is meant to be judged then.
+const BEYOND: &str = "2100-01-01T00:00:00Z";
+
+/// What is known of the clock.
+pub(super) struct Facts {
+    now: Timestamp,
+    /// The latest instant that a signer named.
+    floor: Option<Timestamp>,
+    synchronised: Option<bool>,
+}
+
+impl Facts {
+    pub(super) fn of_machine(now: Timestamp, floor: Option<Timestamp>) -> Self {
+        let synchronised = by_timesyncd(Path::new("/run/systemd/timesync"));
+        Self {
+            now,
+            floor,
+            synchronised,
+        }
+    }
+}
+
+/// systemd-timesyncd(8) makes the file once it has set the clock.
+fn by_timesyncd(directory: &Path) -> Option<bool> {
+    directory
+        .is_dir()
+        .then(|| directory.join("synchronized").exists())
+}
+
+pub(super) fn checks(facts: &Facts) -> Vec<Check> {
+    vec![plausible(facts), floor(facts), synchronised(facts)]
+}
+
+fn plausible(facts: &Facts) -> Check {
+    const NAME: &str = "clock";
+    let instant = |text: &str| text.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+    let now = facts.now;
+    if now < instant(WRITTEN) || now > instant(BEYOND) {
+        return Check::fail(NAME, format!("it shows {now}, which is not now")).hint(SET);
+    }
+    Check::ok(NAME, format!("it shows {now}"))
+}
+
+const SET: &str = "set it, and have it kept: `timedatectl set-ntp true`, or chrony";
+
+fn floor(facts: &Facts) -> Check {
+    const NAME: &str = "clock-floor";
+    match facts.floor {
+        None => Check::skipped(NAME, "nothing was accepted here yet that names an instant"),
+        Some(floor) if facts.now < floor => {
+            let seen = format!(
+                "the clock is behind {floor}, when something was accepted that was signed then"
+            );
+            Check::fail(NAME, seen).hint(SET)
+        }
+        Some(floor) => Check::ok(
+            NAME,
+            format!("not behind {floor}, the latest that was accepted"),
+        ),
+    }
+}
+
+fn synchronised(facts: &Facts) -> Check {
+    const NAME: &str = "clock-source";
+    match facts.synchronised {
+        Some(true) => Check::ok(NAME, "kept by systemd-timesyncd"),
+        Some(false) => Check::warn(NAME, "systemd-timesyncd has not set it yet")
+            .hint("wait for the network, or look: `timedatectl timesync-status`"),
+        None => Check::skipped(
+            NAME,
+            "not known who keeps it: systemd-timesyncd does not run",
+        ),
+    }
+}

@@ -1,0 +1,334 @@
+//! `tensorgate man`: the help as manual pages, with the sections that readers of man(1) look for.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man as Page;
+use roff::{Roff, bold, roman};
+use serde_json::json;
+
+use crate::args::Cli;
+use crate::args_help::Man;
+use crate::disk;
+use crate::failure::Failure;
+use crate::output::{Report, say_waiting};
+use crate::text::count;
+
+const NAME: &str = "tensorgate";
+
+pub(crate) fn run(args: &Man, json: bool) -> Result<Report, Failure> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let pages = pages(&command);
+    let pages = pages.map_err(|error| Failure::io("write", Path::new("page"), &error))?;
+    match &args.dir {
+        Some(dir) => write(dir, &pages, json),
+        None => Ok(print(&pages)),
+    }
+}
+
+/// Every page, by the name of its file: first that of the command itself.
+fn pages(command: &Command) -> io::Result<Vec<(String, String)>> {
+    let all = names(command);
+    let mut pages = vec![(format!("{NAME}.1"), page(command, &all)?)];
+    for sub in command.get_subcommands() {
+        let mut deeper = sub.get_subcommands().peekable();
+        // A group of commands has its list in each of their pages, and in its help.
+        if deeper.peek().is_none() {
+            pages.push((file_of(sub), page(sub, &all)?));
+        }
+        for sub in deeper {
+            pages.push((file_of(sub), page(sub, &all)?));
+        }
+    }
+    Ok(pages)
+}
+
+fn names(command: &Command) -> Vec<String> {
+    let leaves = |sub: &Command| -> Vec<String> {
+        match sub.has_subcommands() {
+            true => sub.get_subcommands().map(name).collect(),
+            false => vec![name(sub)],
+        }
+    };
+    command.get_subcommands().flat_map(leaves).collect()
+}
+
+/// `tensorgate-trust-check`.
+fn name(command: &Command) -> String {
+    let name = command.get_display_name();
+    name.unwrap_or_else(|| command.get_name()).to_owned()
+}
+
+fn file_of(command: &Command) -> String {
+    format!("{}.1", name(command))
+}
+
+fn print(pages: &[(String, String)]) -> Report {
+    let page = pages.first().map(|(_, text)| text.clone());
+    let page = page.unwrap_or_default();
+    let more = json!({ "page": page });
+    Report {
+        verdict: Some("done"),
+        subject: format!("{NAME}.1"),
+        data: page,
+        more: more.as_object().cloned().unwrap_or_default(),
+        ..Report::default()
+    }
+}
+
+fn write(dir: &Path, pages: &[(String, String)], json: bool) -> Result<Report, Failure> {
+    fs::create_dir_all(dir).map_err(|error| Failure::io("make the directory", dir, &error))?;
+    let folder = disk::lock_parent(&dir.join(NAME), || say_waiting(json, dir));
+    let folder = folder.map_err(|error| Failure::io("open the directory", dir, &error))?;
+    for (name, text) in pages {
+        disk::replace(&folder, OsStr::new(name), ".", text.as_bytes())
+            .map_err(|error| Failure::io("write", &dir.join(name), &error))?;
+    }
+    let names: Vec<&String> = pages.iter().map(|(name, _)| name).collect();
+    let more = json!({ "pages": names });
+    Ok(Report {
+        verdict: Some("done"),
+        subject: dir.display().to_string(),
+        prose: vec![format!("wrote {} to {dir:?}", count(pages.len(), "page"))],
+        more: more.as_object().cloned().unwrap_or_default(),
+        ..Report::default()
+    })
+}
+
+fn page(command: &Command, all: &[String]) -> io::Result<String> {
+    // The help of both is shown as sections of their own.
+    let plain = command.clone().version(env!("CARGO_PKG_VERSION"));
+    let page = Page::new(plain).manual("tensorgate manual").date("");
+    let mut text = Vec::new();
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    let mut roff = Roff::new();
+    if command.has_subcommands() {
+        subcommands(&mut roff, command);
+    }
+    exit_status(&mut roff);
+    environment(&mut roff, command);
+    files(&mut roff, command);
+    examples(&mut roff, command);
+    see_also(&mut roff, command, all);
+    roff.to_writer(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Every command with its sentence; those of a group beneath each other.
+fn subcommands(roff: &mut Roff, command: &Command) {
+    roff.control("SH", ["COMMANDS"]);
+    for sub in command.get_subcommands() {
+        let deeper: Vec<&Command> = sub.get_subcommands().collect();
+        let leaves = if deeper.is_empty() { vec![sub] } else { deeper };
+        for leaf in leaves {
+            let about = leaf.get_about().map(ToString::to_string);
+            entry(roff, &reference(&name(leaf)), &about.unwrap_or_default());
+        }
+    }
+}
+
+fn exit_status(roff: &mut Roff) {
+    roff.control("SH", ["EXIT STATUS"]);
+    for (status, meaning) in [
+        ("0", "Verified, passed, fetched or done."),
+        (
+            "1",
+            "Rejected: what was checked is not what it has to be. Each finding has a code.",
+        ),
+        (
+            "2",
+            "Could not check: wrong usage, a file that is not there, a network that does not answer, a full disk.",
+        ),
+    ] {
+        entry(roff, status, meaning);
+    }
+    let signals = "A command that a signal ends has the status that the shell gives it, 128 and the signal's number; ";
+    let fetch = "what fetches ends in good order at SIGINT and SIGTERM, with status 2, and fetch --watch with 0. A reader of standard output that has had enough changes nothing.";
+    roff.control("PP", []);
+    roff.text([roman(format!("{signals}{fetch}"))]);
+}
+
+/// What is read from the environment, by the options that each variable stands in for.
+fn environment(roff: &mut Roff, command: &Command) {
+    let whole = command.get_name() == NAME;
+    let takes = |ids: &[&str]| {
+        let mut options = command.get_arguments();
+        whole || options.any(|option| ids.contains(&option.get_id().as_str()))
+    };
+    roff.control("SH", ["ENVIRONMENT"]);
+    for (ids, variables) in VARIABLES {
+        if ids.is_empty() || takes(ids) {
+            for (name, meaning) in *variables {
+                entry(roff, name, meaning);
+            }
+        }
+    }
+}
+
+type Variables = [(&'static str, &'static str)];
+
+const VARIABLES: &[(&[&str], &Variables)] = &[
+    (
+        &["store", "state"],
+        &[
+            ("TENSORGATE_STORE", "Where the store is."),
+            (
+                "XDG_DATA_HOME, HOME",
+                "Without it, the store is tensorgate in the user's data directory, which is ~/.local/share unless XDG_DATA_HOME says otherwise; for root it is /var/lib/tensorgate.",
+            ),
+        ],
+    ),
+    (
+        &["endpoint"],
+        &[
+            ("HF_ENDPOINT", "The Hub or a mirror."),
+            (
+                "HF_TOKEN, HF_TOKEN_PATH, HF_HOME",
+                "The token, the file that it is in, or the directory with a file of the name token. It goes to the endpoint that the environment names, and to no other.",
+            ),
+            (
+                "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+                "With 1, no token is used that nobody gave for this command.",
+            ),
+            (
+                "HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE",
+                "With 1, no network is used.",
+            ),
+            (
+                "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
+                "The proxies of every request, but to an endpoint on this machine.",
+            ),
+            (
+                "SSL_CERT_FILE, SSL_CERT_DIR",
+                "Root certificates in place of the system's.",
+            ),
+        ],
+    ),
+    (
+        &["cache"],
+        &[(
+            "HF_HUB_CACHE, HF_HOME",
+            "Where huggingface_hub has its cache.",
+        )],
+    ),
+    (
+        &[],
+        &[(
+            "NO_COLOR, CLICOLOR_FORCE, TERM",
+            "Colours are for terminals: none with NO_COLOR or TERM=dumb, and with CLICOLOR_FORCE everywhere.",
+        )],
+    ),
+];
+
+fn files(roff: &mut Roff, command: &Command) {
+    let whole = command.get_name() == NAME;
+    roff.control("SH", ["FILES"]);
+    for (file, meaning, also) in FILES {
+        if *also || whole || mentions(command, file) {
+            entry(roff, file, meaning);
+        }
+    }
+}
+
+/// Which files there are, what each is, and whether every page names it.
+const FILES: &[(&str, &str, bool)] = &[
+    (
+        "policy.dsse.json",
+        "The manifest in a policy's directory: the signed list of its files.",
+        true,
+    ),
+    (
+        "revocations.dsse.json",
+        "A signed list of what counts no more.",
+        false,
+    ),
+    (
+        "model.sig",
+        "A bundle of OpenSSF Model Signing, the weaker evidence.",
+        false,
+    ),
+    (
+        "trust.toml",
+        "A trust policy, which says whose signatures count. No command looks for it: it is named.",
+        true,
+    ),
+    (
+        "/var/lib/tensorgate, ~/.local/share/tensorgate",
+        "The store: of root, of any other user.",
+        true,
+    ),
+];
+
+/// Whether the help of a command speaks of a file.
+fn mentions(command: &Command, file: &str) -> bool {
+    let options = command.get_arguments();
+    let helps = options.filter_map(|option| option.get_help().map(ToString::to_string));
+    let about = command.get_long_about().map(ToString::to_string);
+    let after = command.get_after_help().map(ToString::to_string);
+    helps
+        .chain(about)
+        .chain(after)
+        .any(|text| text.contains(file))
+}
+
+/// What the help shows at its end: what is indented is to be typed as it is.
+fn examples(roff: &mut Roff, command: &Command) {
+    let Some(help) = command.get_after_help() else {
+        return;
+    };
+    roff.control("SH", ["EXAMPLES"]);
+    let mut typed = false;
+    for line in help.to_string().lines() {
+        let code = line.starts_with("  ");
+        match (typed, code) {
+            (false, true) => roff.control("RS", []).control("nf", []),
+            (true, false) if !line.is_empty() => roff.control("fi", []).control("RE", []),
+            _ => &mut *roff,
+        };
+        typed = code || (typed && line.is_empty());
+        let told = ["Example:", "Examples:"].contains(&line) || line.starts_with("Exit status:");
+        match (code, told) {
+            (true, _) => roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]),
+            (false, true) => &mut *roff,
+            (false, false) if line.is_empty() && typed => roff.control("sp", []),
+            (false, false) if line.is_empty() => &mut *roff,
+            (false, false) => roff.control("PP", []).text([roman(line)]),
+        };
+    }
+    if typed {
+        roff.control("fi", []).control("RE", []);
+    }
+}
+
+fn see_also(roff: &mut Roff, command: &Command, all: &[String]) {
+    roff.control("SH", ["SEE ALSO"]);
+    let own = name(command);
+    let others = all.iter().map(String::as_str);
+    let others = [NAME].into_iter().chain(others).filter(|name| *name != own);
+    let mut line = Vec::new();
+    for other in others {
+        if !line.is_empty() {
+            line.push(roman(", "));
+        }
+        line.push(bold(other));
+        line.push(roman("(1)"));
+    }
+    roff.text(line);
+}
+
+fn reference(name: &str) -> String {
+    format!("{name}(1)")
+}
+
+fn entry(roff: &mut Roff, term: &str, meaning: &str) {
+    roff.control("TP", []);
+    roff.text([bold(term)]).text([roman(meaning)]);
+}

@@ -1,0 +1,142 @@
+"""The gate under its own systemd, in a container: run as root inside of it by test_service.py, with a directory for
+what it makes. Everything is as the package installs it; the ROS is that of the tests."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import conftest
+import rclpy
+from conftest import ROOT
+from subscriber import Subscriber
+from test_channel import Channel, stands_by
+
+UNIT = "tensorgate.service"
+# Whose only right is to be named in `handoff_uids`.
+CONTROLLER = 4711
+SOCKET = "/run/tensorgate/tensorgate"
+# Of the environment of the tests: where ROS is.
+OF_ROS = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "RMW_IMPLEMENTATION", "ROS_DISTRO", "ROS_DOMAIN_ID",
+          "ROS_AUTOMATIC_DISCOVERY_RANGE")
+
+
+def main(home):
+    channel = Channel(home)
+    first = channel.release(1)
+    configure(channel)
+    rclpy.init()
+    subscriber = Subscriber(rclpy.create_node("observer"))
+    systemctl("start", UNIT)
+    wait_for(stands_by(subscriber, first), subscriber, "the first release")
+    say("published what came from the Hub, below the sandbox")
+
+    hand_over()
+    say("handed its pages to another user")
+
+    guarded_file_is_written()
+    wait_for(lambda: "moved into" in journal(), subscriber, "the word on the move")
+    say("kept the bytes of a guarded file from a writer")
+
+    second = channel.release(2)
+    wait_for(stands_by(subscriber, second), subscriber, "the second release")
+    say("took a newer release")
+
+    kill()
+    wait_for(stands_by(subscriber, second), subscriber, "the gate's return", since=subscriber.statuses.clear())
+    say("came back after it was killed")
+
+    systemctl("stop", UNIT)
+    assert show("Result") == "success" and show("ExecMainStatus") == "0", show("ExecMainStatus")
+    say("ended with status 0")
+    channel.stop()
+    # What the kernel refused would be in the log.
+    assert "Operation not permitted" not in journal(), journal()
+
+
+def configure(channel):
+    install("usr/lib/systemd/system/tensorgate.service", "tensorgate.service")
+    install("usr/lib/sysusers.d/tensorgate.conf", "sysusers.conf")
+    install("usr/lib/tmpfiles.d/tensorgate.conf", "tmpfiles.conf")
+    install("usr/lib/tensorgate/tensorgate-node", "tensorgate-node", mode="755")
+    place("opt/tensorgate/lib/tensorgate/tensorgate_node", conftest.PROGRAMS / "tensorgate_node", "755")
+    for name in ("release.pub.pem", "trust.toml"):
+        place(f"etc/tensorgate/{name}", channel.home / name)
+    setup = "".join(f"export {name}='{os.environ[name]}'\n" for name in OF_ROS if name in os.environ)
+    write("etc/tensorgate/setup.sh", setup)
+    write("etc/tensorgate/ros.env", f"ROS_SETUP=/etc/tensorgate/setup.sh\nHF_ENDPOINT={channel.endpoint}\n")
+    node = (ROOT / "packaging/node.yaml").read_text()
+    for name, value in {
+        "channel": f'"{conftest.REPO}@main"',
+        "update_interval_s": "5",
+        "handoff": "auto",
+        "handoff_uids": f'"{CONTROLLER}"',
+    }.items():
+        lines = [line for line in node.splitlines() if line.startswith(f"    {name}: ")]
+        node = node.replace(lines[0], f"    {name}: {value}")
+    write("etc/tensorgate/node.yaml", node)
+    subprocess.run(["systemd-sysusers"], check=True)
+    subprocess.run(["systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/tensorgate.conf"], check=True)
+    systemctl("daemon-reload")
+
+
+def install(where, what, mode="644"):
+    place(where, ROOT / "packaging" / what, mode)
+
+
+def place(where, what, mode="644"):
+    subprocess.run(["install", "-D", f"--mode={mode}", what, f"/{where}"], check=True)
+
+
+def write(where, text):
+    Path(f"/{where}").write_text(text)
+
+
+def hand_over():
+    """To a process that is neither root nor the gate."""
+    command = ["setpriv", f"--reuid={CONTROLLER}", f"--regid={CONTROLLER}", "--clear-groups", sys.executable,
+               Path(__file__).with_name("handed.py"), SOCKET]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "sha256" in done.stdout, done.stderr
+
+
+def guarded_file_is_written():
+    """A writer to every file that is held; each waits until the gate has moved the bytes."""
+    objects = [path for path in Path("/var/lib/tensorgate/objects").rglob("*") if path.is_file()]
+    largest = max(objects, key=lambda path: path.stat().st_size)
+    with largest.open("r+b"):
+        pass
+
+
+def kill():
+    subprocess.run(["kill", "-KILL", show("MainPID")], check=True)
+
+
+def systemctl(*args):
+    done = subprocess.run(["systemctl", *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + journal()
+
+
+def show(name):
+    command = ["systemctl", "show", "--value", f"--property={name}", UNIT]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def journal():
+    command = ["journalctl", "--no-pager", "--output=cat", f"--unit={UNIT}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def wait_for(condition, subscriber, what, seconds=60, since=None):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}\n{journal()}"
+        rclpy.spin_once(subscriber.node, timeout_sec=0.05)
+
+
+def say(what):
+    print(f"service: {what}", flush=True)
+
+
+main(Path(sys.argv[1]))

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The tools of a release under target/tools/, at these versions: compiled from the sources that the registry
+# has, since whoever builds a release trusts them with it. About 2 min each on two cores, once.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+# Writes what was compiled into the program itself, where `cargo audit bin` finds it on any robot.
+# The software bill of materials: licences and digests, which the former has not.
+# Debian packages.
+for tool in cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9 cargo-deb@3.8.0; do
+    # Says so and does nothing where that version is there.
+    cargo install --locked --quiet --root target/tools "$tool"
+done
