@@ -1,24 +1,26 @@
 //! `tensorgate diff`: what changed from one policy to another. It vouches for neither.
 
+mod closed;
 mod code;
-mod detail;
+pub(crate) mod comparison;
 mod fields;
 mod files;
-mod numbers;
+mod json;
+pub(crate) mod numbers;
+mod prose;
 mod reviews;
+pub(crate) mod statistics;
 mod tensors;
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
 use tensorgate_verify::{Kind, Limits, MANIFEST_FILE};
 
 use crate::args::Diff;
 use crate::failure::Failure;
 use crate::inspect::UNTRUSTED;
 use crate::output::Report;
-use crate::text::{differ, line, table, thousands};
-use detail::Detail;
+use comparison::{Change, Changed, Comparison, Inside, Side};
 use files::{Folder, Version};
 use reviews::Reviews;
 
@@ -28,47 +30,93 @@ const TEXT_BYTES: u64 = 1 << 20;
 /// Changes inside one file that are shown; the rest is counted.
 const SHOWN: usize = 200;
 
-/// One file that is not the same in both.
-struct Changed {
-    name: String,
-    kind: String,
-    how: &'static str,
-    before: Option<Version>,
-    after: Option<Version>,
-    detail: Detail,
-}
-
 pub(crate) fn run(args: &Diff) -> Result<Report, Failure> {
     let limits = Limits::default();
-    let folders = (
-        Folder::open(&args.a, &limits)?,
-        Folder::open(&args.b, &limits)?,
-    );
-    let mut reviews = Reviews::of(&folders.0, &folders.1);
-    let names: BTreeSet<&str> = folders.0.names().chain(folders.1.names()).collect();
-    let mut changed = Vec::new();
+    let comparison = compare(
+        &Folder::open(&args.a, &limits)?,
+        &Folder::open(&args.b, &limits)?,
+        &limits,
+    )?;
+    Ok(report(&comparison))
+}
+
+/// Compares two directories, file by file.
+fn compare(a: &Folder, b: &Folder, limits: &Limits) -> Result<Comparison, Failure> {
+    let mut reviews = Reviews::of(a, b);
+    let names: BTreeSet<&str> = a.names().chain(b.names()).collect();
+    let (mut files, mut drift) = (Vec::new(), Vec::new());
     for name in &names {
-        let (before, after) = files::versions(&folders.0, &folders.1, name, &limits)?;
+        let (before, after) = files::versions(a, b, name, limits)?;
         reviews.judge(name, before.as_ref(), after.as_ref());
-        changed.extend(Changed::of(name, before, after, &folders, &limits)?);
+        let (before, after) = (before.as_ref(), after.as_ref());
+        let Some(change) = change(before, after) else {
+            continue;
+        };
+        files.push(Changed {
+            path: (*name).to_owned(),
+            kind: kind(before, after),
+            change,
+            before: before.map(Version::facts),
+            after: after.map(Version::facts),
+            inside: match *name {
+                MANIFEST_FILE => fields::of_manifests(a, b),
+                _ => inside(before, after, limits)?,
+            },
+        });
+        if let (Some(before), Some(after)) = (before, after)
+            && before.kind == Some(Kind::ProcessorState)
+        {
+            drift.extend(statistics::compare(before, after, limits)?);
+        }
     }
-    let same = names.len() - changed.len();
-    let mut report = report(&changed, same, &reviews);
-    report.prose = vec![
-        UNTRUSTED.to_owned(),
-        format!("A is {:?}, B is {:?}", args.a, args.b),
-    ];
-    report.notices = notices(&folders);
-    let (a, b) = (args.a.display().to_string(), args.b.display().to_string());
-    let more = json!({ "a": a, "b": b, "notices": report.notices });
-    report
-        .more
-        .extend(more.as_object().cloned().unwrap_or_default());
-    Ok(report)
+    statistics::sort(&mut drift);
+    Ok(Comparison {
+        a: a.side(),
+        b: b.side(),
+        same: names.len() - files.len(),
+        files,
+        drift,
+        reviews: reviews.judged,
+        notices: notices(a, b),
+    })
+}
+
+/// What became of a file; `None` where both are the same, byte for byte.
+fn change(before: Option<&Version>, after: Option<&Version>) -> Option<Change> {
+    match (before, after) {
+        (None, _) => Some(Change::Added),
+        (_, None) => Some(Change::Removed),
+        (Some(a), Some(b)) => match (a.sha256, b.sha256) {
+            (Some(a), Some(b)) => (a != b).then_some(Change::Changed),
+            _ => Some(Change::NotCompared),
+        },
+    }
+}
+
+fn kind(before: Option<&Version>, after: Option<&Version>) -> String {
+    let version = before.or(after);
+    version.map_or_else(String::new, |version| version.kind_name.clone())
+}
+
+/// What changed inside a file, as far as its kind has an inside that is compared.
+fn inside(
+    before: Option<&Version>,
+    after: Option<&Version>,
+    limits: &Limits,
+) -> Result<Inside, Failure> {
+    let kind = before.or(after).and_then(|version| version.kind);
+    if kind == Some(Kind::ReviewedCode) {
+        return code::compare(before, after);
+    }
+    match (before, after) {
+        (Some(a), Some(b)) if kind.is_some_and(Kind::is_tensors) => tensors::compare(a, b, limits),
+        (Some(a), Some(b)) if a.name.ends_with(".json") => fields::compare(a, b),
+        _ => Ok(Inside::default()),
+    }
 }
 
 /// Manifests that are there and say nothing.
-fn notices((a, b): &(Folder, Folder)) -> Vec<String> {
+fn notices(a: &Folder, b: &Folder) -> Vec<String> {
     let line = |(side, folder): (&str, &Folder)| {
         let closed = folder.manifest.as_ref().err()?;
         let told = !closed.is_missing_manifest();
@@ -77,138 +125,17 @@ fn notices((a, b): &(Folder, Folder)) -> Vec<String> {
     [("A", a), ("B", b)].into_iter().filter_map(line).collect()
 }
 
-impl Changed {
-    /// `None` where both are the same, byte for byte.
-    fn of(
-        name: &str,
-        before: Option<Version>,
-        after: Option<Version>,
-        folders: &(Folder, Folder),
-        limits: &Limits,
-    ) -> Result<Option<Self>, Failure> {
-        let how = match (&before, &after) {
-            (None, _) => "added",
-            (_, None) => "removed",
-            (Some(a), Some(b)) => match (a.sha256, b.sha256) {
-                (Some(a), Some(b)) if a == b => return Ok(None),
-                (Some(_), Some(_)) => "changed",
-                _ => "not compared",
-            },
-        };
-        let detail = match name {
-            MANIFEST_FILE => fields::of_manifests(&folders.0, &folders.1),
-            _ => detail(before.as_ref(), after.as_ref(), limits)?,
-        };
-        let kind = before.as_ref().or(after.as_ref());
-        Ok(Some(Self {
-            name: name.to_owned(),
-            kind: kind
-                .map(|version| version.kind_name.clone())
-                .unwrap_or_default(),
-            how,
-            before,
-            after,
-            detail,
-        }))
-    }
-
-    fn row(&self) -> Vec<String> {
-        let bytes = |version: &Option<Version>| match version {
-            Some(version) => thousands(version.bytes),
-            None => "-".to_owned(),
-        };
-        let notes = [("A", &self.before), ("B", &self.after)];
-        let notes: Vec<String> = notes
-            .into_iter()
-            .filter_map(|(side, version)| Some((side, version.as_ref()?.note.as_ref()?)))
-            .map(|(side, note)| format!("in {side}: {note}"))
-            .collect();
-        vec![
-            self.how.to_owned(),
-            self.name.clone(),
-            self.kind.clone(),
-            bytes(&self.before),
-            bytes(&self.after),
-            notes.join("; "),
-        ]
-    }
-
-    /// What is below the table of files: digests, and what changed inside.
-    fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.name.clone()];
-        for (side, version) in [("A", &self.before), ("B", &self.after)] {
-            let sha256 = version.as_ref().and_then(|version| version.sha256);
-            lines.extend(sha256.map(|sha256| format!("  {side} sha256 {sha256}")));
-        }
-        lines.extend(self.detail.lines.iter().map(|line| format!("  {line}")));
-        lines
-    }
-
-    fn json(&self) -> Value {
-        let mut object = self.detail.json.clone();
-        let version = |version: &Option<Version>| version.as_ref().map(Version::json);
-        let fields = [
-            ("path", self.name.as_str().into()),
-            ("kind", self.kind.as_str().into()),
-            ("change", self.how.into()),
-            ("before", version(&self.before).into()),
-            ("after", version(&self.after).into()),
-        ];
-        object.extend(fields.map(|(name, value)| (name.to_owned(), value)));
-        object.into()
-    }
-}
-
-/// What changed inside a file, as far as its kind has an inside that is compared.
-fn detail(
-    before: Option<&Version>,
-    after: Option<&Version>,
-    limits: &Limits,
-) -> Result<Detail, Failure> {
-    let kind = before.or(after).and_then(|version| version.kind);
-    if kind == Some(Kind::ReviewedCode) {
-        return code::compare(before, after);
-    }
-    match (before, after) {
-        (Some(a), Some(b)) if kind.is_some_and(Kind::is_tensors) => tensors::compare(a, b, limits),
-        (Some(a), Some(b)) if a.name.ends_with(".json") => fields::compare(a, b),
-        _ => Ok(Detail::default()),
-    }
-}
-
-fn report(changed: &[Changed], same: usize, reviews: &Reviews) -> Report {
-    let mut rows = vec![
-        ["change", "file", "kind", "bytes in A", "bytes in B", ""]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    rows.extend(changed.iter().map(Changed::row));
-    let mut data = match changed.is_empty() {
-        true => String::new(),
-        false => table(&rows, &[3, 4]),
-    };
-    for file in changed {
-        data.push('\n');
-        for text in file.lines() {
-            data.push_str(&format!("{}\n", line(&text)));
-        }
-    }
-    data.push_str(&reviews.text());
-    data.push_str(&format!(
-        "\n{}, {} the same\n",
-        differ(changed.len(), "file"),
-        thousands(same as u64)
-    ));
-    let more = json!({
-        "untrusted": true,
-        "different": !changed.is_empty(),
-        "same": same,
-        "files": changed.iter().map(Changed::json).collect::<Vec<_>>(),
-        "reviews": reviews.json(),
-    });
+fn report(comparison: &Comparison) -> Report {
+    let Comparison { a, b, notices, .. } = comparison;
     Report {
-        data: data.trim_start().to_owned(),
-        more: more.as_object().cloned().unwrap_or_default(),
+        prose: vec![UNTRUSTED.to_owned(), sides(a, b)],
+        notices: notices.clone(),
+        data: prose::text(comparison),
+        more: json::fields(comparison),
         ..Report::default()
     }
+}
+
+fn sides(a: &Side, b: &Side) -> String {
+    format!("A is {:?}, B is {:?}", a.name, b.name)
 }

@@ -1,13 +1,12 @@
 //! Code, line by line.
 
-use serde_json::{Map, json};
 use similar::{Change, ChangeTag, TextDiff};
 
-use super::detail::{Closed, Detail};
+use super::comparison::{Closed, CodeChanges, Hunk, Inside};
 use super::files::Version;
 use super::{SHOWN, TEXT_BYTES};
 use crate::failure::Failure;
-use crate::text::{count, shorten};
+use crate::text::shorten;
 
 /// Characters of a line that are shown.
 const WIDTH: usize = 200;
@@ -15,10 +14,10 @@ const WIDTH: usize = 200;
 const CONTEXT: usize = 3;
 
 /// Compares two versions of a text, one of which may be no file at all.
-pub(super) fn compare(a: Option<&Version>, b: Option<&Version>) -> Result<Detail, Failure> {
+pub(super) fn compare(a: Option<&Version>, b: Option<&Version>) -> Result<Inside, Failure> {
     match (text(a)?, text(b)?) {
-        (Ok(before), Ok(after)) => Ok(detail(&before, &after)),
-        (before, after) => Ok(Detail::closed(before.err(), after.err())),
+        (Ok(before), Ok(after)) => Ok(Inside::Code(changes(&before, &after))),
+        (before, after) => Ok(Inside::closed(before.err(), after.err())),
     }
 }
 
@@ -31,35 +30,26 @@ fn text(version: Option<&Version>) -> Result<Result<String, Closed>, Failure> {
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| Closed::new("not text in UTF-8"))))
 }
 
-fn detail(before: &str, after: &str) -> Detail {
+fn changes(before: &str, after: &str) -> CodeChanges {
     // The search gives up the shortest difference before it takes long, not what is true of it: no
     // clock is needed, and the same files give the same lines.
     let diff = TextDiff::from_lines(before, after);
     let mut unified = diff.unified_diff();
     unified.context_radius(CONTEXT);
-    let (mut lines, mut hunks, mut more) = (Vec::new(), Vec::new(), 0);
+    let (mut hunks, mut shown_lines, mut not_shown) = (Vec::new(), 0, 0);
     for hunk in unified.iter_hunks() {
-        let all: Vec<String> = hunk
-            .iter_changes()
-            .flat_map(|change| shown(&change))
-            .collect();
-        let room = SHOWN.saturating_sub(lines.len());
-        more += all.len().saturating_sub(room);
-        if room > 0 {
+        let changes = hunk.iter_changes();
+        let mut lines: Vec<String> = changes.flat_map(|change| shown(&change)).collect();
+        let room = SHOWN.saturating_sub(shown_lines);
+        not_shown += lines.len().saturating_sub(room);
+        lines.truncate(room);
+        shown_lines += lines.len();
+        if !lines.is_empty() {
             let header = hunk.header().to_string();
-            let shown: Vec<&String> = all.iter().take(room).collect();
-            hunks.push(json!({ "header": header, "lines": shown }));
-            lines.push(header);
-            lines.extend(shown.into_iter().cloned());
+            hunks.push(Hunk { header, lines });
         }
     }
-    if more > 0 {
-        lines.push(format!("and {} more", count(more, "line")));
-    }
-    let mut json = Map::new();
-    json.insert("hunks".into(), hunks.into());
-    json.insert("lines_not_shown".into(), more.into());
-    Detail { lines, json }
+    CodeChanges { hunks, not_shown }
 }
 
 /// One line as a unified diff has it, and a word where it does not end as lines do.
@@ -97,26 +87,28 @@ mod tests {
 
     #[test]
     fn a_look_alike_is_not_the_letter() {
-        assert_eq!(
-            detail("if admin:\n", "if \u{430}dmin:\n").lines,
-            ["@@ -1 +1 @@", "-if admin:", "+if \\u{430}dmin:"]
-        );
-        assert_eq!(detail("a\n", "a\r\n").lines[2], "+a\\r");
+        let hunk = changes("if admin:\n", "if \u{430}dmin:\n").hunks.remove(0);
+        assert_eq!(hunk.header, "@@ -1 +1 @@");
+        assert_eq!(hunk.lines, ["-if admin:", "+if \\u{430}dmin:"]);
+        assert_eq!(changes("a\n", "a\r\n").hunks[0].lines[1], "+a\\r");
     }
 
     #[test]
     fn the_end_of_the_file_counts() {
-        let lines = detail("a\n", "a").lines;
-        assert_eq!(lines[3], "\\ no line end at the end of the file");
+        let lines = &changes("a\n", "a").hunks[0].lines;
+        assert_eq!(lines[2], "\\ no line end at the end of the file");
     }
 
     #[test]
     fn what_is_too_much_is_counted() {
         let text: String = (0..SHOWN + 7).map(|n| format!("{n}\n")).collect();
-        let lines = detail("", &text).lines;
-        assert_eq!(lines.len(), 1 + SHOWN + 1);
-        assert_eq!(lines.last().map(String::as_str), Some("and 7 lines more"));
-        let wide = detail("", &"x".repeat(WIDTH + 1)).lines;
-        assert!(wide[1].ends_with("xx… and 1 more character"), "{wide:?}");
+        let changes = changes("", &text);
+        assert_eq!(
+            (changes.hunks[0].lines.len(), changes.not_shown),
+            (SHOWN, 7)
+        );
+        let wide = super::changes("", &"x".repeat(WIDTH + 1));
+        let line = &wide.hunks[0].lines[0];
+        assert!(line.ends_with("xx… and 1 more character"), "{line}");
     }
 }

@@ -6,11 +6,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
 use sha2::Digest as _;
 use tensorgate_verify::{Directory, Kind, Limits, Manifest, Sha256};
 
-use super::detail::Closed;
+use super::comparison::{Closed, FileFacts, Side};
 use crate::disk;
 use crate::failure::Failure;
 use crate::listing::{self, Listed};
@@ -59,6 +58,13 @@ impl Folder {
                 .collect(),
             manifest,
         })
+    }
+
+    pub(super) fn side(&self) -> Side {
+        Side {
+            name: self.path.display().to_string(),
+            path: self.path.display().to_string(),
+        }
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -142,8 +148,12 @@ impl Version {
         Failure::io("read", &self.place, &error)
     }
 
-    pub(super) fn json(&self) -> Value {
-        json!({ "bytes": self.bytes, "sha256": self.sha256, "note": self.note })
+    pub(super) fn facts(&self) -> FileFacts {
+        FileFacts {
+            bytes: self.bytes,
+            sha256: self.sha256,
+            note: self.note.clone(),
+        }
     }
 }
 

@@ -6,18 +6,19 @@ use safetensors::Dtype;
 /// How far the elements of one tensor, or a piece of one, moved. Two elements are the same if their
 /// bits are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Drift {
+pub(crate) struct Moved {
     /// Elements that are not the same; of types smaller than a byte, bytes.
-    pub(super) differing: u64,
+    pub(crate) differing: u64,
     /// Of these, pairs with a NaN or an infinity, which have no distance.
-    pub(super) not_finite: u64,
+    pub(crate) not_finite: u64,
     /// The largest distance of the others; of types that are no floating-point numbers, none.
     max: Option<f64>,
     delta_squares: f64,
-    base_squares: f64,
+    before_squares: f64,
+    after_squares: f64,
 }
 
-impl Drift {
+impl Moved {
     /// Compares two runs of elements of one type, equally long.
     pub(super) fn of(dtype: Dtype, a: &[u8], b: &[u8]) -> Self {
         match dtype {
@@ -44,48 +45,91 @@ impl Drift {
             not_finite: self.not_finite + next.not_finite,
             max: farther(self.max, next.max),
             delta_squares: self.delta_squares + next.delta_squares,
-            base_squares: self.base_squares + next.base_squares,
+            before_squares: self.before_squares + next.before_squares,
+            after_squares: self.after_squares + next.after_squares,
         }
     }
 
     /// The largest change of an element, if it can be told.
-    pub(super) fn max(&self) -> Option<f64> {
+    pub(crate) fn max(&self) -> Option<f64> {
         self.max.filter(|max| max.is_finite())
     }
 
-    /// The L2 norm of the change, relative to that of the tensor before, if it can be told.
-    pub(super) fn relative(&self) -> Option<f64> {
-        let relative = (self.delta_squares / self.base_squares).sqrt();
-        self.max
-            .map(|_| relative)
-            .filter(|relative| relative.is_finite())
+    /// The L2 norm of the tensor before; elements that are not finite do not count.
+    pub(crate) fn norm_before(&self) -> Option<f64> {
+        self.norm(self.before_squares)
     }
+
+    /// The L2 norm of the tensor after.
+    pub(crate) fn norm_after(&self) -> Option<f64> {
+        self.norm(self.after_squares)
+    }
+
+    /// The L2 norm of the change.
+    pub(crate) fn norm_change(&self) -> Option<f64> {
+        self.norm(self.delta_squares)
+    }
+
+    /// The L2 norm of the change, relative to that of the tensor before, if it can be told.
+    pub(crate) fn relative(&self) -> Option<f64> {
+        self.norm(self.delta_squares / self.before_squares)
+    }
+
+    /// What is no floating-point number has none, nor what is too large to be told.
+    fn norm(&self, squares: f64) -> Option<f64> {
+        let norm = self.max.map(|_| squares.sqrt());
+        norm.filter(|norm| norm.is_finite())
+    }
+}
+
+/// The elements as numbers, if they are some.
+pub(super) fn values(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
+    match dtype {
+        Dtype::F64 => Some(each(bytes, f64::from_le_bytes).collect()),
+        Dtype::F32 => Some(each(bytes, |bytes| f32::from_le_bytes(bytes).into()).collect()),
+        Dtype::F16 => Some(each(bytes, |bytes| f16::from_le_bytes(bytes).into()).collect()),
+        Dtype::BF16 => Some(each(bytes, |bytes| bf16::from_le_bytes(bytes).into()).collect()),
+        Dtype::I32 => Some(each(bytes, |bytes| i32::from_le_bytes(bytes).into()).collect()),
+        Dtype::I64 => Some(each(bytes, |bytes| i64::from_le_bytes(bytes) as f64).collect()),
+        _ => None,
+    }
+}
+
+fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> impl Iterator<Item = f64> {
+    bytes
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(move |bytes| read(*bytes))
 }
 
 fn farther(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     a.into_iter().chain(b).reduce(f64::max)
 }
 
-fn floats<const N: usize>(a: &[u8], b: &[u8], read: impl Fn([u8; N]) -> f64) -> Drift {
-    let mut drift = Drift::default();
+fn floats<const N: usize>(a: &[u8], b: &[u8], read: impl Fn([u8; N]) -> f64) -> Moved {
+    let mut moved = Moved::default();
     for (a, b) in a.as_chunks::<N>().0.iter().zip(b.as_chunks::<N>().0) {
         let (before, after) = (read(*a), read(*b));
         if before.is_finite() {
-            drift.base_squares += before * before;
+            moved.before_squares += before * before;
+        }
+        if after.is_finite() {
+            moved.after_squares += after * after;
         }
         if a == b {
             continue;
         }
-        drift.differing += 1;
+        moved.differing += 1;
         if !before.is_finite() || !after.is_finite() {
-            drift.not_finite += 1;
+            moved.not_finite += 1;
             continue;
         }
         let delta = after - before;
-        drift.max = farther(drift.max, Some(delta.abs()));
-        drift.delta_squares += delta * delta;
+        moved.max = farther(moved.max, Some(delta.abs()));
+        moved.delta_squares += delta * delta;
     }
-    drift
+    moved
 }
 
 #[cfg(test)]
@@ -101,55 +145,55 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_numbers() {
-        let drift = Drift::of(
+        let moved = Moved::of(
             Dtype::F32,
             &f32s(&[3.0, 4.0, 0.0]),
             &f32s(&[3.0, 4.5, -0.0]),
         );
-        assert_eq!((drift.differing, drift.not_finite), (2, 0));
-        assert_eq!((drift.max(), drift.relative()), (Some(0.5), Some(0.1)));
+        assert_eq!((moved.differing, moved.not_finite), (2, 0));
+        assert_eq!((moved.max(), moved.relative()), (Some(0.5), Some(0.1)));
         let doubles = |x: f64| x.to_le_bytes();
-        let drift = Drift::of(Dtype::F64, &doubles(2.0), &doubles(-1.0));
-        assert_eq!((drift.max(), drift.relative()), (Some(3.0), Some(1.5)));
+        let moved = Moved::of(Dtype::F64, &doubles(2.0), &doubles(-1.0));
+        assert_eq!((moved.max(), moved.relative()), (Some(3.0), Some(1.5)));
         // 1.0 and 1.5, written by hand: one sign bit, then 5 or 8 bits of exponent.
-        let drift = Drift::of(
+        let moved = Moved::of(
             Dtype::F16,
             &0x3c00_u16.to_le_bytes(),
             &0x3e00_u16.to_le_bytes(),
         );
-        assert_eq!(drift.max(), Some(0.5));
-        let drift = Drift::of(
+        assert_eq!(moved.max(), Some(0.5));
+        let moved = Moved::of(
             Dtype::BF16,
             &0x3f80_u16.to_le_bytes(),
             &0x3fc0_u16.to_le_bytes(),
         );
-        assert_eq!(drift.max(), Some(0.5));
+        assert_eq!(moved.max(), Some(0.5));
     }
 
     #[test]
     fn what_is_no_number_has_no_distance() {
-        let drift = Drift::of(
+        let moved = Moved::of(
             Dtype::F32,
             &f32s(&[f32::NAN, 1.0, f32::INFINITY]),
             &f32s(&[f32::NAN, f32::NAN, 1.0]),
         );
-        assert_eq!((drift.differing, drift.not_finite), (2, 2));
-        assert_eq!((drift.max(), drift.relative()), (None, None));
-        let from_zero = Drift::of(Dtype::F32, &f32s(&[0.0]), &f32s(&[1.0]));
+        assert_eq!((moved.differing, moved.not_finite), (2, 2));
+        assert_eq!((moved.max(), moved.relative()), (None, None));
+        let from_zero = Moved::of(Dtype::F32, &f32s(&[0.0]), &f32s(&[1.0]));
         assert_eq!((from_zero.max(), from_zero.relative()), (Some(1.0), None));
         let huge = |x: f64| x.to_le_bytes();
-        let drift = Drift::of(Dtype::F64, &huge(f64::MAX), &huge(f64::MIN));
-        assert_eq!((drift.max(), drift.differing), (None, 1));
+        let moved = Moved::of(Dtype::F64, &huge(f64::MAX), &huge(f64::MIN));
+        assert_eq!((moved.max(), moved.differing), (None, 1));
     }
 
     #[test]
     fn other_elements_are_counted() {
-        let drift = Drift::of(
+        let moved = Moved::of(
             Dtype::I32,
             &[0, 0, 0, 0, 1, 0, 0, 0],
             &[1, 1, 0, 0, 1, 0, 0, 0],
         );
-        assert_eq!((drift.differing, drift.max()), (1, None));
-        assert_eq!(Drift::of(Dtype::F4, &[1, 2], &[1, 3]).differing, 1);
+        assert_eq!((moved.differing, moved.max()), (1, None));
+        assert_eq!(Moved::of(Dtype::F4, &[1, 2], &[1, 3]).differing, 1);
     }
 }

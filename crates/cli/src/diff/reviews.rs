@@ -1,28 +1,14 @@
 //! Code against its review, as far as a manifest of either side claims one.
 
-use serde_json::{Value, json};
 use tensorgate_verify::{Kind, ReviewedCode, Sha256};
 
+use super::comparison::{Judged, Review};
 use super::files::{Folder, Version};
-use crate::text::table;
 
 /// The reviews that are claimed, and what became of each code file since.
 pub(super) struct Reviews {
     claimed: Vec<ReviewedCode>,
-    judged: Vec<Judged>,
-}
-
-/// One code file on one side.
-struct Judged {
-    file: String,
-    side: &'static str,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    AsReviewed { reviewer: String },
-    ChangedSince { reviewer: String },
-    NotReviewed,
+    pub(super) judged: Vec<Judged>,
 }
 
 impl Reviews {
@@ -51,13 +37,13 @@ impl Reviews {
                 self.judged.push(Judged {
                     file: file.to_owned(),
                     side,
-                    outcome: self.outcome(file, sha256),
+                    review: self.review(file, sha256),
                 });
             }
         }
     }
 
-    fn outcome(&self, file: &str, sha256: Sha256) -> Outcome {
+    fn review(&self, file: &str, sha256: Sha256) -> Review {
         let of_file = || {
             self.claimed
                 .iter()
@@ -66,46 +52,9 @@ impl Reviews {
         let reviewer = |code: &ReviewedCode| code.reviewer.clone();
         let same = of_file().find(|code| code.sha256 == sha256).map(reviewer);
         match (same, of_file().next().map(reviewer)) {
-            (Some(reviewer), _) => Outcome::AsReviewed { reviewer },
-            (None, Some(reviewer)) => Outcome::ChangedSince { reviewer },
-            (None, None) => Outcome::NotReviewed,
+            (Some(reviewer), _) => Review::AsReviewed { reviewer },
+            (None, Some(reviewer)) => Review::ChangedSince { reviewer },
+            (None, None) => Review::NotReviewed,
         }
-    }
-
-    pub(super) fn text(&self) -> String {
-        if self.judged.is_empty() {
-            return String::new();
-        }
-        let heading = ["code", "in", "review, as the manifests claim it"];
-        let mut rows = vec![heading.map(str::to_owned).to_vec()];
-        let row = |judged: &Judged| {
-            let outcome = match &judged.outcome {
-                Outcome::AsReviewed { reviewer } => format!("as reviewed by {reviewer:?}"),
-                Outcome::ChangedSince { reviewer } => {
-                    format!("changed since review by {reviewer:?}")
-                }
-                Outcome::NotReviewed => "not reviewed".to_owned(),
-            };
-            vec![judged.file.clone(), judged.side.to_owned(), outcome]
-        };
-        rows.extend(self.judged.iter().map(row));
-        format!("\n{}", table(&rows, &[]))
-    }
-
-    pub(super) fn json(&self) -> Value {
-        let entry = |judged: &Judged| {
-            let (outcome, reviewer) = match &judged.outcome {
-                Outcome::AsReviewed { reviewer } => ("as-reviewed", Some(reviewer)),
-                Outcome::ChangedSince { reviewer } => ("changed-since-review", Some(reviewer)),
-                Outcome::NotReviewed => ("not-reviewed", None),
-            };
-            json!({
-                "path": judged.file,
-                "side": judged.side.to_lowercase(),
-                "review": outcome,
-                "reviewer": reviewer,
-            })
-        };
-        self.judged.iter().map(entry).collect()
     }
 }

@@ -217,10 +217,10 @@ fn tensors_are_compared_by_what_they_hold() {
     assert_eq!(found, expected);
     let run = diff(&workshop);
     for line in [
-        "tensor  change    dtype       shape          differing   max |Δ|  L2 of Δ / L2 in A",
-        "type    retyped   F32 -> I32  [2]                    -         -                  -",
-        "shape   reshaped  F32         [2] -> [2, 1]          -         -                  -",
-        "half    changed   F16         [4]                    1   1.000e0           5.000e-1",
+        "tensor  change    dtype       shape          differing   max |Δ|  L2 in A  L2 in B   L2 of Δ  L2 of Δ / L2 in A",
+        "type    retyped   F32 -> I32  [2]                    -         -        -        -         -                  -",
+        "shape   reshaped  F32         [2] -> [2, 1]          -         -        -        -         -                  -",
+        "half    changed   F16         [4]                    1   1.000e0  2.000e0  2.646e0   1.000e0           5.000e-1",
         "7 tensors differ, 1 the same",
     ] {
         assert!(run.stdout.contains(line), "{line}\n{run:#?}");
@@ -262,8 +262,82 @@ fn a_statistic_that_drifted_is_named() {
     let file = one(&workshop);
     assert_eq!(file["kind"], "processor-state");
     assert_eq!(file["tensors"][0]["name"], "action.mean");
-    assert_eq!(file["tensors"][0]["max_abs"], 0.5);
+    let tensor = &file["tensors"][0];
+    assert_eq!(tensor["max_abs"], 0.5);
+    let norms = [0.25_f64, 0.75].map(|mean| mean.hypot(1.0));
+    for (field, norm) in [("l2_before", norms[0]), ("l2_after", norms[1])] {
+        assert!(
+            (tensor[field].as_f64().unwrap() - norm).abs() < 1e-12,
+            "{tensor}"
+        );
+    }
+    assert_eq!(tensor["l2_change"], 0.5);
     assert_eq!(file["tensors_same"], 1);
+    let expected = json!([{
+        "path": state,
+        "feature": "action",
+        "statistic": "mean",
+        "before": [0.25, 1.0],
+        "after": [0.75, 1.0],
+        "relative": [0.5, 0.0],
+        "relative_to": "std",
+    }]);
+    assert_eq!(diff_json(&workshop)["drift"], expected);
+    let run = diff(&workshop);
+    for line in [
+        "statistic       in A  in B  drift                  file\n",
+        &format!("action.mean[0]  0.25  0.75  0.500 of the std in A  {state}\n"),
+    ] {
+        assert!(run.stdout.contains(line), "{line}\n{run:#?}");
+    }
+}
+
+#[test]
+fn a_statistic_that_is_no_number_comes_first() {
+    let workshop = twins();
+    let state = "policy_preprocessor_step_3_normalizer_processor.safetensors";
+    let hostile = "<script>.mean";
+    let of = |mean: [f32; 2], std: f32, other: f32| {
+        tensors(&[
+            ("action.mean", "F32", json!([2]), f32s(&mean)),
+            ("action.std", "F32", json!([2]), f32s(&[std, 0.0])),
+            (hostile, "F32", json!([1]), f32s(&[other])),
+            ("no-dot", "F32", json!([1]), f32s(&[other])),
+            ("shape.mean", "F32", json!([1]), f32s(&[1.0])),
+        ])
+    };
+    workshop.write(&format!("a/{state}"), of([0.0, 1.0], 0.5, 2.0));
+    workshop.write(
+        &format!("b/{state}"),
+        of([f32::NAN, 1.5], 1.0, f32::INFINITY),
+    );
+    let object = diff_json(&workshop);
+    let drift = object["drift"].as_array().unwrap();
+    let of = |at: usize| {
+        (
+            drift[at]["feature"].as_str().unwrap(),
+            &drift[at]["after"][0],
+        )
+    };
+    assert_eq!(drift.len(), 3, "{object:#}");
+    assert_eq!(
+        (of(0), of(1)),
+        (("<script>", &Value::Null), ("action", &Value::Null))
+    );
+    assert_eq!(drift[1]["relative"], json!([null, null]));
+    let run = diff(&workshop);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = run.stdout.lines().map(words).collect();
+    let first = lines
+        .iter()
+        .position(|line| line.starts_with("statistic in A in B"));
+    let expected = [
+        format!("<script>.mean[0] 2.0 inf not finite {state}"),
+        format!("action.mean[0] 0.0 NaN not finite {state}"),
+        format!("action.mean[1] 1.0 1.5 the std in A is zero {state}"),
+        format!("action.std[0] 0.5 1.0 1.000 of the std in A {state}"),
+    ];
+    assert_eq!(lines[first.unwrap() + 1..][..4], expected);
 }
 
 #[test]
