@@ -57,6 +57,11 @@ lint:
 	done
 	# The attack corpus is what its generator says.
 	python crates/verify/tests/corpus/generate.py --check
+	# So are the test vectors; and what was written from the pages of docs/formats alone agrees with both.
+	python docs/vectors/generate.py --check
+	python docs/vectors/verify.py
+	python docs/vectors/fragments.py
+	python docs/vectors/against_corpus.py
 	# What the verification crate rests on: whoever adds to it shows it in a review.
 	cargo tree --locked --package tensorgate-verify --edges normal,build --target x86_64-unknown-linux-gnu \
 	    --prefix none --no-dedupe | sed 's/ (.*//' | sort -u | diff crates/verify/DEPS.txt -

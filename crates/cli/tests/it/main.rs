@@ -28,5 +28,6 @@ mod stage;
 mod store;
 mod support;
 mod trust;
+mod vectors;
 mod verify;
 mod watch;

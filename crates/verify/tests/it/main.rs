@@ -28,4 +28,5 @@ mod statistics;
 mod support;
 mod trust;
 mod trust_rules;
+mod vectors;
 mod weights;
