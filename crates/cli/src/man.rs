@@ -100,14 +100,16 @@ fn write(dir: &Path, pages: &[(String, String)], json: bool) -> Result<Report, F
 }
 
 fn page(command: &Command, all: &[String]) -> io::Result<String> {
-    // The help of both is shown as sections of their own.
-    let plain = command.clone().version(env!("CARGO_PKG_VERSION"));
-    let page = Page::new(plain).manual("tensorgate manual").date("");
+    let versioned = command.clone().version(env!("CARGO_PKG_VERSION"));
+    // Without a date: the same release has the same pages whenever they are written.
+    let page = Page::new(versioned).manual("tensorgate manual").date("");
     let mut text = Vec::new();
     page.render_title(&mut text)?;
     page.render_name_section(&mut text)?;
     page.render_synopsis_section(&mut text)?;
-    page.render_description_section(&mut text)?;
+    let mut roff = Roff::new();
+    description(&mut roff, command);
+    roff.to_writer(&mut text)?;
     page.render_options_section(&mut text)?;
     let mut roff = Roff::new();
     if command.has_subcommands() {
@@ -120,6 +122,21 @@ fn page(command: &Command, all: &[String]) -> io::Result<String> {
     see_also(&mut roff, command, all);
     roff.to_writer(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What the help says beneath its first sentence, which is the name's; where that is all, the same
+/// again.
+fn description(roff: &mut Roff, command: &Command) {
+    let about = command.get_about().map(ToString::to_string);
+    let about = about.unwrap_or_default();
+    let long = command.get_long_about().map(ToString::to_string);
+    let long = long.unwrap_or_else(|| about.clone());
+    let beneath = long.strip_prefix(&about).unwrap_or(&long).trim();
+    let text = if beneath.is_empty() { &about } else { beneath };
+    roff.control("SH", ["DESCRIPTION"]);
+    for paragraph in text.split("\n\n") {
+        roff.control("PP", []).text([roman(paragraph)]);
+    }
 }
 
 /// Every command with its sentence; those of a group beneath each other.

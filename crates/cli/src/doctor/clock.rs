@@ -82,3 +82,42 @@ fn synchronised(facts: &Facts) -> Check {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::check::Status;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_nobody_set_is_noticed() {
+        for (now, plausible, behind) in [
+            ("1970-01-01T00:00:09Z", Status::Fail, Status::Fail),
+            ("2026-11-01T00:00:00Z", Status::Ok, Status::Fail),
+            ("2027-01-01T00:00:00Z", Status::Ok, Status::Ok),
+            ("2106-02-07T06:28:15Z", Status::Fail, Status::Ok),
+        ] {
+            let facts = Facts {
+                now: at(now),
+                floor: Some(at("2027-01-01T00:00:00Z")),
+                synchronised: None,
+            };
+            let statuses: Vec<Status> = checks(&facts).iter().map(|check| check.status).collect();
+            assert_eq!(statuses, [plausible, behind, Status::Skipped], "{now}");
+        }
+    }
+
+    #[test]
+    fn who_keeps_it_is_said_where_it_is_known() {
+        let run = tempfile::tempdir().unwrap();
+        let place = run.path().join("timesync");
+        assert_eq!(by_timesyncd(&place), None);
+        std::fs::create_dir(&place).unwrap();
+        assert_eq!(by_timesyncd(&place), Some(false));
+        std::fs::write(place.join("synchronized"), "").unwrap();
+        assert_eq!(by_timesyncd(&place), Some(true));
+    }
+}

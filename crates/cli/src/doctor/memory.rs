@@ -142,3 +142,83 @@ fn judge_place(name: &'static str, directory: &Path, user: u32) -> Check {
         Ok(_) => Check::ok(name, format!("{directory:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::check::Status;
+
+    fn good() -> Facts {
+        Facts {
+            leases: Some(1),
+            break_time: Some(45),
+            available: Some(8 << 30),
+            shmem: Some("within_size".to_owned()),
+            files: Some(1024),
+            largest: Some(1 << 30),
+        }
+    }
+
+    fn statuses(facts: &Facts) -> Vec<Status> {
+        let checks = checks(facts);
+        for check in &checks {
+            assert!(check.status != Status::Warn || check.hint.is_some());
+        }
+        checks.iter().map(|check| check.status).collect()
+    }
+
+    #[test]
+    fn each_number_has_its_line() {
+        use Status::{Ok, Skipped, Warn};
+        let spoilt = |spoil: &dyn Fn(&mut Facts)| {
+            let mut facts = good();
+            spoil(&mut facts);
+            statuses(&facts)
+        };
+        assert_eq!(statuses(&good()), [Ok, Ok, Ok, Ok]);
+        let cases: [(&dyn Fn(&mut Facts), [Status; 4]); 7] = [
+            (&|facts| facts.leases = Some(0), [Warn, Ok, Ok, Ok]),
+            (&|facts| facts.break_time = Some(1), [Warn, Ok, Ok, Ok]),
+            (&|facts| facts.break_time = None, [Skipped, Ok, Ok, Ok]),
+            (&|facts| facts.available = Some(1), [Ok, Warn, Ok, Ok]),
+            (&|facts| facts.available = None, [Ok, Skipped, Ok, Ok]),
+            (&|facts| facts.shmem = None, [Ok, Ok, Skipped, Ok]),
+            (&|facts| facts.files = Some(64), [Ok, Ok, Ok, Warn]),
+        ];
+        for (spoil, expected) in cases {
+            assert_eq!(spoilt(spoil), expected);
+        }
+    }
+
+    #[test]
+    fn the_kernels_words_are_read() {
+        assert_eq!(
+            available("MemTotal: 9 kB\nMemAvailable:   3 kB\n"),
+            Some(3072)
+        );
+        assert_eq!(available("MemAvailable: x kB"), None);
+        assert_eq!(chosen("always [never] advise").as_deref(), Some("never"));
+        assert_eq!(chosen("never"), None);
+    }
+
+    #[test]
+    fn a_place_that_others_may_write_to_is_none() {
+        let run = tempfile::tempdir().unwrap();
+        let user = geteuid().as_raw();
+        let status = |path: &Path, user| judge_place("hand-off", path, user).status;
+        let place = run.path().join("tensorgate");
+        assert_eq!(status(&place, user), Status::Ok);
+        fs::write(&place, "").unwrap();
+        assert_eq!(status(&place, user), Status::Fail);
+        fs::remove_file(&place).unwrap();
+        fs::create_dir(&place).unwrap();
+        for (mode, expected) in [
+            (0o700, Status::Ok),
+            (0o711, Status::Ok),
+            (0o777, Status::Fail),
+        ] {
+            fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(status(&place, user), expected, "{mode:o}");
+        }
+    }
+}

@@ -185,3 +185,110 @@ fn security(environment: &Environment) -> Check {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::check::Status;
+
+    fn status(check: &Check) -> Status {
+        assert!(
+            ![Status::Warn, Status::Fail].contains(&check.status) || check.hint.is_some(),
+            "{check:?}"
+        );
+        check.status
+    }
+
+    #[test]
+    fn domains_are_those_that_have_ports() {
+        for (id, expected) in [
+            ("0", Status::Ok),
+            ("101", Status::Ok),
+            ("102", Status::Warn),
+            ("214", Status::Warn),
+            ("232", Status::Ok),
+            ("233", Status::Fail),
+            ("-1", Status::Fail),
+            ("robot", Status::Fail),
+        ] {
+            let check = domain(&Environment::from([("ROS_DOMAIN_ID", id)]));
+            assert_eq!(status(&check), expected, "{id}");
+        }
+        assert_eq!(status(&domain(&Environment::default())), Status::Ok);
+    }
+
+    #[test]
+    fn a_distribution_is_sourced_as_a_whole() {
+        let prefix = [PathBuf::from("/opt/ros/jazzy")];
+        for (distribution, version, prefixes, expected) in [
+            ("jazzy", "2", &prefix[..], Status::Ok),
+            ("jazzy", "2", &[], Status::Fail),
+            ("noetic", "1", &prefix, Status::Fail),
+            ("humble", "2", &prefix, Status::Warn),
+            ("\u{1b}[2J", "2", &prefix, Status::Warn),
+        ] {
+            let environment = Environment::from([("ROS_VERSION", version)]);
+            let check = sourced(distribution, &environment, prefixes);
+            assert_eq!(status(&check), expected, "{distribution:?}");
+            assert!(!check.detail.contains('\u{1b}'));
+        }
+    }
+
+    #[test]
+    fn who_can_be_found_is_said() {
+        let range = "ROS_AUTOMATIC_DISCOVERY_RANGE";
+        for (name, value, expected) in [
+            (range, "SUBNET", Status::Ok),
+            (range, "LOCALHOST", Status::Ok),
+            (range, "SYSTEM_DEFAULT", Status::Ok),
+            (range, "OFF", Status::Warn),
+            (range, "subnet", Status::Fail),
+            ("ROS_LOCALHOST_ONLY", "1", Status::Warn),
+            ("ROS_LOCALHOST_ONLY", "0", Status::Ok),
+        ] {
+            let check = discovery(&Environment::from([(name, value)]));
+            assert_eq!(status(&check), expected, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn security_that_is_on_has_keys_and_is_enforced() {
+        let keystore = tempfile::tempdir().unwrap();
+        std::fs::create_dir(keystore.path().join("enclaves")).unwrap();
+        let keystore = keystore.path().to_str().unwrap();
+        let on = ("ROS_SECURITY_ENABLE", "true");
+        let of = |keystore, strategy| {
+            security(&Environment::from([
+                on,
+                ("ROS_SECURITY_KEYSTORE", keystore),
+                ("ROS_SECURITY_STRATEGY", strategy),
+            ]))
+        };
+        assert_eq!(status(&of(keystore, "Enforce")), Status::Ok);
+        assert_eq!(status(&of(keystore, "Permissive")), Status::Warn);
+        assert_eq!(status(&of(keystore, "")), Status::Warn);
+        assert_eq!(status(&of("/nowhere", "Enforce")), Status::Fail);
+        assert_eq!(status(&of("", "Enforce")), Status::Fail);
+        assert_eq!(status(&security(&Environment::default())), Status::Skipped);
+    }
+
+    #[test]
+    fn a_middleware_is_a_library_and_no_path() {
+        let prefix = tempfile::tempdir().unwrap();
+        std::fs::create_dir(prefix.path().join("lib")).unwrap();
+        std::fs::write(prefix.path().join("lib/librmw_x.so"), "").unwrap();
+        std::fs::write(prefix.path().join("x.so"), "").unwrap();
+        let prefixes = [prefix.path().to_owned()];
+        let of = |name| {
+            middleware(
+                &Environment::from([("RMW_IMPLEMENTATION", name)]),
+                &prefixes,
+            )
+        };
+        assert_eq!(status(&of("rmw_x")), Status::Ok);
+        assert_eq!(status(&of("")), Status::Ok);
+        for name in ["rmw_y", "/../x", "../x"] {
+            assert_eq!(status(&of(name)), Status::Fail, "{name}");
+        }
+    }
+}

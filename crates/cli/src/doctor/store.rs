@@ -1,12 +1,13 @@
 //! Whether the store is there, private, large enough, and remembers what it should.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
-use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::fs::{Access, FlockOperation, StatVfsMountFlags, access, flock, statvfs};
+use rustix::io::Errno;
 use tensorgate_store::{State, Store};
 use tensorgate_verify::{
     Context, History, Limits, RepoId, RepoType, SignedRevocations, TrustPolicy,
@@ -252,36 +253,45 @@ fn until(
     }
 }
 
-/// Who has a lock that others wait for, by proc_locks(5).
+/// Whether somebody has a lock that others wait for, and who.
 fn locks(place: &Path) -> Check {
     const NAME: &str = "store-lock";
-    let held = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let holder = |lock: &str| {
-        let stat = place.join(lock).metadata().ok()?;
-        holder_of(&held, stat.dev(), stat.ino())
-    };
-    match LOCKS.into_iter().find_map(holder) {
+    let mut held = LOCKS.iter().map(|lock| place.join(lock));
+    match held.find_map(|lock| File::open(lock).ok().filter(is_held)) {
         None => Check::ok(NAME, "nobody has it"),
-        Some(process) => Check::warn(NAME, format!("{} has it", named(process)))
-            .hint("who writes waits for that process: let it end, or end it; nothing is lost"),
+        Some(lock) => {
+            let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+            let stat = lock.metadata().ok();
+            let holder = stat.and_then(|stat| holder_of(&locks, stat.ino()));
+            Check::warn(NAME, format!("{} has it", named(holder)))
+                .hint("whoever writes waits for that: let it end, or end it; nothing is lost")
+        }
     }
 }
 
-/// `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF`: the process, the device and the inode. A waiting
-/// one has an arrow before its kind.
-fn holder_of(locks: &str, device: u64, inode: u64) -> Option<u32> {
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let file = format!("{major:02x}:{minor:02x}:{inode}");
+/// Asked without waiting, and given back at once.
+fn is_held(lock: &File) -> bool {
+    flock(lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}
+
+/// By proc_locks(5), `1: FLOCK ADVISORY WRITE 4711 fe:00:131 0 EOF`: the process and the inode. The
+/// device is that of the file system beneath, which stat(2) may not know. A process that waits has an
+/// arrow before the kind.
+fn holder_of(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        match words.as_slice() {
-            [_, "FLOCK", _, _, process, of, ..] if *of == file => process.parse().ok(),
-            _ => None,
-        }
+        let [_, "FLOCK", _, "WRITE", process, of, ..] = words.as_slice() else {
+            return None;
+        };
+        let (_, of) = of.rsplit_once(':')?;
+        (of.parse() == Ok(inode)).then(|| process.parse().ok())?
     })
 }
 
-fn named(process: u32) -> String {
+fn named(process: Option<u32>) -> String {
+    let Some(process) = process.filter(|process| *process > 0) else {
+        return "another process".to_owned();
+    };
     let name = fs::read_to_string(format!("/proc/{process}/comm"));
     match name.as_deref().map(str::trim) {
         Ok(name) => format!("process {process}, {name:?},"),
@@ -299,4 +309,40 @@ fn largest(objects: &Path) -> Option<u64> {
         }
     });
     sizes.max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::check::Status;
+
+    #[test]
+    fn of_the_locks_that_the_kernel_lists_the_one_that_is_held_is_found() {
+        let locks = "1: POSIX  ADVISORY  WRITE 7 fe:00:131 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 4712 fe:00:131 0 EOF\n\
+                     3: FLOCK  ADVISORY  READ  8 fe:00:132 0 EOF\n4: FLOCK\n";
+        assert_eq!(holder_of(locks, 131), Some(4711));
+        assert_eq!(holder_of(locks, 132), None);
+        assert_eq!(holder_of("", 131), None);
+        assert_eq!(named(Some(0)), "another process");
+        let own = named(Some(std::process::id()));
+        assert!(own.starts_with("process ") && own.ends_with("\","), "{own}");
+    }
+
+    #[test]
+    fn a_list_is_told_before_it_ends() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let now = at("2027-01-01T00:00:00Z");
+        for (expires, status) in [
+            ("2026-12-31T23:59:59Z", Status::Fail),
+            ("2027-01-01T00:00:00Z", Status::Fail),
+            ("2027-01-08T00:00:00Z", Status::Warn),
+            ("2027-01-08T00:00:01Z", Status::Ok),
+        ] {
+            let check = until("store-revocations", 3, at(expires), now, "verified");
+            assert_eq!(check.status, status, "{expires}");
+            assert_eq!(check.hint.is_none(), status == Status::Ok);
+        }
+    }
 }

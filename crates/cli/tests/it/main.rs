@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+#[path = "../../../verify/tests/corpus/case.rs"]
+mod case;
 mod channel;
+mod completions;
 mod diff;
+mod doctor;
 mod dry_run;
 mod environment;
 mod fetch;
@@ -15,18 +19,22 @@ mod help;
 mod import;
 mod inspect;
 mod keygen;
+mod man;
 mod memory;
 mod olah;
 mod oms;
 mod operator;
 mod peak;
 mod place;
+mod rejections;
 mod resume;
 mod sign;
 mod sign_oms;
 mod stage;
 mod store;
 mod support;
+#[path = "../../../verify/tests/corpus/tree.rs"]
+mod tree;
 mod trust;
 mod vectors;
 mod verify;

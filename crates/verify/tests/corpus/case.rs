@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::judge::Verdict;
-
 /// Directories of the corpus.
 const KINDS: [&str; 4] = ["header", "envelope", "trust", "policy"];
 /// What a head may say.
@@ -60,7 +58,8 @@ pub(crate) enum What {
 impl Case {
     /// The whole corpus.
     pub(crate) fn all() -> Vec<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+        // The command reads the same cases, from its own crate.
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../verify/tests/corpus");
         let entries = KINDS
             .iter()
             .flat_map(|kind| fs::read_dir(root.join(kind)).unwrap());
@@ -100,23 +99,6 @@ impl Case {
 
     pub(crate) fn head(&self, key: &str) -> Option<&str> {
         self.head.get(key).map(String::as_str)
-    }
-
-    pub(crate) fn expectation(&self) -> Verdict {
-        let list = |key| {
-            self.head(key)
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect()
-        };
-        Verdict {
-            outcome: self.head("expect").unwrap().to_owned(),
-            subject: self.head("subject").unwrap_or_default().to_owned(),
-            also: list("also"),
-            notices: list("notice"),
-            message: self.head("error").unwrap_or_default().to_owned(),
-        }
     }
 
     /// The body's one file, of a case without titles.

@@ -26,6 +26,26 @@ pub(crate) struct Verdict {
     pub(crate) message: String,
 }
 
+impl Case {
+    /// What its head expects.
+    pub(crate) fn expectation(&self) -> Verdict {
+        let list = |key| {
+            self.head(key)
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect()
+        };
+        Verdict {
+            outcome: self.head("expect").unwrap().to_owned(),
+            subject: self.head("subject").unwrap_or_default().to_owned(),
+            also: list("also"),
+            notices: list("notice"),
+            message: self.head("error").unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 type Found = Result<Vec<Rejected>, Box<dyn Error>>;
 
 /// The verdict on a case.
