@@ -9,6 +9,7 @@ use tensorgate_verify::{RepoId, RepoType, Revision};
 
 use crate::args_admit::Admit;
 use crate::args_help::{Completions, Doctor, Man};
+use crate::args_html::Html;
 use crate::args_operator::{Store, Trust};
 use crate::args_sign::{Sign, refuse_release_of_oms};
 
@@ -192,6 +193,8 @@ pub(crate) struct Audit {
     pub(crate) repo_type: Option<RepoTypeArg>,
     #[command(flatten)]
     pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Prove that a directory is, byte for byte, what somebody you trust signed
@@ -241,6 +244,8 @@ pub(crate) struct Verify {
     /// Judge as of this instant, in RFC 3339, to reproduce a verdict
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) now: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// Show tensors, metadata and sizes; nothing is verified, nothing may be trusted
@@ -267,6 +272,8 @@ pub(crate) struct Diff {
     pub(crate) a: PathBuf,
     /// The directory of the later policy
     pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) html: Html,
 }
 
 /// A repository's type as it is typed.

@@ -14,11 +14,18 @@ use crate::declarations::Declarations;
 use crate::disk;
 use crate::failure::Failure;
 use crate::fetch;
+use crate::html::{self, Shown};
 use crate::output::Report;
 use crate::text::{count, thousands, total};
 use crate::trust;
 
 pub(crate) fn run(args: &Audit, json: bool) -> Result<Report, Failure> {
+    let mut shown = Shown::default();
+    let outcome = judge(args, json, &mut shown);
+    html::write(args.html.file(), ("audit", &args.target), outcome, &shown)
+}
+
+fn judge(args: &Audit, json: bool, shown: &mut Shown) -> Result<Report, Failure> {
     let rules = match &args.trust {
         Some(file) => trust::load(file)?.rules().clone(),
         None => Rules::default(),
@@ -28,12 +35,20 @@ pub(crate) fn run(args: &Audit, json: bool) -> Result<Report, Failure> {
     // What vouches for the files is none of them: the manifest or, where there is none, a bundle.
     let manifest = disk::untrusted_bytes(&subject.directory, MANIFEST_FILE, 0)?;
     let beside = manifest.map_or(BUNDLE_FILE, |_| MANIFEST_FILE);
-    let surveyed = Survey::new(&rules)
-        .beside(&[beside])
+    let beside = [beside];
+    let survey = Survey::new(&rules)
+        .beside(&beside)
         .of(subject.repo_type)
         .with_externals(&declared.externals)
-        .with_reviewed_code(&declared.reviewed_code)
-        .run(&subject.directory)?;
+        .with_reviewed_code(&declared.reviewed_code);
+    let surveyed = match args.html.file() {
+        None => survey.run(&subject.directory)?,
+        Some(_) => {
+            shown.externals.clone_from(&declared.externals);
+            shown.reviewed_code.clone_from(&declared.reviewed_code);
+            shown.survey(survey, &subject.directory, subject.repo_type, &rules.limits)?
+        }
+    };
     let mut report = report(&subject, &declared, surveyed);
     report.notices.extend(told);
     Ok(report)

@@ -18,6 +18,7 @@ use tensorgate_verify::{Kind, Limits, MANIFEST_FILE};
 
 use crate::args::Diff;
 use crate::failure::Failure;
+use crate::html::{self, Shown};
 use crate::inspect::UNTRUSTED;
 use crate::output::Report;
 use comparison::{Change, Changed, Comparison, Inside, Side};
@@ -31,6 +32,11 @@ const TEXT_BYTES: u64 = 1 << 20;
 const SHOWN: usize = 200;
 
 pub(crate) fn run(args: &Diff) -> Result<Report, Failure> {
+    let outcome = compare(args);
+    html::write(args.html.file(), ("diff", ""), outcome, &Shown::default())
+}
+
+fn compare(args: &Diff) -> Result<Report, Failure> {
     let limits = Limits::default();
     let comparison = compare(
         &Folder::open(&args.a, &limits)?,

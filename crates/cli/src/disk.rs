@@ -171,6 +171,22 @@ pub(crate) fn replace(
     Ok(fsync(folder)?)
 }
 
+/// Puts a file of the user's in place as a whole, over a regular file that has its name.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no file name"));
+    };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => {
+            let what = "something that is no regular file has this name";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    replace(&open_parent(path)?, name, "", bytes)
+}
+
 /// Makes the entry of `path` in its directory durable.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     Ok(fsync(open_parent(path)?)?)

@@ -13,7 +13,9 @@ use tensorgate_verify::{
 
 use crate::args::Verify;
 use crate::disk;
+use crate::facts::Facts;
 use crate::failure::Failure;
+use crate::html::Shown;
 use crate::memory::Memory;
 use crate::output::Report;
 use crate::text::{count, thousands, total};
@@ -84,6 +86,7 @@ pub(crate) fn verify(
     trust: &TrustPolicy,
     directory: &Directory,
     memory: &Memory,
+    shown: &mut Shown,
 ) -> Result<Report, Failure> {
     let anchors = anchors(args, trust)?;
     let mut context = context(args, memory);
@@ -104,6 +107,9 @@ pub(crate) fn verify(
         &attested.files,
         &context,
     )?;
+    if args.html.file().is_some() {
+        shown.facts = Some(Facts::of(directory, &attested.files, limits)?);
+    }
     let mut report = report(args, trust, &statement, attested, now);
     let list = context.revocations.map(|list| &list.evidence().notices);
     report.waived.extend(list.into_iter().flatten().cloned());

@@ -13,6 +13,7 @@ use crate::args::Verify;
 use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
+use crate::html::{self, Shown};
 use crate::memory::Memory;
 use crate::oms;
 use crate::output::{Report, say_waiting};
@@ -20,12 +21,19 @@ use crate::text::{count, thousands};
 use crate::trust;
 
 pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
+    let mut shown = Shown::default();
+    let outcome = judge(args, json, &mut shown);
+    let subject = args.dir.display().to_string();
+    html::write(args.html.file(), ("verify", &subject), outcome, &shown)
+}
+
+fn judge(args: &Verify, json: bool, shown: &mut Shown) -> Result<Report, Failure> {
     let started = Instant::now();
     let trust = trust::load(&args.trust)?;
     let directory = disk::hold_directory(&args.dir)?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
     if let Some(bundle) = oms::find(args, &trust, &directory, &memory)? {
-        return oms::verify(args, &bundle, &trust, &directory, &memory);
+        return oms::verify(args, &bundle, &trust, &directory, &memory, shown);
     }
     let signed = manifest(args, &directory, trust.limits())?;
     let mut context = context(args, &memory);
@@ -39,6 +47,9 @@ pub(crate) fn run(args: &Verify, json: bool) -> Result<Report, Failure> {
     };
     let policy = manifest.open(&directory, proof, trust.rules())?;
     let notices = notices(args, policy.evidence(), &memory)?;
+    if args.html.file().is_some() {
+        shown.policy(&policy, trust.limits());
+    }
     Ok(report(args, &policy, notices, started))
 }
 

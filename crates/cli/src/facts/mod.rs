@@ -12,14 +12,15 @@ use std::path::Path;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    Directory, Error, FileEntry, FilePath, Header, Kind, Limits, Rejection, Sha256,
+    Directory, FileEntry, FilePath, Header, Kind, Limits, Rejection, RepoType, Sha256,
 };
 
 use crate::failure::{Failure, Finding};
 use crate::text::{count, shorten, thousands};
 pub(crate) use card::Card;
+pub(crate) use numbers::{BINS, Numbers};
 pub(crate) use odd::Odd;
-pub(crate) use statistics::State;
+pub(crate) use statistics::{Feature, State};
 pub(crate) use tensors::Tensor;
 
 /// Tensors of the network that a terminal shows, the largest first.
@@ -48,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) path: FilePath,
     pub(crate) kind: Kind,
     pub(crate) bytes: u64,
+    /// Of all its bytes, where it was computed.
+    pub(crate) sha256: Option<Sha256>,
 }
 
 /// What the network's tensors of one element type amount to.
@@ -71,50 +74,68 @@ impl Facts {
     ) -> Result<Self, Failure> {
         let mut facts = Self::default();
         for entry in files {
-            if !is_looked_into(entry) {
-                facts.list(&entry.path, entry.kind, entry.size);
-                continue;
+            facts.list(&entry.path, entry.kind, entry.size);
+            if is_looked_into(entry) {
+                let hold = directory.open(&entry.path)?.hold(entry.kind);
+                let hold = hold.map_err(|error| unreadable(&entry.path, &error))?;
+                refuse_changed(entry, &hold)?;
+                facts.look_into(&entry.path, entry.kind, &hold, limits);
             }
-            let hold = directory.open(&entry.path)?.hold(entry.kind);
-            let hold = hold.map_err(|error| unreadable(&entry.path, &error))?;
-            refuse_changed(entry, &hold)?;
-            facts.see(&entry.path, entry.kind, &hold, limits)?;
         }
+        facts.name_digests(files);
         Ok(facts)
     }
 
-    /// Looks into one more file, of which these bytes passed the check of its own format.
-    ///
-    /// # Errors
-    /// The header of a safetensors file is no such header.
+    /// Looks into one more file of a repository of this type, of which these bytes passed the check
+    /// of its own format.
     pub(crate) fn see(
         &mut self,
         path: &FilePath,
-        kind: Kind,
+        repo_type: RepoType,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<(), Error> {
-        self.list(path, kind, bytes.len() as u64);
+    ) {
+        if let Some(kind) = Kind::of(path, repo_type) {
+            self.list(path, kind, bytes.len() as u64);
+            self.look_into(path, kind, bytes, limits);
+        }
+    }
+
+    /// Of safetensors, the check made sure that there is a header.
+    fn look_into(&mut self, path: &FilePath, kind: Kind, bytes: &[u8], limits: &Limits) {
+        let header = || Header::parse(bytes, bytes.len() as u64, limits).ok();
         match kind {
             Kind::Weights => {
-                let header = Header::parse(bytes, bytes.len() as u64, limits)?;
-                self.tensors.extend(tensors::of(path, &header, bytes));
+                let tensors = header().map(|header| tensors::of(path, &header, bytes));
+                self.tensors.extend(tensors.into_iter().flatten());
                 tensors::keep_largest(&mut self.tensors);
             }
             Kind::ProcessorState => {
-                let header = Header::parse(bytes, bytes.len() as u64, limits)?;
-                self.statistics.push(State::of(path, &header, bytes));
+                let state = header().map(|header| State::of(path, &header, bytes));
+                self.statistics.extend(state);
             }
             Kind::Config if path.as_str() == odd::FILE => self.odd = Odd::all(bytes),
             Kind::Card if path.as_str() == card::FILE => self.card = Card::read(bytes),
             _ => {}
         }
-        Ok(())
+    }
+
+    /// Says of each file what a survey computed of it.
+    pub(crate) fn name_digests(&mut self, files: &[FileEntry]) {
+        for file in &mut self.files {
+            let at = files.binary_search_by(|entry| entry.path.cmp(&file.path));
+            let entry = at.ok().and_then(|at| files.get(at));
+            file.sha256 = entry.map(|entry| entry.sha256);
+        }
     }
 
     fn list(&mut self, path: &FilePath, kind: Kind, bytes: u64) {
-        let path = path.clone();
-        self.files.push(Seen { path, kind, bytes });
+        self.files.push(Seen {
+            path: path.clone(),
+            kind,
+            bytes,
+            sha256: None,
+        });
     }
 
     /// Forgets the files that were refused: of those, the refusal is all there is to say.
@@ -204,7 +225,12 @@ fn is_about(found: &Finding, path: &FilePath) -> bool {
 
 impl Seen {
     fn json(&self) -> Value {
-        json!({ "path": self.path, "kind": self.kind, "bytes": self.bytes })
+        json!({
+            "path": self.path,
+            "kind": self.kind,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        })
     }
 }
 

@@ -1,0 +1,302 @@
+//! What changed from one policy to another, as the command says it to programs.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+
+use super::foreign::{Foreign, code, words};
+use super::number::number;
+use super::plots::bar;
+use crate::text::{count, thousands};
+
+/// Rows of one table; the rest is counted.
+const ROWS: usize = 200;
+/// Tensors of one file, those that moved most first.
+const TENSORS: usize = 100;
+
+/// Nothing where nothing was compared.
+pub(super) fn sections(compared: &Map<String, Value>) -> Markup {
+    let Some(same) = compared.get("same").and_then(Value::as_u64) else {
+        return html! {};
+    };
+    let files = list(compared.get("files"));
+    html! {
+        section {
+            h2 { "What changed" }
+            dl.cards {
+                @for side in ["a", "b"] {
+                    div { dt { (side.to_uppercase()) } dd { small { (code(text(compared.get(side)))) } } }
+                }
+                div { dt { "Files that differ" } dd { (thousands(files.len() as u64)) } }
+                div { dt { "Files that are the same" } dd { (thousands(same)) } }
+            }
+            @if !files.is_empty() { (table(files)) }
+        }
+        (drift(list(compared.get("drift"))))
+        @for file in files.iter().take(ROWS) { (inside(file)) }
+        (reviews(list(compared.get("reviews"))))
+    }
+}
+
+fn list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text(value: Option<&Value>) -> &str {
+    value.and_then(Value::as_str).unwrap_or_default()
+}
+
+fn more(hidden: usize, what: &str) -> Markup {
+    html! { @if hidden > 0 { p.quiet { "and " (count(hidden, what)) " more." } } }
+}
+
+fn table(files: &[Value]) -> Markup {
+    let bytes = |side: &Value| {
+        side["bytes"]
+            .as_u64()
+            .map_or_else(|| "-".to_owned(), thousands)
+    };
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Files that differ" {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "file" } th scope="col" { "kind" } th scope="col" { "change" }
+                        th.n scope="col" { "bytes in A" } th.n scope="col" { "bytes in B" }
+                    }
+                }
+                tbody {
+                    @for file in files.iter().take(ROWS) {
+                        tr {
+                            th scope="row" {
+                                (code(text(file.get("path"))))
+                                @for side in ["before", "after"] {
+                                    @if let Some(note) = file[side]["note"].as_str() { span.digest { (Foreign(note)) } }
+                                }
+                            }
+                            td { (text(file.get("kind"))) }
+                            td { (text(file.get("change"))) }
+                            td.n { (bytes(&file["before"])) }
+                            td.n { (bytes(&file["after"])) }
+                        }
+                    }
+                }
+            }
+        }
+        (more(files.len().saturating_sub(ROWS), "file"))
+    }
+}
+
+/// What changed inside one file, as far as its kind has an inside that is compared.
+fn inside(file: &Value) -> Markup {
+    let (tensors, fields) = (list(file.get("tensors")), list(file.get("fields")));
+    let (hunks, refused) = (list(file.get("hunks")), list(file.get("refused")));
+    let metadata = list(file["metadata"].get("fields"));
+    if [tensors, fields, hunks, refused, metadata]
+        .iter()
+        .all(|all| all.is_empty())
+    {
+        return html! {};
+    }
+    let hidden = |key: &str| {
+        file[key]
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(0)
+    };
+    html! {
+        section {
+            h2 { (code(text(file.get("path")))) }
+            @for side in refused {
+                p { "in " (text(side.get("side")).to_uppercase()) ": " (Foreign(text(side.get("detail")))) }
+            }
+            @if !tensors.is_empty() { (self::tensors(tensors)) }
+            @if !metadata.is_empty() { h3 { "metadata" } (self::fields(metadata)) }
+            @if !fields.is_empty() { (self::fields(fields)) (more(hidden("fields_not_shown"), "field")) }
+            @if !hunks.is_empty() { (self::hunks(hunks)) (more(hidden("lines_not_shown"), "line")) }
+        }
+    }
+}
+
+/// What has no relative change is another tensor: that first.
+fn tensors(all: &[Value]) -> Markup {
+    let weight = |tensor: &Value| match tensor.get("differing") {
+        Some(_) => tensor["relative_l2"].as_f64().unwrap_or(f64::MAX),
+        None => f64::INFINITY,
+    };
+    let mut sorted: Vec<&Value> = all.iter().collect();
+    sorted.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+    sorted.truncate(TENSORS);
+    let most = |key: &str| {
+        let numbers = sorted.iter().filter_map(|tensor| tensor[key].as_f64());
+        numbers.reduce(f64::max).unwrap_or(0.0)
+    };
+    let (max_abs, relative) = (most("max_abs"), most("relative_l2"));
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Tensors that differ" {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "tensor" } th scope="col" { "change" } th.n scope="col" { "differing" }
+                        th.n scope="col" { "max |Δ|" } th.n scope="col" { "L2 of Δ / L2 in A" }
+                    }
+                }
+                tbody {
+                    @for tensor in &sorted {
+                        tr {
+                            th scope="row" { (code(text(tensor.get("name")))) span.digest { (sides(tensor)) } }
+                            td { (text(tensor.get("change"))) }
+                            td.n { (differing(tensor)) }
+                            td.n.x { (measured(tensor, "max_abs", max_abs)) }
+                            td.n.x { (measured(tensor, "relative_l2", relative)) }
+                        }
+                    }
+                }
+            }
+        }
+        (more(all.len().saturating_sub(TENSORS), "tensor"))
+    }
+}
+
+fn sides(tensor: &Value) -> String {
+    let side = |side: &Value| {
+        let dims = side["shape"].as_array()?.iter().map(ToString::to_string);
+        let dims: Vec<String> = dims.collect();
+        Some(format!("{} {}", side["dtype"].as_str()?, dims.join(" × ")))
+    };
+    match (side(&tensor["before"]), side(&tensor["after"])) {
+        (Some(a), Some(b)) if a != b => format!("{a} → {b}"),
+        (a, b) => a.or(b).unwrap_or_default(),
+    }
+}
+
+fn differing(tensor: &Value) -> Markup {
+    let number = |key: &str| tensor[key].as_u64().unwrap_or(0);
+    html! {
+        @if tensor.get("differing").is_some() { (thousands(number("differing"))) } @else { "-" }
+        @if number("not_finite") > 0 { div.bad-number { (thousands(number("not_finite"))) " not finite" } }
+    }
+}
+
+fn measured(tensor: &Value, key: &str, most: f64) -> Markup {
+    match tensor[key].as_f64() {
+        None => html! { "-" },
+        Some(value) => html! { (number(value)) (bar(value, most, "part", &number(value))) },
+    }
+}
+
+fn fields(fields: &[Value]) -> Markup {
+    let value = |field: &Value, side: &str| field.get(side).map(|value| code(value.to_string()));
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Fields that differ" {
+            table {
+                thead { tr { th scope="col" { "field" } th scope="col" { "in A" } th scope="col" { "in B" } } }
+                tbody {
+                    @for field in fields.iter().take(ROWS) {
+                        tr {
+                            th scope="row" { (code(format!("#{}", text(field.get("pointer"))))) }
+                            td { @if let Some(before) = value(field, "before") { (before) } @else { span.quiet { "not there" } } }
+                            td { @if let Some(after) = value(field, "after") { (after) } @else { span.quiet { "not there" } } }
+                        }
+                    }
+                }
+            }
+        }
+        (more(fields.len().saturating_sub(ROWS), "field"))
+    }
+}
+
+fn hunks(hunks: &[Value]) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Lines that differ" {
+            div.code-lines.mono {
+                @for hunk in hunks {
+                    div.at { (text(hunk.get("header"))) }
+                    @for line in list(hunk.get("lines")).iter().filter_map(Value::as_str) {
+                        @match line.as_bytes().first() {
+                            Some(b'+') => div.plus { (words(line)) },
+                            Some(b'-') => div.minus { (words(line)) },
+                            _ => div { (words(line)) },
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How far the statistics moved that scale what the motors get.
+fn drift(all: &[Value]) -> Markup {
+    let farthest = |drift: &Value| {
+        let parts = list(drift.get("relative")).iter().filter_map(Value::as_f64);
+        parts.map(f64::abs).reduce(f64::max)
+    };
+    let shown = &all[..all.len().min(ROWS)];
+    let most = shown
+        .iter()
+        .filter_map(farthest)
+        .reduce(f64::max)
+        .unwrap_or(0.0);
+    html! {
+        @if !all.is_empty() {
+            section {
+                h2 { "How far the normaliser moved" }
+                p { "The farthest dimension of each statistic, against what the statistic is measured by in A." }
+                div.wide tabindex="0" role="region" aria-label="Normaliser drift" {
+                    table {
+                        thead { tr { th scope="col" { "statistic" } th scope="col" { "measured by" } th.n scope="col" { "moved by" } } }
+                        tbody {
+                            @for drift in shown {
+                                tr {
+                                    th scope="row" {
+                                        (code(format!("{}.{}", text(drift.get("feature")), text(drift.get("statistic")))))
+                                        span.digest { (Foreign(text(drift.get("path")))) }
+                                    }
+                                    td { (text(drift.get("relative_to"))) }
+                                    td.n.x {
+                                        @match farthest(drift) {
+                                            None => "-",
+                                            Some(part) => { (number(part)) (bar(part, most, "part", &number(part))) }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                (more(all.len() - shown.len(), "statistic"))
+            }
+        }
+    }
+}
+
+fn reviews(all: &[Value]) -> Markup {
+    let words = |review: &Value| match text(review.get("review")) {
+        "as-reviewed" => "as reviewed",
+        "changed-since-review" => "changed since review",
+        _ => "not reviewed",
+    };
+    html! {
+        @if !all.is_empty() {
+            section {
+                h2 { "Code against its review" }
+                p { "As the manifests claim it." }
+                div.wide tabindex="0" role="region" aria-label="Reviews" {
+                    table {
+                        thead { tr { th scope="col" { "file" } th scope="col" { "in" } th scope="col" { "review" } th scope="col" { "reviewer" } } }
+                        tbody {
+                            @for review in all.iter().take(ROWS) {
+                                tr {
+                                    th scope="row" { (code(text(review.get("path")))) }
+                                    td { (text(review.get("side")).to_uppercase()) }
+                                    td { (words(review)) }
+                                    td { (Foreign(text(review.get("reviewer")))) }
+                                }
+                            }
+                        }
+                    }
+                }
+                (more(all.len().saturating_sub(ROWS), "file"))
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The outcome, first and in words: what it is, why, and what it rests on.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::foreign::{Foreign, code};
+use crate::failure::{Failure, Finding};
+use crate::output::Report;
+use crate::text::{count, thousands};
+
+/// Refusals and notices that a page lists; the rest is counted.
+const LISTED: usize = 200;
+
+/// What a report says first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    Verified,
+    /// By its content; signed by nobody that was asked for.
+    Passed,
+    Admitted,
+    Rejected(usize),
+    /// Nothing was judged: whether two policies differ.
+    Compared {
+        different: bool,
+    },
+    CouldNotCheck,
+}
+
+impl Verdict {
+    pub(super) fn of(outcome: &Result<Report, Failure>) -> Self {
+        match outcome {
+            Err(Failure::Rejected(all)) => Self::Rejected(all.len()),
+            Err(Failure::Error(_)) => Self::CouldNotCheck,
+            Ok(report) => match report.verdict {
+                Some("verified") => Self::Verified,
+                Some("passed") => Self::Passed,
+                Some(_) => Self::Admitted,
+                None => Self::Compared {
+                    different: report.more.get("different") != Some(&Value::Bool(false)),
+                },
+            },
+        }
+    }
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Verified => "Verified",
+            Self::Passed => "Passed, signed by nobody",
+            Self::Admitted => "Admitted",
+            Self::Rejected(_) => "Rejected",
+            Self::Compared { different: true } => "They differ",
+            Self::Compared { different: false } => "They are the same",
+            Self::CouldNotCheck => "Could not be checked",
+        }
+    }
+
+    /// What it means for whoever has to decide.
+    pub(super) fn sentence(self) -> String {
+        match self {
+            Self::Verified => "verified: every byte is what somebody you trust signed".to_owned(),
+            Self::Passed => {
+                "passed: the content keeps the rules, and nobody vouches for it".to_owned()
+            }
+            Self::Admitted => {
+                "admitted: audited, signed with the operator's key, stored".to_owned()
+            }
+            Self::Rejected(n) => format!("rejected for {}: do not use it", count(n, "reason")),
+            Self::Compared { .. } => "compared: nothing below was verified".to_owned(),
+            Self::CouldNotCheck => "no verdict: it could not be checked".to_owned(),
+        }
+    }
+
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Verified | Self::Admitted => "good",
+            Self::Passed => "open",
+            Self::Rejected(_) => "bad",
+            Self::Compared { .. } | Self::CouldNotCheck => "none",
+        }
+    }
+
+    /// A check, a cross, or a ring: the word beside it says the same.
+    const fn sign(self) -> &'static str {
+        match self {
+            Self::Verified | Self::Admitted => "M6 13l5 5 9-11",
+            Self::Rejected(_) => "M7 7l10 10M17 7L7 17",
+            Self::Compared { .. } => "M6 9h12M6 15h12",
+            Self::Passed | Self::CouldNotCheck => "M12 6v8M12 17.5v.5",
+        }
+    }
+
+    pub(super) fn banner(self, subject: &str) -> Markup {
+        let sentence = self.sentence();
+        let mut sentence = sentence
+            .split_once(": ")
+            .map_or(&*sentence, |(_, rest)| rest)
+            .to_owned();
+        if let Self::Rejected(n) = self {
+            sentence = format!("{} below. Do not use it.", count(n, "reason"));
+        } else {
+            sentence[..1].make_ascii_uppercase();
+            sentence.push('.');
+        }
+        html! {
+            header.verdict.(self.class()) {
+                svg viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round" {
+                    circle cx="12" cy="12" r="11" {}
+                    path d=(self.sign()) {}
+                }
+                div {
+                    h1 { (self.word()) }
+                    @if !subject.is_empty() { p.subject { (code(subject)) } }
+                    p { (sentence) }
+                }
+            }
+        }
+    }
+}
+
+/// Why it was refused or not checked, or what was let pass with a word.
+pub(super) fn reasons(outcome: &Result<Report, Failure>) -> Markup {
+    match outcome {
+        Err(Failure::Rejected(all)) => html! {
+            section {
+                h2 { "Why it was rejected" }
+                ul.found {
+                    @for found in all.iter().take(LISTED) { (finding(found)) }
+                }
+                (more(all.len(), "reason"))
+            }
+        },
+        Err(Failure::Error(trouble)) => html! {
+            section {
+                h2 { "Why it could not be checked" }
+                ul.found {
+                    li.let {
+                        p { (Foreign(&trouble.detail)) }
+                        @if let Some(hint) = &trouble.hint { p.hint { "Hint: " (Foreign(hint)) } }
+                    }
+                }
+            }
+        },
+        Ok(report) => notices(report),
+    }
+}
+
+fn finding(found: &Finding) -> Markup {
+    html! {
+        li {
+            p { code.code { (found.rejection.code()) } (code(&found.subject)) }
+            p { (Foreign(&found.detail)) }
+            p.hint { "Hint: " (Foreign(found.hint())) }
+        }
+    }
+}
+
+fn notices(report: &Report) -> Markup {
+    if report.notices.is_empty() && report.waived.is_empty() {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "Worth knowing" }
+            ul.found {
+                @for found in report.waived.iter().take(LISTED) {
+                    li.let {
+                        p { code.code { (found.rejection.code()) } (code(&found.subject)) }
+                        p { (Foreign(&found.detail)) " (let pass by the rules)" }
+                    }
+                }
+                @for notice in report.notices.iter().take(LISTED) {
+                    li.let { p { (Foreign(notice)) } }
+                }
+            }
+            (more(report.waived.len().max(report.notices.len()), "notice"))
+        }
+    }
+}
+
+fn more(all: usize, what: &str) -> Markup {
+    html! {
+        @if all > LISTED { p.quiet { "and " (count(all - LISTED, what)) " more; " code { "--json" } " has them all." } }
+    }
+}
+
+/// What the verdict rests on: its fields, under words for them.
+pub(super) fn evidence(outcome: &Result<Report, Failure>) -> Markup {
+    let Ok(Report {
+        evidence: Value::Object(fields),
+        ..
+    }) = outcome
+    else {
+        return html! {};
+    };
+    html! {
+        section {
+            h2 { "What the verdict rests on" }
+            div.wide tabindex="0" role="region" aria-label="Evidence" {
+                table.facts {
+                    tbody {
+                        @for (name, value) in fields {
+                            @if let Some(shown) = shown(value) {
+                                tr { th scope="row" { (heading(name)) } td { (shown) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The words for a field of the evidence; what is not here is shown under its own name.
+fn heading(name: &str) -> Markup {
+    let words = match name {
+        "authenticated" => "signature checked",
+        "bytes" => "bytes in all",
+        "externals" => "externals declared",
+        "full" => "whole-file digests",
+        "holds" => "weights were held",
+        "ignored_signatures" => "signatures ignored",
+        "manifest" => "manifest, SHA-256",
+        "method" => "method",
+        "name" => "named by the signer",
+        "not_promised" => "not promised",
+        "now" => "judged as of",
+        "now_given" => "instant was given",
+        "repo" => "repository",
+        "repo_type" => "repository type",
+        "reviewed_code" => "code reviewed",
+        "seconds" => "seconds taken",
+        "signers" => "signed by",
+        "statement" => "statement, SHA-256",
+        "trust_policy" => "trust policy, SHA-256",
+        "expires" | "files" | "sequence" => name,
+        other => return html! { (Foreign(other)) },
+    };
+    html! { (words) }
+}
+
+/// A value in one cell: an object as its own values, a list line by line.
+fn shown(value: &Value) -> Option<Markup> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(yes) => html! { (if *yes { "yes" } else { "no" }) },
+        Value::Number(number) => match number.as_u64() {
+            Some(number) => html! { (thousands(number)) },
+            None => html! { (super::number::number(number.as_f64().unwrap_or_default())) },
+        },
+        Value::String(text) => code(text),
+        Value::Array(all) if all.is_empty() => return None,
+        Value::Array(all) => html! {
+            @for one in all.iter().take(LISTED).filter_map(shown) { div { (one) } }
+        },
+        Value::Object(fields) => html! {
+            @for (name, one) in fields.iter().filter_map(|(name, one)| Some((name, shown(one)?))) {
+                span.quiet { (Foreign(name)) " " } (one) " "
+            }
+        },
+    })
+}
