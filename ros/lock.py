@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes lock.txt, olah.txt and peers.txt: what is wanted, resolved for each Python that
+"""Writes lock.txt, olah.txt, peers.txt and sim.txt: what is wanted, resolved for each Python that
 ROS 2 Jazzy has wheels for, every file pinned by version and SHA-256. With the
 name of one of them, writes that one alone.
 
@@ -24,13 +24,14 @@ HERE = pathlib.Path(__file__).parent
 
 # What each list comes from, and what pip is asked for. The mirror that the fetcher is tried
 # against brings many packages of its own, so it has an environment of its own; so have the peers
-# that the benchmarks compare with.
+# that the benchmarks compare with, and the simulator of the robot that walks.
 LISTS = {
     "lock.txt": (
         "requirements.txt",
         [["--requirement", HERE / "requirements.txt"], ["--no-deps", *DATA_ONLY]],
     ),
     "olah.txt": ("olah 0.5.4", [["olah==0.5.4"]]),
+    "sim.txt": ("sim-requirements.txt", [["--requirement", HERE / "sim-requirements.txt"]]),
     "peers.txt": ("peers-requirements.txt", [["--requirement", HERE / "peers-requirements.txt"]]),
 }
 

@@ -2,7 +2,8 @@
 # Makes what ros/env.sh promises and prints the environment for it: `export`
 # lines on stdout, progress and errors on stderr, the noise of tools under
 # .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides;
-# with `ensure_peers`, what the benchmarks compare with.
+# with `ensure_peers`, what the benchmarks compare with; with `ensure_sim`, the
+# simulator of the robot that walks.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.
@@ -25,6 +26,8 @@ source "$root/ros/tools.sh"
 source "$root/ros/olah.sh"
 # shellcheck source=ros/peers.sh
 source "$root/ros/peers.sh"
+# shellcheck source=ros/sim.sh
+source "$root/ros/sim.sh"
 
 main() {
     PATH=$(without_ours "$PATH") # or we would build on what we are about to replace

@@ -1,0 +1,253 @@
+"""What the demo and its tests are played with: a Hub, a publisher, programs, and an operator."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+WALK = ROOT / "examples" / "walk"
+REPO = "unitree/go2-walk"
+UNTIL = "2036-01-01T00:00:00Z"
+POLL_S = 5  # how often the gate asks the Hub: the shortest that it takes
+
+
+def prepare() -> None:
+    """The environment in which all programs run."""
+    sys.path.append(str(ROOT / "ros"))
+    import own_domain
+
+    own_domain.claim()
+    # A trust policy that a group may write is refused, with reason.
+    os.umask(0o022)
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    simulation = ROOT / ".ros" / "sim" / "lib" / python / "site-packages"
+    sys.path.append(str(simulation))
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = f"{ROOT / 'target' / 'python'}:{before}:{simulation}"
+    os.environ["PATH"] = f"{PROGRAMS}:{os.environ['PATH']}"
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    # Products of 45 with 512 numbers: threads only get in each other's way.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TENSORGATE_STORE"):
+        os.environ.pop(name, None)
+
+
+class Program:
+    """A program that runs beside, and what it says, line by line."""
+
+    def __init__(self, *command, say=lambda line: None):
+        self.lines, self.said = [], threading.Condition()
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(list(map(str, command)), text=True, **pipes)
+        self.listener = threading.Thread(target=self.listen, args=(say,), daemon=True)
+        self.listener.start()
+
+    def listen(self, say) -> None:
+        for line in self.process.stdout:
+            with self.said:
+                self.lines.append(line.rstrip())
+                self.said.notify_all()
+            say(line.rstrip())
+
+    def wait_for(self, text: str, seconds: float = 60) -> str:
+        """The first line with this text."""
+        found = lambda: [line for line in self.lines if text in line]
+        with self.said:
+            if self.said.wait_for(found, seconds):
+                return found()[0]
+        raise TimeoutError(f"nobody said {text!r} within {seconds} s:\n" + "\n".join(self.lines[-20:]))
+
+    def end(self, how=signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class Channel:
+    """A Hub on loopback with one branch of one repository, which each commit moves: the program is
+    started anew with one more."""
+
+    def __init__(self, home: Path):
+        self.home, self.directories, self.hub = home, [], None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        os.environ["HF_ENDPOINT"] = self.endpoint
+        os.environ["HF_HOME"] = str(home / "nothing")
+
+    def commit(self, directory: Path) -> str:
+        """Moves the branch to what the directory holds; the name of the commit."""
+        self.end()
+        kept = self.home / "commits" / str(len(self.directories))
+        shutil.copytree(directory, kept)
+        self.directories.append(kept)
+        repositories = [word for kept in self.directories for word in ("--repo", f"{REPO}={kept}")]
+        command = ["tensorgate-testhub", "--port", str(self.port), *repositories]
+        self.hub = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+        return json.loads(self.hub.stdout.readline())["commits"][REPO][-1]
+
+    def end(self) -> None:
+        if self.hub:
+            self.hub.terminate()
+            self.hub.wait(timeout=20)
+            self.hub.stdout.close()
+            self.hub = None
+
+
+class Publisher:
+    """Who signs: commits files, signs them at their commit, and commits the manifest beside them."""
+
+    def __init__(self, home: Path, channel: Channel, run):
+        self.home, self.channel, self.run, self.manifests = home, channel, run, {}
+        run("tensorgate", "keygen", "--out", "release")
+        key = '[[keys]]\nname = "release"\npublic_key_file = "release.pub.pem"\n'
+        (home / "trust.toml").write_text(f"threshold = 1\n{key}")
+
+    def release(self, files: Path, sequence: int, served: Path | None = None) -> str:
+        """`served` is what somebody else makes the Hub serve for these files."""
+        revision = self.channel.commit(served or files)
+        what = ["--repo", REPO, "--revision", revision, "--sequence", sequence, "--expires", UNTIL]
+        told = self.run("tensorgate", "sign", files, "--key", "release.key.pem", *what, "--replace")
+        self.manifests[sequence] = words_after(told, "sha256")
+        signed = self.home / f"signed-{sequence}"
+        shutil.copytree(served or files, signed, dirs_exist_ok=True)
+        shutil.copy(files / "policy.dsse.json", signed)
+        self.channel.commit(signed)
+        return revision
+
+    def call_back(self, sequence: int, reason: str) -> None:
+        """A signed list of revocations, beside what was released last."""
+        listed = self.home / "listed"
+        shutil.copytree(self.channel.directories[-1], listed)
+        what = ["--manifest", self.manifests[sequence], "--reason", reason]
+        term = ["--key", "release.key.pem", "--expires", UNTIL]
+        self.run("tensorgate", "trust", "revoke", listed / "revocations.dsse.json", *term, *what)
+        self.channel.commit(listed)
+
+
+def words_after(text: str, word: str) -> str:
+    """What follows a word in what a command printed."""
+    words = text.split()
+    return words[words.index(word) + 1]
+
+
+def tampered(files: Path, to: Path) -> Path:
+    """The same files, but for one bit of one weight."""
+    shutil.copytree(files, to)
+    (to / "policy.dsse.json").unlink(missing_ok=True)
+    weights = bytearray((to / "model.safetensors").read_bytes())
+    weights[500_000] ^= 1
+    (to / "model.safetensors").write_bytes(weights)
+    return to
+
+
+def gate(say=lambda line: None) -> Program:
+    """The node, as `ros2 launch` starts it: it follows the channel."""
+    parameters = {"channel": f"{REPO}@main", "update_interval_s": POLL_S, "trust": "trust.toml", "store": "store"}
+    given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    return Program("tensorgate_node", "--ros-args", *given, say=say)
+
+
+def controller(say=lambda line: None) -> Program:
+    known = ["--trust", "trust.toml", "--repo", REPO, "--state", "controller-state"]
+    return Program(sys.executable, WALK / "controller.py", *known, say=say)
+
+
+def simulator(record: Path, say=lambda line: None) -> Program:
+    return Program(sys.executable, WALK / "simulator.py", record, say=say)
+
+
+def words(command, home: Path) -> str:
+    """A command as a reader would type it."""
+    text = shlex.join(map(str, command))
+    return text.replace(sys.executable, "python").replace(f"{home}/", "").replace(f"{ROOT}/", "")
+
+
+class Operator:
+    """A person with a joystick and an eye on the topics, in a thread of this process."""
+
+    def __init__(self):
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticStatus
+        from geometry_msgs.msg import Twist
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.qos import DurabilityPolicy, QoSProfile
+        from std_srvs.srv import Trigger
+        from tensorgate_msgs.msg import PolicyStatus
+
+        rclpy.init()
+        self.node = rclpy.create_node("operator")
+        self.events, self.speed, self.twist, self.trigger = [], 0.0, Twist, Trigger
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.node.create_subscription(DiagnosticStatus, "/controller/state", self.on_controller, latched)
+        self.node.create_subscription(PolicyStatus, "/tensorgate/status", self.on_gate, 10)
+        self.steering = self.node.create_publisher(Twist, "cmd_vel", 10)
+        self.client = self.node.create_client(Trigger, "/controller/stand_up")
+        self.node.create_timer(0.1, self.steer)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self.thread.start()
+
+    def steer(self) -> None:
+        twist = self.twist()
+        twist.linear.x = self.speed
+        self.steering.publish(twist)
+
+    def on_controller(self, msg) -> None:
+        facts = {value.key: value.value for value in msg.values}
+        time_of = float(facts.pop("time"))
+        self.record("controller", time_of, mode=msg.message, **facts)
+
+    def on_gate(self, msg) -> None:
+        self.record("gate", None, state=msg.state, reason=msg.reason, epoch=msg.epoch)
+
+    def record(self, kind: str, simulated: float | None, **facts) -> None:
+        last = next((event for event in reversed(self.events) if event["kind"] == kind), None)
+        if last is None or last["facts"] != facts:
+            self.events.append({"kind": kind, "wall": time.monotonic(), "simulated": simulated, "facts": facts})
+
+    def now(self, kind: str) -> dict:
+        """What was heard last."""
+        return next((event["facts"] for event in reversed(self.events) if event["kind"] == kind), {})
+
+    def wait_for(self, kind: str, seconds: float = 90, **facts) -> dict:
+        """Until all of this is so."""
+        end = time.monotonic() + seconds
+        while not facts.items() <= self.now(kind).items():
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited {seconds} s for {facts} of the {kind}: {self.now(kind)}")
+            time.sleep(0.02)
+        return self.now(kind)
+
+    def stand_up(self) -> tuple[bool, str]:
+        if not self.client.wait_for_service(timeout_sec=60):
+            raise TimeoutError("no controller to call")
+        answered, answers = threading.Event(), []
+        future = self.client.call_async(self.trigger.Request())
+        future.add_done_callback(lambda future: (answers.append(future.result()), answered.set()))
+        if not answered.wait(60):
+            raise TimeoutError("the controller did not answer")
+        return answers[0].success, answers[0].message
+
+    def end(self) -> None:
+        import rclpy
+
+        self.executor.shutdown()
+        self.thread.join(timeout=10)
+        self.node.destroy_node()
+        rclpy.try_shutdown()
