@@ -30,6 +30,8 @@ test:
 	python -m pytest -rs crates/python/tests crates/node/tests
 	# What `colcon test` runs, too.
 	python -m pytest -rs launch/tests
+	# Every command of README and the guides, literally.
+	python -m pytest -rs docs/tests
 
 # The same work by tensorgate and its peers in one run: a table, and the charts of README under docs/.
 # A peer that cannot be installed is reported as such. (`cargo bench` is for whoever works on the

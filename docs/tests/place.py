@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
-OURS = ["tensorgate", "tensorgate_node", "controller"]
+OURS = ["tensorgate", "tensorgate-testhub", "tensorgate_node", "controller"]
 # ROS, as `source /opt/ros/…/setup.bash` or `source ros/env.sh` leave it.
 TAKEN = ["LD_LIBRARY_PATH", "PYTHONPATH", "AMENT_PREFIX_PATH", "RMW_IMPLEMENTATION"]
 TAKEN += ["_ROS_WHEELS_BOOTSTRAP_COMPLETE"]

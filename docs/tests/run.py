@@ -21,7 +21,9 @@ from page import Command, Excerpt, NotRun, Serve, Write, parse
 from place import ROOT, Place, own_domain
 from terminal import Terminal
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("formats/*.md"))]
+PAGES += [DOCS / "vectors/README.md"]
 # Against hanging; nothing is measured.
 PATIENCE = 120
 
