@@ -126,7 +126,7 @@ fn config(source: &Source) -> Result<Config, Failure> {
     }
     if let Some(file) = &source.token_file {
         let text = keys::secret(file, "token")?;
-        config.token = Some(Token::new(&text, &file.display().to_string())?);
+        config.token = Some(Token::new(&text, &format!("{file:?}"))?);
     }
     config.offline |= source.offline;
     Ok(config)

@@ -51,7 +51,7 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
             "rename or remove the file in the repository: plain ASCII names, no twins, nothing hidden"
         }
         R::FileNotRegular => {
-            "replace the link by the file itself; a copy out of a cache that links needs `cp -RL`"
+            "replace it by the file itself; a copy out of a cache that links needs `cp -RL`"
         }
         R::FileKindForbidden | R::FileKindMismatch => {
             "a policy holds safetensors, JSON, tokenizer and text files: remove anything else"
@@ -98,6 +98,12 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
             "nobody under [[oms]] of the trust policy made this bundle: compare the keys with the publisher"
         }
         R::OmsUnsupported => "sign the policy with `tensorgate sign`",
+        R::TensorDtypeForbidden => {
+            "convert the tensor to a type that may pass: `dtypes` under [content] of the trust policy lists them"
+        }
+        R::HeaderTooLarge | R::TensorTooMany => {
+            "no policy that is known comes near: is this the right file? [limits] of the trust policy has the bounds"
+        }
         _ => TENSORS,
     }
 }
@@ -113,7 +119,14 @@ mod tests {
     fn only_safetensors_have_the_common_hint() {
         for rejection in Rejection::ALL {
             let code = rejection.code();
+            let own = matches!(
+                rejection,
+                Rejection::TensorDtypeForbidden
+                    | Rejection::HeaderTooLarge
+                    | Rejection::TensorTooMany
+            );
             let about_tensors = code.starts_with("header-") || code.starts_with("tensor-");
+            let about_tensors = about_tensors && !own;
             let common = of(*rejection) == TENSORS;
             assert_eq!(common, about_tensors, "{code}");
         }

@@ -21,8 +21,12 @@ pub(crate) fn run(args: &Keygen) -> Result<Report, Failure> {
         .as_deref()
         .map(keys::passphrase)
         .transpose()?;
-    let key = keys::generate()
-        .map_err(|error| Failure::about(&private, format!("no random numbers: {error}")))?;
+    let key = keys::generate().map_err(|error| {
+        Failure::about(
+            &private,
+            format!("the system gave no random numbers: {error}"),
+        )
+    })?;
     write_pair(
         &key,
         passphrase.as_ref().map(|p| p.as_slice()),

@@ -64,8 +64,9 @@ pub(crate) fn to_pem(
 
 /// A trust policy under which this key alone counts.
 pub(crate) fn trust_in(key: &PublicKey) -> Result<TrustPolicy, Failure> {
-    let unusable =
-        |why: &dyn std::fmt::Display| Failure::about(Path::new("key"), format!("the key: {why}"));
+    let unusable = |why: &dyn std::fmt::Display| {
+        Failure::about(Path::new("key"), format!("the key cannot be used: {why}"))
+    };
     let pem = key.to_pem().map_err(|error| unusable(&error))?;
     let text = format!("threshold = 1\n[[keys]]\nname = 'signer'\npublic_key = '''{pem}'''");
     let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
@@ -136,7 +137,8 @@ fn unlock(
     let file = disk::open_regular(path).map_err(|error| Failure::io("read", path, &error))?;
     let pem = read_private(file, path)?;
     let (label, document) = SecretDocument::from_pem(&pem)
-        .map_err(|error| refuse(&format!("not PEM: {error}")).hint(form))?;
+        // What the parser says of other files is of bytes that nobody typed.
+        .map_err(|_| refuse(&"it is no private key in PEM").hint(form))?;
     match (label, passphrase_file) {
         (plain, None) if labels.contains(&plain) => Ok(document),
         (plain, Some(_)) if labels.contains(&plain) => {
@@ -162,7 +164,8 @@ pub(crate) fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(Failure::about(
             path,
             format!("the first line of the passphrase file {path:?} is empty"),
-        ));
+        )
+        .hint("the passphrase stands there"));
     }
     Ok(Zeroizing::new(line.as_bytes().to_vec()))
 }

@@ -43,7 +43,7 @@ fn walk(
     for found in fs::read_dir(directory).map_err(io)? {
         let found = found.map_err(io)?;
         if listed.len() >= limits.files {
-            let detail = format!("more than {} files", limits.files);
+            let detail = format!("{directory:?} has more than {} files", limits.files);
             return Err(Failure::about(directory, detail));
         }
         let (name, place) = (found.file_name(), found.path());

@@ -86,7 +86,12 @@ fn main() -> ExitCode {
 /// All that hash work on these; rayon panics where it would start them and cannot.
 fn start_threads() -> Result<(), Failure> {
     let started = rayon::ThreadPoolBuilder::new().build_global();
-    started.map_err(|error| Failure::about(Path::new("threads"), format!("no threads: {error}")))
+    started.map_err(|error| {
+        Failure::about(
+            Path::new("threads"),
+            format!("could not start threads: {error}"),
+        )
+    })
 }
 
 fn run(command: &Command, json: bool) -> Result<Report, Failure> {

@@ -93,9 +93,12 @@ impl Report {
 pub(crate) fn usage(usage: &Usage) -> ExitCode {
     let asked_for = !usage.error.use_stderr();
     if !usage.json {
-        // Colours, and no word about a reader that has gone, are clap's.
-        usage.error.print().ok();
-        return ExitCode::from(if asked_for { 0 } else { ERROR });
+        // Colours are clap's.
+        let printed = usage.error.print().and_then(|()| io::stdout().flush());
+        return match asked_for {
+            true => written(printed, 0),
+            false => ExitCode::from(ERROR),
+        };
     }
     if asked_for {
         return print_json(json!({ "help": usage.error.to_string() }), 0);
@@ -217,13 +220,16 @@ fn print_json(object: Value, status: u8) -> ExitCode {
     write_data(&format!("{}\n", ascii(&object.to_string())), status)
 }
 
-/// Writes to standard output. A reader that has had enough is no error; a full disk is.
+/// Writes to standard output.
 fn write_data(data: &str, status: u8) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(data.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    let done = stdout.write_all(data.as_bytes());
+    written(done.and_then(|()| stdout.flush()), status)
+}
+
+/// A reader that has had enough is no error; a full disk is.
+fn written(done: io::Result<()>, status: u8) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::from(status),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(status),
         Err(error) => {

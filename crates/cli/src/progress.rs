@@ -18,11 +18,17 @@ pub(crate) use reading::Reading;
 pub(crate) fn choose(json: bool) -> Arc<dyn Progress> {
     if json {
         Arc::new(Silent)
-    } else if std::io::stderr().is_terminal() {
+    } else if can_draw() {
         Arc::new(Bars::on_terminal())
     } else {
         Arc::new(Lines::new())
     }
+}
+
+/// A terminal on which something can be drawn over; one that is called dumb gets lines.
+fn can_draw() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !dumb
 }
 
 /// From here on, reading and proving take a second or more on a slow machine: worth a word.

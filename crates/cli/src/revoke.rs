@@ -19,7 +19,8 @@ pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
     let signer = keys::signer(&args.signing)?;
     let signer = signer.as_ref();
     let name = args.list.file_name();
-    let name = name.ok_or_else(|| Failure::about(&args.list, "that names no file"))?;
+    let name =
+        name.ok_or_else(|| Failure::about(&args.list, format!("{:?} names no file", args.list)))?;
     let parent = disk::parent(&args.list);
     let folder = disk::lock_parent(&args.list, || say_waiting(json, parent))
         .map_err(|error| Failure::io("open the directory", parent, &error))?;

@@ -42,7 +42,7 @@ fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
     let surveyed = survey(args, &directory, &declared, &[MANIFEST_FILE]).map_err(|error| {
         error.hint_where(
             |found| found.subject == BUNDLE_FILE,
-            "a manifest suffers no other proof beside it: move model.sig away",
+            "a manifest has no other proof beside it: move model.sig away",
         )
     })?;
     let about = about(args, release, &directory, &limits)?;
@@ -119,7 +119,7 @@ pub(crate) fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<()
     Err(Failure::rejected(
         tensorgate_verify::Rejection::ManifestExpired,
         "expires",
-        format!("would expire at {expires}, it is {issued}"),
+        format!("the manifest would expire at {expires}, and it is {issued}"),
     ))
 }
 
@@ -134,7 +134,7 @@ fn about(
         None => type_in_config(directory, limits)?.ok_or_else(|| {
             Failure::about(
                 &args.dir,
-                "config.json does not say what type the policy is",
+                "\"config.json\" does not say what type the policy is",
             )
             .hint("give --policy-type, for instance `--policy-type act`")
         })?,

@@ -54,5 +54,5 @@ async fn first_of<T: Send + 'static>(
 
 fn no_runtime(error: impl Into<io::Error>) -> Failure {
     let error = error.into();
-    Failure::about(Path::new(""), format!("cannot work: {error}"))
+    Failure::about(Path::new(""), format!("could not do the work: {error}"))
 }

@@ -89,7 +89,7 @@ pub enum FetchError {
         damaged: Vec<FilePath>,
     },
     /// A Hugging Face cache cannot be read, or does not have it.
-    #[error("{} cannot be imported from: {what}", path.display())]
+    #[error("{path:?} cannot be imported from: {what}")]
     Cache {
         /// The place in the cache.
         path: PathBuf,

@@ -404,7 +404,7 @@ def test_a_memory_that_is_lost_is_not_an_empty_one(tmp_path, gate, ros, what):
         expected = "it is gone"
     else:
         (state / "revoked.json").write_text("{")
-        expected = "revoked.json is damaged"
+        expected = 'revoked.json" is damaged'
     ros.wait_for(says(node, expected), "the word")
     ros.wait_for(state_is(subscriber, Status.STATE_WITHDRAWN), "STATE_WITHDRAWN")
     assert subscriber.statuses[-1].reason == Status.REASON_COULD_NOT_CHECK

@@ -9,7 +9,7 @@ use tensorgate_verify::Sha256;
 #[non_exhaustive]
 pub enum StoreError {
     /// A step on the file system failed; what was there before is still there.
-    #[error("could not {step} {}: {source}", path.display())]
+    #[error("could not {step} {path:?}: {source}")]
     Io {
         /// What was tried, a verb: `write`, `flush`, `rename`.
         step: &'static str,
@@ -19,7 +19,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Others could change what is in this directory.
-    #[error("{} is {detail}: what lies there could be changed by others", path.display())]
+    #[error("{path:?} is {detail}: what lies there could be changed by others")]
     NotPrivate {
         /// The directory.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// What is known about accepted releases is damaged or lost, so a rollback could not be seen.
-    #[error("the record of accepted releases at {} is {detail}", path.display())]
+    #[error("the record of accepted releases at {path:?} is {detail}")]
     State {
         /// The record.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// The disk has not enough room; nothing was begun.
-    #[error("{} needs {needed} bytes more, and the disk has {free} to spare", path.display())]
+    #[error("{path:?} needs {needed} bytes more, and the disk has {free} to spare")]
     NoSpace {
         /// What has no room.
         path: PathBuf,
@@ -45,7 +45,9 @@ pub enum StoreError {
         free: u64,
     },
     /// The operator allows the store no more of the disk; nothing was begun.
-    #[error("{} needs {needed} bytes more, and {used} of its quota of {quota} bytes are in use", path.display())]
+    #[error(
+        "{path:?} needs {needed} bytes more, and {used} of its quota of {quota} bytes are in use"
+    )]
     Quota {
         /// The store.
         path: PathBuf,
@@ -57,7 +59,7 @@ pub enum StoreError {
         quota: u64,
     },
     /// The operator's limit cannot be read, so nobody knows what is allowed.
-    #[error("the quota at {} is damaged: {detail}", path.display())]
+    #[error("the quota at {path:?} is damaged: {detail}")]
     QuotaUnreadable {
         /// Its file.
         path: PathBuf,
@@ -76,7 +78,7 @@ pub enum StoreError {
     },
     /// Something that is no file of the store stands where one belongs, or the directory that was
     /// named is not a store and not empty.
-    #[error("{} is {detail}", path.display())]
+    #[error("{path:?} is {detail}")]
     Foreign {
         /// Where it stands.
         path: PathBuf,
@@ -84,7 +86,7 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// As many manifests are revoked at this place as can be; this one was not.
-    #[error("{} has {most} revocations already, and takes no more", path.display())]
+    #[error("{path:?} has {most} revocations already, and takes no more")]
     TooManyRevoked {
         /// Their file.
         path: PathBuf,

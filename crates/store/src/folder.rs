@@ -150,7 +150,10 @@ impl Folder {
             return refuse(format!("owned by user {}", stat.st_uid));
         }
         if stat.st_mode & 0o022 != 0 {
-            return refuse(format!("writable by others ({:03o})", stat.st_mode & 0o777));
+            return refuse(format!(
+                "writable by others (mode {:04o})",
+                stat.st_mode & 0o777
+            ));
         }
         Ok(())
     }

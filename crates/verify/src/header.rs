@@ -103,13 +103,19 @@ impl Header {
         refuse_length(len.checked_sub(LENGTH_BYTES), limits)?;
         if rows.len() > limits.tensors {
             let rejection = Rejection::TensorTooMany;
-            return Err(Error::rejected(rejection, "header", rows.len()));
+            let detail = format!("{} tensors, at most {} may be", rows.len(), limits.tensors);
+            return Err(Error::rejected(rejection, "header", detail));
         }
         for row in rows.clone() {
             name_is_plain(row.name, limits)
                 .map_err(|why| row.refused(Rejection::TensorNameUnsafe, why))?;
             if row.shape.len() > limits.rank {
-                return Err(row.refused(Rejection::TensorRankTooHigh, row.shape.len()));
+                let detail = format!(
+                    "{} dimensions, at most {} may be",
+                    row.shape.len(),
+                    limits.rank
+                );
+                return Err(row.refused(Rejection::TensorRankTooHigh, detail));
             }
         }
         refuse_bad_layout(rows, len, file_len)

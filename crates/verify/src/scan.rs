@@ -62,10 +62,10 @@ impl Scan {
         let element = to_u64(dtype.bitsize() / 8).max(1);
         let at = first.checked_div(element).unwrap_or_default();
         if dtype == Dtype::BOOL {
-            let detail = format!("{count} values other than 0 and 1, the first at index {at}");
+            let detail = format!("not 0 or 1: {count} in all, the first at index {at}");
             return findings.reject(Rejection::TensorBoolInvalid, subject, detail);
         }
-        let detail = format!("{count} values are NaN or infinite, the first at index {at}");
+        let detail = format!("NaN or infinite: {count} in all, the first at index {at}");
         let rejection = Rejection::WeightsNonFinite;
         findings.judge(rules.non_finite, rejection, subject, detail);
     }

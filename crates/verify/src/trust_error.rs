@@ -72,10 +72,13 @@ impl fmt::Display for TrustPolicyError {
                 line,
                 threshold,
                 keys,
-            } => write!(
-                f,
-                "line {line}: a threshold of {threshold} cannot be met by {keys} keys"
-            ),
+            } => {
+                let plural = if *keys == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "line {line}: a threshold of {threshold} cannot be met by {keys} key{plural}"
+                )
+            }
         }
     }
 }

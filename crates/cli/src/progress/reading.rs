@@ -1,10 +1,10 @@
 //! How far the reading of much is.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::can_draw;
 use crate::output::say;
 use crate::text::thousands;
 
@@ -25,7 +25,7 @@ impl Reading {
     pub(crate) fn of(total: u64, json: bool) -> Self {
         let how = if json {
             How::Silent
-        } else if std::io::stderr().is_terminal() {
+        } else if can_draw() {
             let bar = bar();
             bar.set_length(total);
             How::Bar(bar)
@@ -63,7 +63,7 @@ impl Drop for Reading {
 /// Without a length it is hidden.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::no_length();
-    let template = "{bar:24} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg}";
+    let template = "{bar:24} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left  {wide_msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

@@ -97,7 +97,7 @@ fn a_token_that_is_named_and_not_there_is_an_error() {
     let gated = Gated::new();
     gated.fixture.hub.clear_requests();
     let fetch = |path: &str| Run::of(gated.command().env("HF_TOKEN_PATH", path));
-    fetch("/nowhere/token").could_not_check("the token file /nowhere/token cannot be read");
+    fetch("/nowhere/token").could_not_check("the token file \"/nowhere/token\" cannot be read");
     gated.fixture.workshop.secret("two", "hf_two words");
     let run = fetch("two");
     run.could_not_check("the token from ");
@@ -119,5 +119,8 @@ fn without_threads_it_is_an_error() {
     let output = limited.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(errors.starts_with("error: no threads: "), "{errors}");
+    assert!(
+        errors.starts_with("error: could not start threads: "),
+        "{errors}"
+    );
 }

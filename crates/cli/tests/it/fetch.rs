@@ -316,7 +316,7 @@ fn the_store_can_be_elsewhere_and_must_be_private() {
         .could_not_check("could be changed by others");
     fixture
         .fetch(&fixture.files, &["--store", "/proc/store"])
-        .could_not_check("could not make /proc/store");
+        .could_not_check("could not make \"/proc/store");
     let run = fixture.fetch(&fixture.files, &["--store", "/dev/null"]);
     run.could_not_check("/dev/null");
     run.says("hint: something that is no directory has this name");

@@ -151,7 +151,7 @@ fn what_cannot_be_imported_is_said_with_what_to_do() {
     let fixture = Fixture::new();
     cached(&fixture);
     let run = import(&fixture, "acme/run@main", &[]);
-    run.could_not_check("refs/main cannot be imported from: it is not there");
+    run.could_not_check("refs/main\" cannot be imported from: it is not there");
     run.says("hint: `hf cache ls`");
     let link = format!(
         "hub/models--acme--walk/snapshots/{}/README.md",

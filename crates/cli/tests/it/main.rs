@@ -32,7 +32,9 @@ mod sign;
 mod sign_oms;
 mod stage;
 mod store;
+mod streams;
 mod support;
+mod told;
 #[path = "../../../verify/tests/corpus/tree.rs"]
 mod tree;
 mod trust;

@@ -414,10 +414,10 @@ fn revocations_of_this_machine_that_cannot_be_read_are_no_verdict() {
     workshop.write("store/state/revoked.json", "{");
     workshop
         .verify(&[])
-        .could_not_check("revoked.json is damaged");
+        .could_not_check("revoked.json\" is damaged");
     for command in [&["ls"][..], &["check"], &["unrevoke", &digest]] {
         let run = workshop.run(["store"].iter().chain(command));
-        run.could_not_check("revoked.json is damaged");
+        run.could_not_check("revoked.json\" is damaged");
     }
     // As a list that cannot be read, it goes with everything, and that is said.
     let run = workshop.run(["store", "reset-state", "--all"]);

@@ -235,8 +235,8 @@ fn what_is_no_key_is_named() {
     for (key, why) in [
         ("x25519", "not an ed25519 private key"),
         ("public", "is a public key, which cannot sign"),
-        ("text", "not PEM"),
-        ("empty", "not PEM"),
+        ("text", "no private key in PEM"),
+        ("empty", "no private key in PEM"),
         ("binary", "valid UTF-8"),
         ("missing", "No such file"),
     ] {

@@ -97,7 +97,7 @@ fn a_manifest_suffers_no_bundle_beside_it() {
     let workshop = workshop();
     let run = workshop.sign(&[]);
     run.rejected("file-kind-forbidden", "model.sig");
-    run.says("hint: a manifest suffers no other proof beside it: move model.sig away");
+    run.says("hint: a manifest has no other proof beside it: move model.sig away");
     assert!(!workshop.path("walk/policy.dsse.json").exists());
 }
 

@@ -282,8 +282,8 @@ fn a_damaged_memory_is_no_verdict() {
     let fixture = Fixture::new();
     kept(&fixture.fetch_signed(&[]));
     fixture.workshop.write("store/state/index.json", "{");
-    store(&fixture, &["check"]).could_not_check("index.json is damaged");
-    store(&fixture, &["gc"]).could_not_check("index.json is damaged");
+    store(&fixture, &["check"]).could_not_check("index.json\" is damaged");
+    store(&fixture, &["gc"]).could_not_check("index.json\" is damaged");
 }
 
 #[test]

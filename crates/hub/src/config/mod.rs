@@ -55,7 +55,7 @@ pub enum ConfigError {
         reason: &'static str,
     },
     /// The token's file is named, and cannot be read.
-    #[error("the token file {} cannot be read: {source}", path.display())]
+    #[error("the token file {path:?} cannot be read: {source}")]
     TokenFile {
         /// The file.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum ConfigError {
         reason: &'static str,
     },
     /// Root certificates that cannot be used.
-    #[error("the root certificates in {} cannot be used: {reason}", path.display())]
+    #[error("the root certificates in {path:?} cannot be used: {reason}")]
     Roots {
         /// The file or directory.
         path: PathBuf,

@@ -42,7 +42,7 @@ impl Token {
     /// [`ConfigError::TokenFile`], and as [`new`](Self::new).
     pub fn from_file(path: PathBuf) -> Result<Self, ConfigError> {
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::new(&text, &path.display().to_string()),
+            Ok(text) => Self::new(&text, &format!("{path:?}")),
             Err(source) => Err(ConfigError::TokenFile { path, source }),
         }
     }

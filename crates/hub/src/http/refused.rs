@@ -127,7 +127,7 @@ impl Refused {
                 "check the commit; squashing a history on the Hub destroys the old commits"
             }
             (Reason::Unauthorized, _) => {
-                "give a token, or a valid one; HF_TOKEN is for the endpoint of HF_ENDPOINT alone"
+                "give a token, or another one; HF_TOKEN is for the endpoint of HF_ENDPOINT alone"
             }
             (Reason::Disabled, _) => "ask its owner; a policy that is in the store stays usable",
             (Reason::Legal, _) => "ask the Hub's support, with the request's id",

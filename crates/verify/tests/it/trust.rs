@@ -13,7 +13,7 @@ fn trust_policies_fail_when_they_are_read() {
     let cases = [
         (
             one.replace("threshold = 1", "threshold = 2"),
-            "line 1: a threshold of 2 cannot be met by 1 keys",
+            "line 1: a threshold of 2 cannot be met by 1 key",
         ),
         (
             one.replace("threshold = 1", "threshold = 0"),

@@ -43,7 +43,7 @@ fn numbers_that_are_not_finite_are_refused_or_waived() {
         assert_eq!(&*notice.subject, "model.safetensors#gain");
         assert_eq!(
             &*notice.detail,
-            "2 values are NaN or infinite, the first at index 2"
+            "NaN or infinite: 2 in all, the first at index 2"
         );
         assert!(survey(&Rules::default(), *dtype, &bytes[..2 * element.len()]).is_ok());
     }
