@@ -2,6 +2,7 @@
 what it makes. Everything is as the package installs it; the ROS is that of the tests."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,13 +18,31 @@ UNIT = "tensorgate.service"
 # Whose only right is to be named in `handoff_uids`.
 CONTROLLER = 4711
 SOCKET = "/run/tensorgate/tensorgate"
+ACTIVE = "activating → active"
 # Of the environment of the tests: where ROS is.
-OF_ROS = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "RMW_IMPLEMENTATION", "ROS_DISTRO", "ROS_DOMAIN_ID",
-          "ROS_AUTOMATIC_DISCOVERY_RANGE")
+OF_ROS = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "ROS_DISTRO")
 
 
 def main(home):
+    # The container has a network of its own, of this interface: what finds others there finds only us. On one machine
+    # alone (`LOCALHOST`) the middleware would take shared memory whatever ros.env says.
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SUBNET"
+    os.environ["ROS_DOMAIN_ID"] = "0"
+    for command in ("link set lo multicast on", "route add 224.0.0.0/4 dev lo"):
+        subprocess.run(["ip", *command.split()], check=True)
     channel = Channel(home)
+    try:
+        work(channel)
+    finally:
+        channel.stop()
+
+
+def work(channel):
+    def again(**values):
+        parameters(**values)
+        systemctl("restart", UNIT)
+        subscriber.statuses.clear()
+
     first = channel.release(1)
     configure(channel)
     rclpy.init()
@@ -32,25 +51,35 @@ def main(home):
     wait_for(stands_by(subscriber, first), subscriber, "the first release")
     say("published what came from the Hub, below the sandbox")
 
-    hand_over()
-    say("handed its pages to another user")
-
-    guarded_file_is_written()
-    wait_for(lambda: "moved into" in journal(), subscriber, "the word on the move")
-    say("kept the bytes of a guarded file from a writer")
-
     second = channel.release(2)
     wait_for(stands_by(subscriber, second), subscriber, "the second release")
     say("took a newer release")
 
+    policy = own_directory(channel)
+    again(policy=f'"{policy}"', channel='""')
+    wait_for(stands_by(subscriber, second), subscriber, "the same from a directory")
+    # Whoever opens it for writing waits until the gate has moved the bytes.
+    with (policy / "model.safetensors").open("r+b"):
+        pass
+    wait_for(lambda: "were moved into sealed memory" in journal(), subscriber, "the word on the move")
+    say("kept the bytes of a guarded file from a writer")
+
+    # Weights that are handed over are sealed at once, and no longer guarded.
+    again(handoff="auto", handoff_uids=f'"{CONTROLLER}"')
+    wait_for(stands_by(subscriber, second), subscriber, "the gate after its restart")
+    hand_over()
+    say("handed its pages to another user")
+
+    lives = journal().count(ACTIVE)
     kill()
-    wait_for(stands_by(subscriber, second), subscriber, "the gate's return", since=subscriber.statuses.clear())
+    wait_for(lambda: journal().count(ACTIVE) > lives, subscriber, "the gate's return")
+    subscriber.statuses.clear()
+    wait_for(stands_by(subscriber, second), subscriber, "the policy after its return")
     say("came back after it was killed")
 
     systemctl("stop", UNIT)
     assert show("Result") == "success" and show("ExecMainStatus") == "0", show("ExecMainStatus")
     say("ended with status 0")
-    channel.stop()
     # What the kernel refused would be in the log.
     assert "Operation not permitted" not in journal(), journal()
 
@@ -65,20 +94,24 @@ def configure(channel):
         place(f"etc/tensorgate/{name}", channel.home / name)
     setup = "".join(f"export {name}='{os.environ[name]}'\n" for name in OF_ROS if name in os.environ)
     write("etc/tensorgate/setup.sh", setup)
-    write("etc/tensorgate/ros.env", f"ROS_SETUP=/etc/tensorgate/setup.sh\nHF_ENDPOINT={channel.endpoint}\n")
-    node = (ROOT / "packaging/node.yaml").read_text()
-    for name, value in {
-        "channel": f'"{conftest.REPO}@main"',
-        "update_interval_s": "5",
-        "handoff": "auto",
-        "handoff_uids": f'"{CONTROLLER}"',
-    }.items():
-        lines = [line for line in node.splitlines() if line.startswith(f"    {name}: ")]
-        node = node.replace(lines[0], f"    {name}: {value}")
-    write("etc/tensorgate/node.yaml", node)
+    write("etc/tensorgate/ros.env",
+          (ROOT / "packaging/ros.env").read_text().replace("/opt/ros/jazzy", "/etc/tensorgate")
+          + f"HF_ENDPOINT={channel.endpoint}\n")
+    place("etc/tensorgate/node.yaml", ROOT / "packaging/node.yaml")
+    parameters(channel=f'"{conftest.REPO}@main"', update_interval_s=5)
     subprocess.run(["systemd-sysusers"], check=True)
     subprocess.run(["systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/tensorgate.conf"], check=True)
     systemctl("daemon-reload")
+
+
+def parameters(**values):
+    """Sets these in the file that the package installs, as an operator does."""
+    file = Path("/etc/tensorgate/node.yaml")
+    text = file.read_text()
+    for name, value in values.items():
+        text, found = re.subn(rf"(?m)^(    {name}:) .*$", rf"\1 {value}", text)
+        assert found == 1, name
+    file.write_text(text)
 
 
 def install(where, what, mode="644"):
@@ -101,12 +134,11 @@ def hand_over():
     assert done.returncode == 0 and "sha256" in done.stdout, done.stderr
 
 
-def guarded_file_is_written():
-    """A writer to every file that is held; each waits until the gate has moved the bytes."""
-    objects = [path for path in Path("/var/lib/tensorgate/objects").rglob("*") if path.is_file()]
-    largest = max(objects, key=lambda path: path.stat().st_size)
-    with largest.open("r+b"):
-        pass
+def own_directory(channel):
+    """A policy that is the gate's user's own, as what is to be guarded has to be."""
+    directory = channel.directories[-1]
+    subprocess.run(["chown", "--recursive", "tensorgate:", directory], check=True)
+    return directory
 
 
 def kill():
@@ -128,7 +160,7 @@ def journal():
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def wait_for(condition, subscriber, what, seconds=60, since=None):
+def wait_for(condition, subscriber, what, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for {what}\n{journal()}"

@@ -22,7 +22,7 @@ mount -t tmpfs tmpfs "$over"
 mkdir "$over"/{root,new,work}
 mount -t overlay overlay -o "lowerdir=/,upperdir=$over/new,workdir=$over/work" "$over/root"
 exec systemd-nspawn --quiet --directory="$over/root" --boot --register=no --keep-unit --private-network \
-    --link-journal=no --settings=no --console=pipe "${@:2}" systemd.unit=multi-user.target
+    --link-journal=no --settings=no --console=pipe "${@:2}" systemd.unit=basic.target
 """
 
 
