@@ -4,7 +4,7 @@ Everything is literal, with these exceptions:
 
 - a line `…` stands for any lines, or none;
 - `3f31…`, four hexadecimal digits or more before the ellipsis, stands for a digest, a key's id or
-  a commit; where it stands again on the page, it must be the same one;
+  a commit; where it stands again on the page, it must be the same one, and no other name is it;
 - `…` elsewhere in a line stands for what has no blank in it: a time, a port, a part of a path;
 - the home directory is shown as /home/robot;
 - empty lines at the end do not count.
@@ -35,21 +35,25 @@ class Bound:
         self.values: dict[str, str] = {}
 
     def agrees(self, name: str, value: str) -> bool:
-        """Whether `value` can be what `name` is; programs shorten digests themselves."""
-        known = self.values.get(name, value)
-        if not (known.startswith(value) or value.startswith(known)):
+        """Whether `value` can be what `name` is, and nothing else is it."""
+        if any(is_same(value, known) != (name == other) for other, known in self.values.items()):
             return False
-        self.values[name] = max(known, value, key=len)
+        self.values[name] = max(self.values.get(name, value), value, key=len)
         return True
 
     def name(self, value: str) -> str:
         """The name of a digest, a new one if it has none."""
         value = value.removesuffix(ELLIPSIS)
         for name, known in self.values.items():
-            if known.startswith(value) or value.startswith(known):
+            if is_same(value, known):
                 return name + ELLIPSIS
         self.values[value[:8]] = value
         return value[:8] + ELLIPSIS
+
+
+def is_same(a: str, b: str) -> bool:
+    """Programs shorten digests themselves."""
+    return a.startswith(b) or b.startswith(a)
 
 
 def matches(shown: list[str], printed: str, bound: Bound) -> bool:

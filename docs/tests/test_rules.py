@@ -54,6 +54,7 @@ def test_a_digest_is_the_same_wherever_it_stands():
     assert not matches(["has 3f31…"], f"has {OTHER}\n", bound)
     assert matches(["has 3f31… and 90a3…"], f"has {HEX} and {OTHER}\n", bound)
     assert not matches(["3f31… 3f31…"], f"{HEX} {OTHER}\n", Bound())
+    assert not matches(["3f31… 90a3…"], f"{HEX} {HEX}\n", Bound())
 
 
 def test_what_is_written_anew_agrees_with_what_was_printed():
