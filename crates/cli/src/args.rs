@@ -43,6 +43,27 @@ pub(crate) enum Command {
     Man(Man),
 }
 
+impl Command {
+    /// As it is typed, without what follows: `"command"` of the JSON object.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Admit(_) => "admit",
+            Self::Completions(_) => "completions",
+            Self::Doctor(_) => "doctor",
+            Self::Man(_) => "man",
+            Self::Keygen(_) => "keygen",
+            Self::Fetch(_) => "fetch",
+            Self::Audit(_) => "audit",
+            Self::Sign(_) => "sign",
+            Self::Verify(_) => "verify",
+            Self::Inspect(_) => "inspect",
+            Self::Diff(_) => "diff",
+            Self::Trust(trust) => trust.name(),
+            Self::Store(store) => store.name(),
+        }
+    }
+}
+
 const EXIT_STATUS: &str = "\
 Exit status: 0 verified, passed, fetched or done; 1 rejected; 2 could not check, or wrong usage
 

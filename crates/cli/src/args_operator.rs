@@ -31,6 +31,31 @@ pub(crate) enum Store {
     ResetState(ResetState),
 }
 
+impl Trust {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Show(_) => "trust show",
+            Self::AddKey(_) => "trust add-key",
+            Self::Check(_) => "trust check",
+            Self::Revoke(_) => "trust revoke",
+        }
+    }
+}
+
+impl Store {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::ImportHfCache(_) => "store import-hf-cache",
+            Self::Init(_) => "store init",
+            Self::Ls(_) => "store ls",
+            Self::Check(_) => "store check",
+            Self::Gc(_) => "store gc",
+            Self::Unrevoke(_) => "store unrevoke",
+            Self::ResetState(_) => "store reset-state",
+        }
+    }
+}
+
 /// Say what a trust policy would and would not accept
 ///
 /// Whatever would surprise later is an error with its line: unknown keys, a threshold that cannot be

@@ -2,14 +2,14 @@
 
 mod closed;
 mod code;
-pub(crate) mod comparison;
+mod comparison;
 mod fields;
 mod files;
 mod json;
-pub(crate) mod numbers;
+mod numbers;
 mod prose;
 mod reviews;
-pub(crate) mod statistics;
+mod statistics;
 mod tensors;
 
 use std::collections::BTreeSet;
@@ -32,11 +32,11 @@ const TEXT_BYTES: u64 = 1 << 20;
 const SHOWN: usize = 200;
 
 pub(crate) fn run(args: &Diff) -> Result<Report, Failure> {
-    let outcome = compare(args);
+    let outcome = judge(args);
     html::write(args.html.file(), ("diff", ""), outcome, &Shown::default())
 }
 
-fn compare(args: &Diff) -> Result<Report, Failure> {
+fn judge(args: &Diff) -> Result<Report, Failure> {
     let limits = Limits::default();
     let comparison = compare(
         &Folder::open(&args.a, &limits)?,

@@ -67,7 +67,7 @@ use output::{Output, Report};
 fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => {
-            let output = Output::new(cli.json);
+            let output = Output::new(cli.json, cli.command.name());
             if let Err(failure) = start_threads() {
                 return output.finish(Err(failure));
             }

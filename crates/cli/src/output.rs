@@ -17,11 +17,14 @@ use crate::text::{ascii, plain};
 const REJECTED: u8 = 1;
 const ERROR: u8 = 2;
 const COULD_NOT_CHECK: &str = "could-not-check";
+/// The version of `schema/tensorgate.schema.json`, which says what every object has.
+const SCHEMA: u64 = 1;
 
 /// How the outcome is told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
+    command: &'static str,
 }
 
 /// What a command that succeeded has to tell.
@@ -48,8 +51,8 @@ pub(crate) struct Report {
 }
 
 impl Output {
-    pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) const fn new(json: bool, command: &'static str) -> Self {
+        Self { json, command }
     }
 
     /// Whether a program reads it.
@@ -64,18 +67,14 @@ impl Output {
 
     /// Tells the outcome; the exit status says it again.
     pub(crate) fn finish(self, outcome: Result<Report, Failure>) -> ExitCode {
-        match (outcome, self.json) {
-            (Ok(report), true) => {
-                let status = report.status();
-                print_json(report_json(report), status)
-            }
-            (Ok(report), false) => print_report(&report),
-            (Err(Failure::Rejected(all)), true) => print_json(rejected_json(&all), REJECTED),
-            (Err(Failure::Rejected(all)), false) => print_rejected(&all),
-            (Err(Failure::Error(trouble)), true) => {
-                print_json(error_json(COULD_NOT_CHECK, &trouble), ERROR)
-            }
-            (Err(Failure::Error(trouble)), false) => print_error(&trouble),
+        if self.json {
+            let (object, status) = outcome_json(outcome);
+            return print_json(object, Some(self.command), status);
+        }
+        match outcome {
+            Ok(report) => print_report(&report),
+            Err(Failure::Rejected(all)) => print_rejected(&all),
+            Err(Failure::Error(trouble)) => print_error(&trouble),
         }
     }
 }
@@ -101,14 +100,14 @@ pub(crate) fn usage(usage: &Usage) -> ExitCode {
         };
     }
     if asked_for {
-        return print_json(json!({ "help": usage.error.to_string() }), 0);
+        return print_json(json!({ "help": usage.error.to_string() }), None, 0);
     }
     let trouble = Trouble {
         subject: String::new(),
         detail: usage.error.to_string().trim_end().to_owned(),
         hint: Some("see `tensorgate --help`".to_owned()),
     };
-    print_json(error_json("usage", &trouble), ERROR)
+    print_json(error_json("usage", &trouble), None, ERROR)
 }
 
 fn print_report(report: &Report) -> ExitCode {
@@ -157,6 +156,17 @@ fn print_error(trouble: &Trouble) -> ExitCode {
         say(&format!("hint: {hint}"));
     }
     ExitCode::from(ERROR)
+}
+
+fn outcome_json(outcome: Result<Report, Failure>) -> (Value, u8) {
+    match outcome {
+        Ok(report) => {
+            let status = report.status();
+            (report_json(report), status)
+        }
+        Err(Failure::Rejected(all)) => (rejected_json(&all), REJECTED),
+        Err(Failure::Error(trouble)) => (error_json(COULD_NOT_CHECK, &trouble), ERROR),
+    }
 }
 
 fn report_json(report: Report) -> Value {
@@ -216,7 +226,9 @@ fn error_json(code: &str, trouble: &Trouble) -> Value {
     })
 }
 
-fn print_json(object: Value, status: u8) -> ExitCode {
+fn print_json(mut object: Value, command: Option<&str>, status: u8) -> ExitCode {
+    object["schema"] = SCHEMA.into();
+    object["command"] = command.into();
     write_data(&format!("{}\n", ascii(&object.to_string())), status)
 }
 

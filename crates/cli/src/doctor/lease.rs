@@ -82,7 +82,7 @@ fn holding(place: &Path) -> Result<Holding, Failure> {
     let about = About::of_type("doctor");
     let manifest = Manifest::new(repo, 1, (now, later), about, files);
     let signed = SignedManifest::sign(&manifest, &key, &limits)?;
-    let manifest = keys::trust_in(&key)?.authenticate(&signed, &Context::new(now))?;
+    let manifest = keys::trust_in(&key.public())?.authenticate(&signed, &Context::new(now))?;
     let policy = manifest.open(&directory, Proof::Tensors, &rules)?;
     let mut held = policy.tensor_files().map(|file| file.hold().holding());
     held.next()

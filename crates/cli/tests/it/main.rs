@@ -28,6 +28,7 @@ mod peak;
 mod place;
 mod rejections;
 mod resume;
+mod schema;
 mod sign;
 mod sign_oms;
 mod stage;

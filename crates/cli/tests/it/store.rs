@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::fixture::Fixture;
+use crate::schema;
 use crate::support::{Run, Workshop};
 
 /// The object of the weights that were fetched.
@@ -457,11 +458,7 @@ fn a_store_on_read_only_media_is_listed_checked_and_verified() {
         .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
         .current_dir(fixture.workshop.path(""));
     let run = Run::of(&mut unshare);
-    let said: Vec<Value> = run
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let said: Vec<Value> = run.stdout.lines().map(schema::described).collect();
     let verdicts: Vec<_> = said
         .iter()
         .map(|object| object["verdict"].as_str().unwrap())

@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::schema;
+
 pub(crate) const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 pub(crate) const EXPIRES: &str = "2099-01-01T00:00:00Z";
 
@@ -258,7 +260,7 @@ impl Run {
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.stderr, "", "{self:#?}");
         assert_eq!(self.stdout.lines().count(), 1, "{self:#?}");
-        serde_json::from_str(&self.stdout).unwrap()
+        schema::described(&self.stdout)
     }
 }
 

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tensorgate_testhub::{Fault, Flaw, Place, Port, TestHub, Wire};
 
+use crate::schema;
 use crate::stage::{CHANNEL, Stage};
 
 /// However busy the machine is, something has gone wrong by then.
@@ -69,7 +70,7 @@ impl Watch {
 
     #[track_caller]
     fn object(&mut self) -> Value {
-        serde_json::from_str(&self.prints()).unwrap()
+        schema::described(&self.prints())
     }
 
     /// All of standard error so far.
@@ -408,7 +409,7 @@ fn an_interrupted_fetch_says_that_it_can_go_on() {
             String::from_utf8(output.stderr).unwrap(),
         );
         match json {
-            true => assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["verdict"], "error"),
+            true => assert_eq!(schema::described(&stdout)["verdict"], "error"),
             false => assert!(stderr.ends_with("error: stopped; what arrived is kept\nhint: the same command goes on from there\n"), "{stderr}"),
         }
     }
