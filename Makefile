@@ -22,12 +22,13 @@ test:
 	# A file that a group may write to is trusted by nothing that is tested.
 	umask 022
 	bash ros/setup.sh ensure_olah
+	bash ros/setup.sh ensure_browser || true
 	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace
 	# What is NOT TRIED is said at the end. The plugins that a ROS installation brings want an older pytest.
 	export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-}
-	python -m pytest -rs crates/python/tests crates/node/tests
+	python -m pytest -rs crates/python/tests crates/cli/tests/browser crates/node/tests
 	# What `colcon test` runs, too.
 	python -m pytest -rs launch/tests
 	# Every command of README and the guides, literally.

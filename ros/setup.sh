@@ -4,6 +4,8 @@
 # .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides;
 # with `ensure_peers`, what the benchmarks compare with; with `ensure_sim`, the
 # simulator of the robot that walks.
+# with `ensure_peers`, what the benchmarks compare with; with `ensure_browser`, a
+# browser for the tests of the reports.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.
@@ -28,6 +30,8 @@ source "$root/ros/olah.sh"
 source "$root/ros/peers.sh"
 # shellcheck source=ros/sim.sh
 source "$root/ros/sim.sh"
+# shellcheck source=ros/browser.sh
+source "$root/ros/browser.sh"
 
 main() {
     PATH=$(without_ours "$PATH") # or we would build on what we are about to replace

@@ -271,3 +271,99 @@ impl TypeSum {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tensorgate_verify::{Rules, Survey};
+
+    use super::*;
+
+    /// One weight, its statistics, a configuration and a card.
+    fn folder() -> (tempfile::TempDir, Directory) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        let tensor = |name: &str, values: [f32; 2]| {
+            let data: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![2], &data).unwrap();
+            safetensors::serialize([(name, view)], None).unwrap()
+        };
+        write("model.safetensors", &tensor("gain", [3.0, -4.0]));
+        write("config.json", br#"{"type": "act", "hook": 1}"#);
+        write("README.md", b"---\nlicense: mit\n---\n");
+        let directory = crate::disk::open_directory(folder.path()).unwrap();
+        (folder, directory)
+    }
+
+    #[test]
+    fn facts_are_of_what_was_surveyed() {
+        let (folder, directory) = folder();
+        let rules = Rules::default();
+        let surveyed = Survey::new(&rules).run(&directory).unwrap();
+        let facts = Facts::of(&directory, &surveyed.files, &rules.limits).unwrap();
+        let json = facts.json();
+        assert_eq!(json["tensors"][0]["numbers"]["l2"], 5.0);
+        assert_eq!(json["odd"][0]["field"], "config.json#/hook");
+        assert_eq!(json["card"]["license"][0], "mit");
+        assert_eq!(
+            json["files"][1]["sha256"],
+            surveyed.files[1].sha256.to_string()
+        );
+        let lines = facts.lines().join("\n");
+        assert!(
+            lines.contains("\"gain\" F32 [2], 8 bytes: -4.000e0 to 3.000e0, L2 5.000e0"),
+            "{lines}"
+        );
+
+        // As if it were seen while it was surveyed.
+        let mut seen = Facts::default();
+        let survey = Survey::new(&rules).run_with(&directory, |path, bytes| {
+            seen.see(path, RepoType::Model, bytes, &rules.limits);
+        });
+        seen.name_digests(&survey.unwrap().files);
+        assert_eq!(seen.json(), json);
+
+        // Whoever changes a file afterwards is found out.
+        let weights = folder.path().join("model.safetensors");
+        let mut bytes = fs::read(&weights).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&weights, bytes).unwrap();
+        let failure = Facts::of(&directory, &surveyed.files, &rules.limits).unwrap_err();
+        let Failure::Rejected(found) = failure else {
+            unreachable!("{failure:?}");
+        };
+        assert_eq!(found[0].rejection, Rejection::DigestMismatch);
+    }
+
+    #[test]
+    fn of_what_was_refused_there_are_no_facts() {
+        let (_folder, directory) = folder();
+        let rules = Rules::default();
+        let files = Survey::new(&rules).run(&directory).unwrap().files;
+        let mut facts = Facts::of(&directory, &files, &rules.limits).unwrap();
+        let finding = |subject: &str| {
+            Finding::new(
+                Rejection::WeightsNonFinite,
+                subject.to_owned(),
+                String::new(),
+            )
+        };
+        facts.forget(&[
+            finding("model.safetensorsx"),
+            finding("sub/model.safetensors"),
+        ]);
+        assert_eq!(facts.tensors.len(), 1);
+        facts.forget(&[
+            finding("model.safetensors#gain"),
+            finding("config.json#/hook"),
+        ]);
+        assert_eq!(
+            (facts.tensors.len(), facts.odd.len(), facts.files.len()),
+            (0, 0, 1)
+        );
+        assert_eq!(facts.card.license, ["mit"]);
+        facts.forget(&[finding("README.md")]);
+        assert_eq!(facts.card, Card::default());
+    }
+}

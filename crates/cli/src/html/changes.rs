@@ -24,7 +24,7 @@ pub(super) fn sections(compared: &Map<String, Value>) -> Markup {
             h2 { "What changed" }
             dl.cards {
                 @for side in ["a", "b"] {
-                    div { dt { (side.to_uppercase()) } dd { small { (code(text(compared.get(side)))) } } }
+                    div { dt { (side.to_uppercase()) } dd { (code(text(compared.get(side)))) } }
                 }
                 div { dt { "Files that differ" } dd { (thousands(files.len() as u64)) } }
                 div { dt { "Files that are the same" } dd { (thousands(same)) } }

@@ -11,10 +11,12 @@ use crate::text::{count, thousands, total};
 /// Rows of one table; the rest is counted.
 const ROWS: usize = 200;
 
-pub(super) fn sections(facts: &Facts) -> Markup {
+/// `is_partial` where files were refused, of which nothing is shown.
+pub(super) fn sections(facts: &Facts, is_partial: bool) -> Markup {
     html! {
         section {
             h2 { "What is in it" }
+            @if is_partial { p { "Of the files that were not refused themselves." } }
             (amounts(facts))
         }
         (files(&facts.files))

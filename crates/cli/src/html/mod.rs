@@ -10,6 +10,8 @@ mod number;
 mod plots;
 mod statistics;
 mod tensors;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::path::Path;
@@ -96,9 +98,25 @@ pub(crate) fn write(
     match disk::put(file, page.into_string().as_bytes()) {
         Ok(()) => outcome,
         Err(error) => {
-            let words = Verdict::of(&outcome).sentence();
             let failure = Failure::io("write the report", file, &error);
-            Err(failure.note(&format!("the verdict is: {words}")))
+            Err(failure.note(&format!(
+                "the verdict, without a report: {}",
+                told(&outcome)
+            )))
+        }
+    }
+}
+
+/// The outcome in one line.
+fn told(outcome: &Result<Report, Failure>) -> String {
+    match outcome {
+        Ok(report) => report.verdict.unwrap_or("compared").to_owned(),
+        Err(Failure::Error(trouble)) => trouble.detail.clone(),
+        Err(Failure::Rejected(all)) => {
+            let found = all
+                .iter()
+                .map(|found| format!("{}: {:?}: {}", found.rejection, found.subject, found.detail));
+            format!("rejected: {}", found.collect::<Vec<_>>().join("; "))
         }
     }
 }
@@ -110,7 +128,8 @@ fn page(
     now: Timestamp,
 ) -> Markup {
     let verdict = Verdict::of(outcome);
-    let title = format!("{}: {}", verdict.word(), foreign::words(subject));
+    let about = if subject.is_empty() { "" } else { ": " };
+    let title = format!("{}{about}{}", verdict.word(), foreign::words(subject));
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -125,11 +144,11 @@ fn page(
             body {
                 div.top { span { b { "tensorgate " (command) } } span { (now) } }
                 main {
-                    (verdict.banner(subject))
+                    (verdict.banner(subject, outcome))
                     (verdict::reasons(outcome))
                     (verdict::evidence(outcome))
                     @if let Ok(report) = outcome { (changes::sections(&report.more)) }
-                    @if let Some(facts) = &shown.facts { (facts::sections(facts)) }
+                    @if let Some(facts) = &shown.facts { (facts::sections(facts, outcome.is_err())) }
                     (facts::declared(&shown.externals, &shown.reviewed_code))
                     @if let Some(facts) = &shown.facts {
                         (tensors::sections(&facts.tensors))

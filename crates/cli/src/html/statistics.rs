@@ -20,8 +20,8 @@ pub(super) fn sections(states: &[State]) -> Markup {
             section {
                 h2 { "What scales observations and actions" }
                 p {
-                    "Each dimension of a feature, on one scale a feature. What is here decides what the "
-                    "motors get as much as the weights do."
+                    "Each dimension of a feature, all of a feature on one scale. It decides what the motors "
+                    "get as much as the weights do."
                 }
                 div.key { span { "least to greatest" } span.spread { "mean ± standard deviation" } span.mean { "mean" } }
                 @for state in states.iter().take(FILES) { (file(state)) }

@@ -18,6 +18,8 @@ pub(super) enum Verdict {
     /// By its content; signed by nobody that was asked for.
     Passed,
     Admitted,
+    /// Signed, and not by enough.
+    Pending,
     Rejected(usize),
     /// Nothing was judged: whether two policies differ.
     Compared {
@@ -32,9 +34,10 @@ impl Verdict {
             Err(Failure::Rejected(all)) => Self::Rejected(all.len()),
             Err(Failure::Error(_)) => Self::CouldNotCheck,
             Ok(report) => match report.verdict {
+                _ if report.more.get("admitted") == Some(&Value::Bool(true)) => Self::Admitted,
                 Some("verified") => Self::Verified,
                 Some("passed") => Self::Passed,
-                Some(_) => Self::Admitted,
+                Some(_) => Self::Pending,
                 None => Self::Compared {
                     different: report.more.get("different") != Some(&Value::Bool(false)),
                 },
@@ -45,8 +48,9 @@ impl Verdict {
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Verified => "Verified",
-            Self::Passed => "Passed, signed by nobody",
+            Self::Passed => "Passed, still untrusted",
             Self::Admitted => "Admitted",
+            Self::Pending => "Not yet admitted",
             Self::Rejected(_) => "Rejected",
             Self::Compared { different: true } => "They differ",
             Self::Compared { different: false } => "They are the same",
@@ -55,25 +59,25 @@ impl Verdict {
     }
 
     /// What it means for whoever has to decide.
-    pub(super) fn sentence(self) -> String {
+    fn sentence(self) -> String {
         match self {
-            Self::Verified => "verified: every byte is what somebody you trust signed".to_owned(),
+            Self::Verified => "Every byte is what somebody you trust signed.".to_owned(),
             Self::Passed => {
-                "passed: the content keeps the rules, and nobody vouches for it".to_owned()
+                "The content keeps the rules. No signature was checked: nobody vouches for it."
+                    .to_owned()
             }
-            Self::Admitted => {
-                "admitted: audited, signed with the operator's key, stored".to_owned()
-            }
-            Self::Rejected(n) => format!("rejected for {}: do not use it", count(n, "reason")),
-            Self::Compared { .. } => "compared: nothing below was verified".to_owned(),
-            Self::CouldNotCheck => "no verdict: it could not be checked".to_owned(),
+            Self::Admitted => "Judged, signed with the operator's key, proven, stored.".to_owned(),
+            Self::Pending => "It is signed, and does not count until others sign it.".to_owned(),
+            Self::Rejected(n) => format!("For {} below. Do not use it.", count(n, "reason")),
+            Self::Compared { .. } => "Nothing below was verified.".to_owned(),
+            Self::CouldNotCheck => "There is no verdict. Do not use it.".to_owned(),
         }
     }
 
     const fn class(self) -> &'static str {
         match self {
             Self::Verified | Self::Admitted => "good",
-            Self::Passed => "open",
+            Self::Passed | Self::Pending => "open",
             Self::Rejected(_) => "bad",
             Self::Compared { .. } | Self::CouldNotCheck => "none",
         }
@@ -85,22 +89,11 @@ impl Verdict {
             Self::Verified | Self::Admitted => "M6 13l5 5 9-11",
             Self::Rejected(_) => "M7 7l10 10M17 7L7 17",
             Self::Compared { .. } => "M6 9h12M6 15h12",
-            Self::Passed | Self::CouldNotCheck => "M12 6v8M12 17.5v.5",
+            Self::Passed | Self::Pending | Self::CouldNotCheck => "M12 6v8M12 17.5v.5",
         }
     }
 
-    pub(super) fn banner(self, subject: &str) -> Markup {
-        let sentence = self.sentence();
-        let mut sentence = sentence
-            .split_once(": ")
-            .map_or(&*sentence, |(_, rest)| rest)
-            .to_owned();
-        if let Self::Rejected(n) = self {
-            sentence = format!("{} below. Do not use it.", count(n, "reason"));
-        } else {
-            sentence[..1].make_ascii_uppercase();
-            sentence.push('.');
-        }
+    pub(super) fn banner(self, subject: &str, outcome: &Result<Report, Failure>) -> Markup {
         html! {
             header.verdict.(self.class()) {
                 svg viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round" {
@@ -110,8 +103,26 @@ impl Verdict {
                 div {
                     h1 { (self.word()) }
                     @if !subject.is_empty() { p.subject { (code(subject)) } }
-                    p { (sentence) }
+                    p { (self.sentence()) }
+                    (signers(outcome))
                 }
+            }
+        }
+    }
+}
+
+/// Who vouches, before anything else is said.
+fn signers(outcome: &Result<Report, Failure>) -> Markup {
+    let evidence = outcome.as_ref().ok().map(|report| &report.evidence);
+    let signers = evidence.and_then(|evidence| evidence["signers"].as_array());
+    let words = |signer: &Value, field: &str| signer[field].as_str().map(code);
+    html! {
+        @for signer in signers.into_iter().flatten().take(LISTED) {
+            p {
+                "Signed by "
+                @if let Some(name) = words(signer, "name").or_else(|| words(signer, "subject")) { (name) ", " }
+                "key "
+                @if let Some(key) = words(signer, "key") { (key) }
             }
         }
     }
@@ -183,59 +194,57 @@ fn more(all: usize, what: &str) -> Markup {
     }
 }
 
+/// Fields of the evidence and the words for them, in the order in which people ask.
+const EVIDENCE: [(&str, &str); 24] = [
+    ("authenticated", "signature checked"),
+    ("method", "method"),
+    ("repo", "repository"),
+    ("repo_type", "repository type"),
+    ("name", "named by the signer"),
+    ("sequence", "sequence"),
+    ("issued", "issued"),
+    ("expires", "expires"),
+    ("manifest", "manifest, SHA-256"),
+    ("statement", "statement, SHA-256"),
+    ("signers", "signed by"),
+    ("threshold", "signatures needed"),
+    ("may_sign", "could still sign"),
+    ("ignored_signatures", "signatures that did not count"),
+    ("not_promised", "not promised"),
+    ("trust_policy", "trust policy, SHA-256"),
+    ("now", "judged as of"),
+    ("now_given", "that instant was given"),
+    ("files", "files"),
+    ("bytes", "bytes"),
+    ("full", "digests of whole files, too"),
+    ("holds", "weights were held"),
+    ("externals", "externals declared"),
+    ("reviewed_code", "reviews of code declared"),
+];
+
 /// What the verdict rests on: its fields, under words for them.
 pub(super) fn evidence(outcome: &Result<Report, Failure>) -> Markup {
-    let Ok(Report {
-        evidence: Value::Object(fields),
-        ..
-    }) = outcome
-    else {
+    let Ok(Report { evidence, .. }) = outcome else {
         return html! {};
     };
+    let named = EVIDENCE
+        .iter()
+        .map(|(field, words)| (words, &evidence[*field]));
+    let rows: Vec<_> = named
+        .filter_map(|(words, value)| Some((words, shown(value)?)))
+        .collect();
     html! {
-        section {
-            h2 { "What the verdict rests on" }
-            div.wide tabindex="0" role="region" aria-label="Evidence" {
-                table.facts {
-                    tbody {
-                        @for (name, value) in fields {
-                            @if let Some(shown) = shown(value) {
-                                tr { th scope="row" { (heading(name)) } td { (shown) } }
-                            }
-                        }
+        @if !rows.is_empty() {
+            section {
+                h2 { "What the verdict rests on" }
+                div.wide tabindex="0" role="region" aria-label="Evidence" {
+                    table.facts {
+                        tbody { @for (words, value) in rows { tr { th scope="row" { (words) } td { (value) } } } }
                     }
                 }
             }
         }
     }
-}
-
-/// The words for a field of the evidence; what is not here is shown under its own name.
-fn heading(name: &str) -> Markup {
-    let words = match name {
-        "authenticated" => "signature checked",
-        "bytes" => "bytes in all",
-        "externals" => "externals declared",
-        "full" => "whole-file digests",
-        "holds" => "weights were held",
-        "ignored_signatures" => "signatures ignored",
-        "manifest" => "manifest, SHA-256",
-        "method" => "method",
-        "name" => "named by the signer",
-        "not_promised" => "not promised",
-        "now" => "judged as of",
-        "now_given" => "instant was given",
-        "repo" => "repository",
-        "repo_type" => "repository type",
-        "reviewed_code" => "code reviewed",
-        "seconds" => "seconds taken",
-        "signers" => "signed by",
-        "statement" => "statement, SHA-256",
-        "trust_policy" => "trust policy, SHA-256",
-        "expires" | "files" | "sequence" => name,
-        other => return html! { (Foreign(other)) },
-    };
-    html! { (words) }
 }
 
 /// A value in one cell: an object as its own values, a list line by line.

@@ -16,6 +16,7 @@ mod fetch_signed;
 mod fixture;
 mod held;
 mod help;
+mod html;
 mod import;
 mod inspect;
 mod keygen;
