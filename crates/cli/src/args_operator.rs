@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use tensorgate_verify::{Blake3, KeyId, RepoId, Revision, Sha256};
@@ -110,7 +111,7 @@ pub(crate) struct AddKey {
     #[arg(value_name = "PUBLIC_KEY")]
     pub(crate) key: PathBuf,
     /// What it is called in verdicts
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: String,
     /// When its signatures stop to count, in RFC 3339
     #[arg(long, value_name = "INSTANT", value_parser = instant)]

@@ -59,8 +59,11 @@ fn unanswered(question: &str, why: &dyn std::fmt::Display) -> Failure {
 /// # Errors
 /// The input ended, Ctrl-C was typed, or nothing was.
 pub(crate) fn secret(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    write!(io::stderr(), "{}", plain(question)).ok();
-    let read = Silence::begin().and_then(|silence| silence.read());
+    // Whoever sees the question is heard, and not seen.
+    let read = Silence::begin().and_then(|silence| {
+        write!(io::stderr(), "{}", plain(question)).ok();
+        silence.read()
+    });
     writeln!(io::stderr()).ok();
     let failed = |why: &dyn std::fmt::Display| {
         Failure::about(Path::new("terminal"), format!("no passphrase: {why}"))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde_json::json;
+use tensorgate_verify::{PublicKey, TrustPolicy};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::args_operator::AddKey;
@@ -29,14 +30,7 @@ pub(crate) fn run(args: &AddKey, json: bool) -> Result<Report, Failure> {
         .map_err(failed("open the directory of"))?;
     // Who may write it, and all that it says, is judged as on a robot.
     let before = trust::load(&args.trust)?;
-    if let Some(known) = before.keys().iter().find(|known| known.id() == key.id()) {
-        let detail = format!(
-            "the key {} is there already, as {:?}; nothing was touched",
-            key.id(),
-            known.name
-        );
-        return Err(Failure::about(&args.trust, detail));
-    }
+    refuse_known(&before, &key, args)?;
     let file = disk::open_regular(&args.trust).map_err(failed("read"))?;
     let metadata = file.metadata().map_err(failed("read"))?;
     let text = std::io::read_to_string(file).map_err(failed("read"))?;
@@ -65,6 +59,21 @@ pub(crate) fn run(args: &AddKey, json: bool) -> Result<Report, Failure> {
             .unwrap_or_default(),
         ..Report::default()
     })
+}
+
+/// Neither a key nor a name is there twice: a verdict names who signed.
+fn refuse_known(before: &TrustPolicy, key: &PublicKey, args: &AddKey) -> Result<(), Failure> {
+    for known in before.keys() {
+        let detail = if known.id() == key.id() {
+            format!("the key {} is there already, as {:?}", key.id(), known.name)
+        } else if known.name == args.name {
+            format!("another key is called {:?}", known.name)
+        } else {
+            continue;
+        };
+        return Err(Failure::about(&args.trust, detail).note("nothing was touched"));
+    }
+    Ok(())
 }
 
 /// The same text with one more table of `[[keys]]`, behind the others.

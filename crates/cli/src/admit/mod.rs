@@ -22,7 +22,8 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use tensorgate_hub::{AdmitError, Expected, Request, Target};
 use tensorgate_verify::{
-    About, Error, KeyHolder, Manifest, Predicate, Rejection, Repo, SignedManifest, TrustPolicy,
+    About, Context, Error, KeyHolder, Manifest, Predicate, Rejection, Repo, Revoked,
+    SignedManifest, TrustPolicy,
 };
 
 use crate::args_admit::Admit;
@@ -77,10 +78,12 @@ impl Admission {
         if let Some(signed) = &place.proposed {
             refuse_signed_before(signed, signer.as_ref(), &target)?;
         }
+        let session = Session::open(&args.source, json)?;
+        refuse_revoked_key(&session, &trust, signer.as_ref())?;
         Ok(Self {
             target,
             decisions: decisions.unwrap_or_default(),
-            session: Session::open(&args.source, json)?,
+            session,
             args: args.clone(),
             trust,
             signer,
@@ -142,11 +145,13 @@ impl Admission {
             }
             None => SignedManifest::sign(&manifest, self.signer.as_ref(), limits)?,
         };
+        let facts = found.facts.json();
         let mut idle = self.decisions.idle(&found.surveyed.undecided);
         // The gate takes the quarantine for itself.
         drop(found);
         let mut report = self.prove(&signed, &manifest, &expected).await?;
         report.notices.append(&mut idle);
+        report.more.insert("facts".to_owned(), facts);
         Ok(report)
     }
 
@@ -193,7 +198,7 @@ impl Admission {
         let sequence = self
             .args
             .sequence
-            .or(proposed.map(|manifest| manifest.sequence));
+            .or_else(|| proposed.map(|manifest| manifest.sequence));
         let sequence = sequence.unwrap_or(next);
         if sequence < next {
             let detail = format!("{sequence}, but {} was accepted here before", next - 1);
@@ -352,6 +357,31 @@ fn refuse_idle_key(
             );
             Err(Failure::about(&args.trust, detail)
                 .hint("sign with a key that does: `tensorgate trust check` lists them"))
+        }
+    }
+}
+
+/// The same where it was called back by a signed list, as the store remembers it.
+fn refuse_revoked_key(
+    session: &Session,
+    trust: &TrustPolicy,
+    signer: &dyn KeyHolder,
+) -> Result<(), Failure> {
+    let context = Context::new(Timestamp::now());
+    let Some(list) = session.store.state().revocations(trust, &context)? else {
+        return Ok(());
+    };
+    let id = signer.public().id();
+    match list
+        .revoked
+        .iter()
+        .find(|entry| entry.what == Revoked::Key(id))
+    {
+        None => Ok(()),
+        Some(entry) => {
+            let detail = format!("it was called back: {}", entry.reason);
+            let failure = Failure::rejected(Rejection::KeyRevoked, &id.to_string(), detail);
+            Err(failure.hint("sign with another key: `tensorgate trust check` lists them"))
         }
     }
 }

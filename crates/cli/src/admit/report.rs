@@ -13,11 +13,15 @@ use crate::trust_check::Standing;
 
 /// It is in the store.
 pub(super) fn admitted(args: &Admit, mut report: Report, written: Option<&Path>) -> Report {
-    let path = report.data.trim_end().to_owned();
-    let trust = std::path::absolute(&args.trust).unwrap_or_else(|_| args.trust.clone());
+    // Whoever launches it stands elsewhere.
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (path, trust) = (
+        absolute(report.data.trim_end().as_ref()),
+        absolute(&args.trust),
+    );
     let next = format!(
         "ros2 launch tensorgate tensorgate.launch.py policy:={} trust:={}",
-        word(&path),
+        word(&path.display().to_string()),
         word(&trust.display().to_string())
     );
     if let Some(written) = written {

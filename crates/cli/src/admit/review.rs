@@ -88,8 +88,9 @@ impl Review<'_> {
             .proposed
             .into_iter()
             .flat_map(|manifest| &manifest.externals);
-        let declared = declared.filter(|external| external.field == field && external.name == name);
-        if let Some(declared) = declared.last() {
+        let mut declared =
+            declared.filter(|external| external.field == field && external.name == name);
+        if let Some(declared) = declared.next() {
             for line in lines_of(declared) {
                 say(&line);
             }

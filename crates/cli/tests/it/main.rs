@@ -2,6 +2,10 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod admit;
+mod admit_asked;
+mod admit_second;
+mod agent;
 mod audit;
 #[path = "../../../verify/tests/corpus/case.rs"]
 mod case;
@@ -21,6 +25,8 @@ mod import;
 mod inspect;
 mod keygen;
 mod man;
+mod keys;
+mod lobby;
 mod memory;
 mod olah;
 mod oms;
@@ -39,6 +45,7 @@ mod support;
 mod told;
 #[path = "../../../verify/tests/corpus/tree.rs"]
 mod tree;
+mod terminal;
 mod trust;
 mod vectors;
 mod verify;
