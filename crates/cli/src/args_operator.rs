@@ -13,6 +13,8 @@ use crate::args_sign::Signing;
 
 /// Explain a trust policy; show and add keys; call back what must not count any more
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:
+  tensorgate trust check /etc/tensorgate/trust.toml")]
 pub(crate) enum Trust {
     Check(Check),
     Show(Show),
@@ -22,6 +24,9 @@ pub(crate) enum Trust {
 
 /// The robot's disk: make it ready, look, check it, make room, reset its memory
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  tensorgate store init --store /var/lib/tensorgate
+  tensorgate store ls")]
 pub(crate) enum Store {
     ImportHfCache(ImportHfCache),
     Init(Init),

@@ -115,7 +115,7 @@ pub(crate) struct Release {
     #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) policy_type: Option<String>,
     /// The robot that the policy is for
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
     /// What loading the policy would pull in, and what code was reviewed (see `audit --help`)
     #[arg(long, value_name = "FILE")]

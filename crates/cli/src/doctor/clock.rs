@@ -86,27 +86,29 @@ fn synchronised(facts: &Facts) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::check::Status;
+    use crate::doctor::check::Status::{self, Fail, Ok, Skipped, Warn};
 
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
+    fn of(now: &str, synchronised: Option<bool>) -> Vec<(Status, Option<String>)> {
+        let facts = Facts {
+            now: now.parse().unwrap(),
+            floor: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+            synchronised,
+        };
+        let checks = checks(&facts).into_iter();
+        checks.map(|check| (check.status, check.hint)).collect()
     }
 
     #[test]
     fn a_clock_that_nobody_set_is_noticed() {
+        let set =
+            || Some("set it, and have it kept: `timedatectl set-ntp true`, or chrony".to_owned());
         for (now, plausible, behind) in [
-            ("1970-01-01T00:00:09Z", Status::Fail, Status::Fail),
-            ("2026-11-01T00:00:00Z", Status::Ok, Status::Fail),
-            ("2027-01-01T00:00:00Z", Status::Ok, Status::Ok),
-            ("2106-02-07T06:28:15Z", Status::Fail, Status::Ok),
+            ("1970-01-01T00:00:09Z", (Fail, set()), (Fail, set())),
+            ("2026-11-01T00:00:00Z", (Ok, None), (Fail, set())),
+            ("2027-01-01T00:00:00Z", (Ok, None), (Ok, None)),
+            ("2106-02-07T06:28:15Z", (Fail, set()), (Ok, None)),
         ] {
-            let facts = Facts {
-                now: at(now),
-                floor: Some(at("2027-01-01T00:00:00Z")),
-                synchronised: None,
-            };
-            let statuses: Vec<Status> = checks(&facts).iter().map(|check| check.status).collect();
-            assert_eq!(statuses, [plausible, behind, Status::Skipped], "{now}");
+            assert_eq!(of(now, None), [plausible, behind, (Skipped, None)], "{now}");
         }
     }
 
@@ -119,5 +121,9 @@ mod tests {
         assert_eq!(by_timesyncd(&place), Some(false));
         std::fs::write(place.join("synchronized"), "").unwrap();
         assert_eq!(by_timesyncd(&place), Some(true));
+        let now = "2027-06-01T00:00:00Z";
+        let wait = "wait for the network, or look: `timedatectl timesync-status`";
+        assert_eq!(of(now, Some(true))[2], (Ok, None));
+        assert_eq!(of(now, Some(false))[2], (Warn, Some(wait.to_owned())));
     }
 }

@@ -61,6 +61,9 @@ fn where_nothing_is_there_nothing_fails_and_nothing_is_made() {
     expect(&object, "ros", "skipped", "not sourced");
     expect(&object, "trust", "skipped", "no trust policy was named");
     expect(&object, "store", "warn", "is not there yet");
+    let made = "it is made when something is fetched, or by `tensorgate store init`";
+    assert_eq!(check(&object, "store").2, made);
+    assert_eq!(check(&object, "trust").2, "give --trust FILE");
     expect(&object, "lease", "skipped", "no store to try it in");
     expect(&object, "clock", "ok", "it shows 20");
     expect(&object, "hub", "skipped", "no network is to be used");
@@ -117,6 +120,9 @@ fn a_machine_in_good_order_is_ok_and_as_it_was() {
         status == "ok" || detail.starts_with("weights in the store are copied: "),
         "{detail}"
     );
+    let copied = "ext4, xfs and btrfs can guard them; a copy costs memory and time, and is as good";
+    let hint = if status == "ok" { "" } else { copied };
+    assert_eq!(check(&object, "lease").2, hint);
 }
 
 /// What lines say is foreign text in part: no line has more than its own.
@@ -165,11 +171,16 @@ fn a_store_that_is_not_as_it_should_be_is_told_with_what_to_do() {
     workshop.write("store/state/index.json", index);
 
     workshop.run(["store", "init", "--quota", "1MiB"]).expect(0);
-    seen("store-room", "warn", "of its quota of 1,048,576");
+    let object = seen("store-room", "warn", "of its quota of 1,048,576");
+    let more = "the next policy may not fit: `tensorgate store gc`, or more room";
+    assert_eq!(check(&object, "store-room").2, more);
     workshop.run(["store", "init", "--quota", "off"]).expect(0);
 
     fs::remove_dir_all(workshop.path("store/objects")).unwrap();
-    seen("store", "fail", "it has no \"objects\"");
+    let object = seen("store", "fail", "it has no \"objects\"");
+    let another =
+        "name another: --store DIR; or have the missing part made: `tensorgate store init`";
+    assert_eq!(check(&object, "store").2, another);
     workshop.write("store/stranger", "");
     fs::create_dir(workshop.path("store/objects")).unwrap();
     seen(
@@ -187,6 +198,8 @@ fn who_has_the_lock_is_named() {
     lock.lock().unwrap();
     let object = doctor(&workshop, &["--json"]).expect(0).json();
     expect(&object, "store-lock", "warn", " has it");
+    let end = "whoever writes waits for that: let it end, or end it; nothing is lost";
+    assert_eq!(check(&object, "store-lock").2, end);
     // Where the kernel says whose it is.
     let (_, detail, _) = check(&object, "store-lock");
     let own = format!("process {}, \"", std::process::id());
@@ -257,12 +270,10 @@ fn a_trust_policy_that_cannot_be_used_is_told_as_trust_check_tells_it() {
         workshop.write("trust.toml", format!("threshold = 1\n[[keys]]\nname = \"release\"\npublic_key_file = \"release.pub.pem\"\nnot_after = \"{end}\"\n"));
     };
     key(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24));
-    expect(
-        &tell().expect(0).json(),
-        "trust-keys",
-        "warn",
-        "\"release\" ends at 20",
-    );
+    let object = tell().expect(0).json();
+    expect(&object, "trust-keys", "warn", "\"release\" ends at 20");
+    let next = "make the next key, and add it to the trust policy while the old one counts";
+    assert_eq!(check(&object, "trust-keys").2, next);
     key("2020-01-01T00:00:00Z".parse().unwrap());
     expect(
         &tell().expect(2).json(),

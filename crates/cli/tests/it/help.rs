@@ -28,6 +28,7 @@ fn wrong_usage_is_json_where_json_was_asked_for() {
             .unwrap()
             .contains("--trust <FILE>")
     );
+    assert_eq!(object["hint"], "see `tensorgate --help`");
     for arguments in [["--json", "--help"], ["--json", "--version"]] {
         let run = workshop.run(arguments);
         let help = run.expect(0).json()["help"].clone();

@@ -42,6 +42,7 @@ mod stage;
 mod store;
 mod streams;
 mod support;
+mod tidy;
 mod told;
 #[path = "../../../verify/tests/corpus/tree.rs"]
 mod tree;

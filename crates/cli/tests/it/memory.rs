@@ -146,7 +146,7 @@ fn where_nothing_may_be_remembered_the_verdict_stands() {
         .says("note: not remembered");
     // Where something is, or it fails for another reason, there may be a memory.
     for (place, why) in [
-        ("/sys/kernel", "/sys/kernel is no place of tensorgate's"),
+        ("/sys/kernel", "\"/sys/kernel\" is no place of tensorgate's"),
         ("/proc/tensorgate", "could not make"),
     ] {
         workshop.verify(&["--state", place]).could_not_check(why);

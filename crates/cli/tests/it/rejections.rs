@@ -12,6 +12,19 @@ use crate::support::{Run, Workshop};
 use crate::tree;
 
 const TOLD: &str = "tests/cmd/rejections.md";
+/// Keys that anybody may know, on P-256: what the command says names them.
+const SIGNER: &str = "-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEINUD6Vgn0ajOvpe+xHRJ+cjUq3FfzYirmlvxZij+VCuYoAoGCCqGSM49
+AwEHoUQDQgAE6d5A5fmONn9DqXZo5d0p4SX9fEjSB3LlkCr5Ex6k7Vpn7bUfdUMb
+1CRhuMWK63owwZT7d9xkeGwiN2KE7sJhmw==
+-----END EC PRIVATE KEY-----
+";
+const OTHER: &str = "-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIFAuc07ZrlXSl+cP18BgR/Be/SwSxXW5uUgr9Flz9YlgoAoGCCqGSM49
+AwEHoUQDQgAE7uecwuwViCimHQmCpUPxTyPHgFUhd97+cHqbeV5KeaPSBOIYc7bQ
+qJ90GNCm+gSNMTJaWF4ECrn44vOcSUaU3g==
+-----END EC PRIVATE KEY-----
+";
 const HEAD: &str = "\
 What the command says of each rejection: the first attack of the corpus that the code answers, and
 what to do. Written by `TRYCMD=overwrite cargo test -p tensorgate --test it rejections`.
@@ -163,31 +176,13 @@ fn elsewhere() -> Vec<(&'static str, &'static str, Told)> {
     };
     let verify = "verify walk --trust trust.toml";
     let missing = ("manifest-missing", "nobody signed", run(verify));
-    workshop.openssl(&[
-        "ecparam",
-        "-name",
-        "prime256v1",
-        "-genkey",
-        "-noout",
-        "-out",
-        "ec.key.pem",
-    ]);
-    workshop.chmod("ec.key.pem", 0o600);
-    workshop.openssl(&["ec", "-in", "ec.key.pem", "-pubout", "-out", "ec.pub.pem"]);
+    workshop.secret("ec.key.pem", SIGNER);
     workshop
         .run(["sign", "walk", "--format", "oms", "--key", "ec.key.pem"])
         .expect(0);
     let oms = format!("{verify} --oms walk/model.sig --repo acme/walk");
     let unsupported = ("oms-unsupported", "no [[oms]] for it", run(&oms));
-    workshop.openssl(&[
-        "ecparam",
-        "-name",
-        "prime256v1",
-        "-genkey",
-        "-noout",
-        "-out",
-        "other.key.pem",
-    ]);
+    workshop.secret("other.key.pem", OTHER);
     workshop.openssl(&[
         "ec",
         "-in",

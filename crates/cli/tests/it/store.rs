@@ -293,7 +293,7 @@ fn a_link_to_a_store_says_what_to_name() {
     kept(&fixture.fetch_signed(&[]));
     std::os::unix::fs::symlink("store", fixture.workshop.path("link")).unwrap();
     store(&fixture, &["check", "--store", "link"])
-        .could_not_check("link is a link: name the directory that it leads to");
+        .could_not_check("\"link\" is a link: name the directory that it leads to");
     store(&fixture, &["check", "--store", "link/"]).expect(0);
 }
 

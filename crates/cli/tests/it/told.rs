@@ -113,7 +113,10 @@ fn masked_line(line: &str) -> String {
 
 fn masked_word(word: &str, is_room: bool) -> String {
     let hex = |word: &str| word.bytes().all(|b| b.is_ascii_hexdigit());
-    let (bare, end) = match word.strip_suffix([':', ',', '.']) {
+    let (bare, end) = match word
+        .strip_suffix(".json")
+        .or_else(|| word.strip_suffix([':', ',', '.']))
+    {
         Some(bare) => (bare, &word[bare.len()..]),
         None => (word, ""),
     };
@@ -582,6 +585,7 @@ fn store() {
     workshop.remove("store/quota.json");
     workshop.write("store/state/index.json", "{");
     book.tell(2, "its memory is damaged", "store ls");
+    book.tell(2, "a file", "store init --store release.pub.pem");
     book.tell(2, "a place of somebody else's", "store init --store walk");
     book.close("store");
 }
@@ -716,5 +720,39 @@ fn fetch() {
         "the token would cross the network",
         "fetch acme/walk@main --endpoint http://192.0.2.1 --token-file good",
     );
+    let download = format!("store/quarantine/model/acme/walk/{at}");
+    let sign = SIGN.replace("walk --key", &format!("{download} --key"));
+    tell(&mut book, 2, "a download is signed in its place", &sign);
     book.close("fetch");
+}
+
+/// Of a store, what became of it on the disk.
+#[test]
+fn damage() {
+    let fixture = Fixture::new();
+    let workshop = &fixture.workshop;
+    fixture.fetch_signed(&[]).expect(0);
+    let mut book = Book::of(workshop, "store check");
+    book.tell(0, "a release, whole", "store check");
+    let folder = format!("store/quarantine/model/acme/walk/{}", fixture.files);
+    let record = format!("{folder}.json");
+    let kept = workshop.read(&record);
+    workshop.write(&record, "{");
+    book.tell(1, "the record of a download is damaged", "store check");
+    workshop.write(&record, kept);
+    let object = format!("store/objects/{}", largest_object(workshop));
+    workshop.chmod(&object, 0o644);
+    workshop.flip(&object, 2000);
+    book.tell(1, "an object is damaged", "store check");
+    workshop.remove(&object);
+    std::os::unix::fs::symlink("/dev/null", workshop.path(&object)).unwrap();
+    book.tell(1, "an object is a link", "store check");
+    book.close("damage");
+}
+
+fn largest_object(workshop: &Workshop) -> String {
+    let objects = fs::read_dir(workshop.path("store/objects")).unwrap();
+    let objects = objects.map(Result::unwrap);
+    let largest = objects.max_by_key(|entry| entry.metadata().unwrap().len());
+    largest.unwrap().file_name().into_string().unwrap()
 }
