@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: demo test bench lint
+.PHONY: demo demo-walk test bench lint
 
 ROS := source ros/env.sh
 # Where Python finds the package `tensorgate_client`: its sources, and the library that was built.
@@ -16,6 +16,14 @@ demo:
 	$(MODULE)
 	python examples/demo.py
 
+# A robot that walks under that policy, in MuJoCo: a tampered update, a genuine one, a recall.
+demo-walk:
+	$(ROS)
+	bash ros/setup.sh ensure_sim
+	cargo build --locked -p tensorgate -p tensorgate-node -p tensorgate-python -p tensorgate-testhub
+	$(MODULE)
+	python examples/walk/demo.py
+
 # Everything: the crates, the documentation's examples, and the whole path over real ROS 2.
 test:
 	$(ROS)
@@ -23,12 +31,15 @@ test:
 	umask 022
 	bash ros/setup.sh ensure_olah
 	bash ros/setup.sh ensure_browser || true
+	bash ros/setup.sh ensure_sim
 	cargo build --locked --workspace --all-targets
 	$(MODULE)
 	cargo test --locked --workspace
 	# What is NOT TRIED is said at the end. The plugins that a ROS installation brings want an older pytest.
 	export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-}
 	python -m pytest -rs crates/python/tests crates/cli/tests/browser crates/node/tests
+	python -m pytest -rs crates/python/tests crates/node/tests
+	python -m pytest -rs examples/walk/tests
 	# What `colcon test` runs, too.
 	python -m pytest -rs launch/tests
 	# Every command of README and the guides, literally.

@@ -10,7 +10,9 @@ release was revoked or withdrawn, or the gate fell silent. It damps when it cann
 A policy decides nothing but targets, and those are clipped: `step` is the whole chain. What it does is
 on `~/state` (diagnostic_msgs/DiagnosticStatus, latched) and in its log.
 
-ROS parameter `gate` (default `/tensorgate`): the node whose policy to use.
+ROS parameters: `gate` (`/tensorgate`) is the node whose policy to use. `sensor_timeout_s` (0.1): without
+sensors for so long the motors damp. `steering_timeout_s` (0.5): without a word of whoever steers it for
+so long it walks on the spot. Both by the clock on the wall.
 """
 
 import argparse
@@ -40,9 +42,6 @@ from posture import GET_UP, SIT_DOWN, Motion, limited
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from go2_policy import Mlp  # noqa: E402
 
-# By the clock on the wall: without sensors for so long the motors damp, without a word of whoever
-# steers the robot it walks on the spot.
-BLIND_S, UNSTEERED_S = 0.5, 1.0
 # Per period [m/s, m/s, rad/s], as the robot's own driver does; and what is never exceeded.
 COMMAND_SLEW, COMMAND_LIMIT = np.array([0.05, 0.04, 0.10]), np.array([1.0, 0.5, 1.5])
 # The part of gravity along the body's own axis below which it has fallen: 60 degrees.
@@ -61,6 +60,8 @@ class Controller(Node):
         self.network, self.of = None, None
         self.epoch, self.lost = 0, None
         gate = self.declare_parameter("gate", "/tensorgate").value
+        self.sensor_timeout = self.declare_parameter("sensor_timeout_s", 0.1).value
+        self.steering_timeout = self.declare_parameter("steering_timeout_s", 0.5).value
         self.policy = PolicySubscriber(
             self,
             args.trust,
@@ -81,13 +82,15 @@ class Controller(Node):
         self.create_subscription(JointState, "joint_states", self.on_joints, 10)
         self.create_service(Trigger, "~/stand_up", self.on_stand_up)
         # A watchdog trusts no simulated time, as a lease does not.
-        self.create_timer(0.1, self.on_watchdog, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(0.05, self.on_watchdog, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # What is heard of the policy. Nothing here moves the robot: `step` looks for itself, each time.
 
     def on_policy(self, policy: Policy) -> None:
         self.lost = None
-        self.say(f"verified {policy.repo}@{policy.revision[:12]}, release {policy.sequence}, by {', '.join(policy.signers)}")
+        self.say(
+            f"verified {policy.repo}@{policy.revision[:12]}, release {policy.sequence}, by {', '.join(policy.signers)}"
+        )
         self.report()
 
     def on_lost(self, policy: Policy, why: str) -> None:
@@ -147,7 +150,7 @@ class Controller(Node):
             self.command(None, self.get_clock().now().to_msg())
 
     def blind(self) -> bool:
-        return time.monotonic() - self.felt > BLIND_S
+        return time.monotonic() - self.felt > self.sensor_timeout
 
     # What is done.
 
@@ -199,7 +202,7 @@ class Controller(Node):
 
     def decide(self, network: Mlp, position, velocity, turning, gravity) -> np.ndarray:
         asked, at = self.steered
-        if time.monotonic() - at > UNSTEERED_S:
+        if time.monotonic() - at > self.steering_timeout:
             asked = np.zeros(3)
         self.velocity = self.velocity + np.clip(asked - self.velocity, -COMMAND_SLEW, COMMAND_SLEW)
         seen = go2.observe(turning, gravity, self.velocity, position, velocity, self.last_action)
@@ -234,7 +237,12 @@ class Controller(Node):
     def report(self) -> None:
         state, policy = self.policy.state, self.policy.policy
         level = DiagnosticStatus.OK if state == "active" else DiagnosticStatus.ERROR
-        facts = {"policy": state, "epoch": self.epoch, "release": policy.sequence if policy else 0, "time": self.now}
+        facts = {
+            "policy": state,
+            "epoch": self.epoch,
+            "release": policy.sequence if policy else 0,
+            "time": self.now,
+        }
         values = [KeyValue(key=key, value=str(value)) for key, value in facts.items()]
         self.reports.publish(DiagnosticStatus(level=level, name="controller", message=self.mode, values=values))
 
@@ -246,7 +254,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--trust", type=Path, required=True, help="whose signatures count")
     parser.add_argument("--repo", required=True, help="the repository to expect, OWNER/NAME")
-    parser.add_argument("--state", type=Path, required=True, help="a directory that remembers the newest release")
+    parser.add_argument(
+        "--state", type=Path, required=True, help="a directory that remembers the newest release"
+    )
     args = parser.parse_args(remove_ros_args(sys.argv)[1:])
     rclpy.init(args=sys.argv)
     try:

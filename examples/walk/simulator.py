@@ -9,7 +9,7 @@ only damp). It records what happened until SIGINT. Where there is a display, a w
 
 The world moves in lock-step: one period of 20 ms for each command that answers its state, and never
 faster than the clock on the wall. So a busy machine makes the film slow, not the robot drunk, and what
-happens depends on no scheduler. Only a controller that stays silent for a second is not waited for:
+happens depends on no scheduler. Only a controller that stays silent for three seconds is not waited for:
 then the motors hold for a tenth of a second what they were last told, and damp.
 """
 
@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+import mujoco_path  # noqa: F401 - the next import needs it
 import mujoco
 import numpy as np
 import rclpy
@@ -38,7 +39,7 @@ ARMATURE, FRICTION, JOINT_DAMPING = 0.00712, 0.3650, 0.2850
 TRUNK_MASS, TRUNK_INERTIA, TRUNK_SHIFT, LEG_MASS = 0.9412, 0.8601, -0.006845, 1.616
 SOLE = (0.7860, 0.006134)
 
-PATIENCE_S = 1.0  # with a controller that answered until now
+PATIENCE_S = 3.0  # with a controller that answered until now
 HOLD_PERIODS = 5  # for which the motors hold what they were told last
 
 
@@ -71,34 +72,30 @@ def fit(spec: mujoco.MjSpec) -> None:
 
 
 def furnish(spec: mujoco.MjSpec) -> None:
-    """What is only looked at, but the floor."""
-    sky = {"builtin": mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, "width": 256, "height": 256}
-    spec.add_texture(
-        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, rgb1=[0.93, 0.95, 0.98], rgb2=[0.55, 0.68, 0.84], **sky
+    """What is only looked at, but the floor: sky, tiles, and a sun that goes where the robot goes."""
+    kinds, checks = (
+        mujoco.mjtTexture,
+        {"builtin": mujoco.mjtBuiltin.mjBUILTIN_CHECKER, "width": 300, "height": 300},
     )
-    spec.add_texture(
-        name="tiles",
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        mark=mujoco.mjtMark.mjMARK_EDGE,
-        rgb1=[0.78, 0.80, 0.83],
-        rgb2=[0.72, 0.74, 0.78],
-        markrgb=[0.62, 0.65, 0.70],
-        width=300,
-        height=300,
+    edge = {"mark": mujoco.mjtMark.mjMARK_EDGE, "markrgb": [0.42, 0.46, 0.52]}
+    dark, light = (
+        {"rgb1": [0.30, 0.34, 0.40], "rgb2": [0.25, 0.29, 0.35]},
+        {"rgb1": [0.62, 0.72, 0.84], "rgb2": [0.25, 0.33, 0.45]},
     )
+    gradient = {"builtin": mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, "width": 256, "height": 256}
+    spec.add_texture(name="tiles", type=kinds.mjTEXTURE_2D, **checks, **edge, **dark)
+    spec.add_texture(name="sky", type=kinds.mjTEXTURE_SKYBOX, **gradient, **light)
     textures = [""] * int(mujoco.mjtTextureRole.mjNTEXROLE)
     textures[int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = "tiles"
-    spec.add_material(name="floor", textures=textures, texrepeat=[2, 2], texuniform=True, reflectance=0.08)
-    world = spec.worldbody
-    world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05], material="floor")
-    world.add_light(
-        pos=[0, 0, 4], dir=[0.35, 0.25, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, diffuse=[0.55, 0.55, 0.55]
-    )
-    spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
-    spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
-    spec.visual.headlight.specular = [0.1, 0.1, 0.1]
-    spec.visual.quality.shadowsize = 2048
+    spec.add_material(name="floor", textures=textures, texrepeat=[2, 2], texuniform=True)
+    spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05], material="floor")
+    sun = spec.body("base").add_light(pos=[0, 0, 1.5], dir=[0, 0, -1], diffuse=[0.7, 0.7, 0.7])
+    sun.type, sun.mode = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, mujoco.mjtCamLight.mjCAMLIGHT_TRACK
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.35, 0.35, 0.35], [0.3, 0.3, 0.3]
+    # From straight above, since slanting light stains the floor here. Enough, and cheap where a processor draws.
+    spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 1024, 0
+    spec.visual.map.zfar, spec.visual.rgba.haze = 12, [0.36, 0.45, 0.58, 1]
+    spec.stat.extent, spec.stat.center = 1.2, [0, 0, 0.2]
 
 
 class World:
@@ -192,7 +189,12 @@ class Simulator(Node):
         most = self.world.advance(None if silent else self.position, self.effort)
         self.periods += 1
         data = self.world.data
-        row = {"time": self.periods * go2.PERIOD, "wall": time.monotonic(), "torque": most, "silent": self.silent}
+        row = {
+            "time": self.periods * go2.PERIOD,
+            "wall": time.monotonic(),
+            "torque": most,
+            "silent": self.silent,
+        }
         row |= {"qpos": data.qpos.copy(), "qvel": data.qvel.copy(), "feet": self.world.feet_down()}
         self.rows.append(row)
         self.answered, self.silent = False, self.silent + 1

@@ -1,4 +1,8 @@
-"""The story of the demo, scene by scene; the tests play the same scenes."""
+"""The story of the demo, scene by scene; the tests play the same scenes.
+
+Waiting is for what was heard on the topics, or said in a log, and `keep_walking` counts the robot's own
+time: no scene depends on how busy the machine is.
+"""
 
 import time
 from pathlib import Path
@@ -9,34 +13,35 @@ SPEED = 0.6
 
 
 class Story:
-    """All programs of the demo, in the directory `home`, which is the current one."""
+    """All programs of the demo, in the directory `home`, which is the current one. `run` runs a
+    command to its end; `listen(who, command)` gives what a program's lines are said to."""
 
-    def __init__(self, home: Path, run, say=lambda who: lambda line: None):
-        self.home, self.run, self.say, self.programs = home, run, say, []
+    def __init__(self, home: Path, run, listen=lambda who, command: lambda line: None):
+        self.home, self.listen, self.programs = home, listen, []
         self.channel = stage.Channel(home)
         self.publisher = stage.Publisher(home, self.channel, run)
-        self.operator, self.gate = None, None
+        self.gate = self.simulator = self.controller = self.operator = None
 
-    def publish(self, sequence: int, files: str, served: str | None = None) -> str:
-        served = self.home / served if served else None
-        return self.publisher.release(self.home / files, sequence, served)
+    def publish(self, sequence: int, files: str, served: str | None = None) -> None:
+        self.publisher.release(self.home / files, sequence, self.home / served if served else None)
 
     def start_gate(self) -> None:
-        self.gate = self.start(stage.gate, "gate")
+        self.gate = self.start("gate", stage.GATE)
         self.gate.wait_for("publishing ")
 
     def start_robot(self) -> None:
         self.operator = stage.Operator()
-        self.simulator = self.start(lambda say: stage.simulator(self.home / "record.npz", say), "simulator")
-        self.controller = self.start(stage.controller, "controller")
-        self.operator.wait_for("controller", policy="active")
+        self.simulator = self.start("simulator", stage.simulator(self.home / "record.npz"))
+        self.controller = self.start("controller", stage.CONTROLLER)
+        self.operator.wait_for("controller", policy="active", epoch="1")
 
-    def start(self, program, who: str) -> stage.Program:
-        self.programs.append(program(self.say(who)))
+    def start(self, who: str, command) -> stage.Program:
+        self.programs.append(stage.Program(*command, say=self.listen(who, command)))
         return self.programs[-1]
 
     def walk(self) -> None:
-        end = time.monotonic() + 30
+        """Asked again for as long as there is a reason not to: it may feel nothing yet."""
+        end = time.monotonic() + 60
         while not (answer := self.operator.stand_up())[0]:
             if time.monotonic() > end:
                 raise RuntimeError(f"it does not stand up: {answer[1]}")
@@ -45,10 +50,31 @@ class Story:
         self.operator.wait_for("controller", mode="walking")
 
     def keep_walking(self, seconds: float) -> None:
-        """By the clock on the wall."""
-        time.sleep(seconds)
+        begun = self.operator.clock
+        self.operator.wait(lambda: self.operator.clock > begun + seconds, f"{seconds} s of walking")
         if self.operator.now("controller").get("mode") != "walking":
             raise RuntimeError(f"it does not walk: {self.operator.now('controller')}")
+
+    def keep_lying(self, seconds: float) -> None:
+        begun = self.operator.clock
+        self.operator.wait(lambda: self.operator.clock > begun + seconds, f"{seconds} s of lying")
+        if self.operator.now("controller").get("mode") != "lying":
+            raise RuntimeError(f"it does not lie: {self.operator.now('controller')}")
+
+    def spoil(self, files: str, to: str) -> None:
+        stage.tampered(self.home / files, self.home / to)
+
+    def wait_for_refusal(self, code: str) -> None:
+        self.gate.wait_for(f"the channel: refused: rejected: {code}")
+        self.operator.record("scene", None, what="refused", code=code)
+
+    def wait_for_swap(self) -> None:
+        self.operator.wait_for("controller", release="2", epoch="2")
+
+    def call_back(self, sequence: int) -> None:
+        self.publisher.call_back(sequence, "falls on stairs")
+        self.operator.wait_for("controller", policy="revoked")
+        self.operator.wait_for("controller", mode="lying")
 
     def end(self) -> None:
         for program in reversed(self.programs):
