@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .PHONY: demo demo-walk test bench lint
+.PHONY: demo test bench lint release-check
 
 ROS := source ros/env.sh
 # Where Python finds the package `tensorgate_client`: its sources, and the library that was built.
@@ -44,6 +45,7 @@ test:
 	python -m pytest -rs launch/tests
 	# Every command of README and the guides, literally.
 	python -m pytest -rs docs/tests
+	python -m pytest -rs release/tests
 
 # The same work by tensorgate and its peers in one run: a table, and the charts of README under docs/.
 # A peer that cannot be installed is reported as such. (`cargo bench` is for whoever works on the
@@ -69,6 +71,9 @@ lint:
 	    cargo fmt --manifest-path crates/$$crate/fuzz/Cargo.toml --check
 	    cargo check --locked --manifest-path crates/$$crate/fuzz/Cargo.toml --target-dir target/fuzz
 	done
+	# Licences, sources and known flaws of what we depend on; the oldest Rust, and 64-bit Arm, where they are installed.
+	bash release/deny.sh
+	bash release/ports.sh
 	# The attack corpus is what its generator says.
 	python crates/verify/tests/corpus/generate.py --check
 	# So are the test vectors; and what was written from the pages of docs/formats alone agrees with both.
@@ -79,3 +84,8 @@ lint:
 	# What the verification crate rests on: whoever adds to it shows it in a review.
 	cargo tree --locked --package tensorgate-verify --edges normal,build --target x86_64-unknown-linux-gnu \
 	    --prefix none --no-dedupe | sed 's/ (.*//' | sort -u | diff crates/verify/DEPS.txt -
+
+# A release, built twice in two places: the same bytes. Some 8 min on two cores, so not in each CI run.
+release-check:
+	bash release/tools.sh
+	bash release/check.sh

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes the release archive of the command under target/dist/, from what is committed: the same bytes wherever
+# Makes the release archive of the command under target/shipped/, from what is committed: the same bytes wherever
 # the same commit is built by the same compiler. RELEASING.md says how to show that, and how to sign it.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 root=$(pwd -P)
-dist=$root/target/dist
-source=$dist/source
-readonly root dist source
+shipped=$root/target/shipped
+source=$shipped/source
+readonly root shipped source
 
 main() {
     # Neither the caller's language, time zone and mask, nor flags of theirs.
@@ -19,7 +19,7 @@ main() {
     take_commit
     version=$(cd "$source" && cargo pkgid --package tensorgate | sed 's/.*[#@]//')
     name=tensorgate-$version-$target
-    stage=$dist/$name
+    stage=$shipped/$name
     build
     lay_out
     pack
@@ -44,7 +44,9 @@ build() {
     flags+=(-C "link-arg=-Wl,--build-id=none")
     (
         cd "$source"
-        RUSTFLAGS="${flags[*]}" CFLAGS="${prefixes[*]}" cargo auditable build --locked --quiet --profile dist \
+        # Separated as they are here, since a path may have spaces.
+        CARGO_ENCODED_RUSTFLAGS=$(printf '%s\x1f' "${flags[@]}" | head -c -1) CFLAGS="${prefixes[*]}" \
+            cargo auditable build --locked --quiet --profile dist \
             --package tensorgate --target "$target" --target-dir "$root/target/dist-build"
     )
 }
@@ -55,6 +57,7 @@ cargo_home() { realpath -- "${CARGO_HOME:-$HOME/.cargo}"; }
 lay_out() {
     local program=$stage/bin/tensorgate docs=$stage/share/doc/tensorgate
     rm -rf -- "$stage"
+    ln -sfn -- "$name" "$shipped/stage"
     install -D "$root/target/dist-build/$target/dist/tensorgate" "$program"
     install -D -m 644 -t "$docs" "$source"/{LICENSE,CHANGELOG.md,README.md,SECURITY.md}
     mkdir -p "$stage"/share/man/man1
@@ -86,12 +89,18 @@ bill() {
     python3 "$source/release/bill.py" "$source" "$stage/bin/tensorgate"
 }
 
+# The workflow for policy repositories comes with the digest of the archive that it installs.
 pack() {
-    cd "$dist"
+    local digest
+    cd "$shipped"
+    rm -f -- SHA256SUMS{,.sig}
     tar --create --sort=name --format=ustar --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
         "$name" | gzip --no-name --best >"$name.tar.gz"
     cp -- "$stage/share/doc/tensorgate/tensorgate.cdx.json" "$name.cdx.json"
-    sha256sum -- "$name.cdx.json" "$name.tar.gz" >SHA256SUMS
+    digest=$(sha256sum -- "$name.tar.gz" | cut -d ' ' -f 1)
+    sed -e "s/^\(  TENSORGATE_SHA256:\) .*/\1 \"$digest\"/" -e "s/^\(  TENSORGATE_ARCHIVE:\) .*/\1 $name/" \
+        -e "s#/download/v.*#/download/v$version#" "$source/docs/policy-repositories/tensorgate.yml" >tensorgate.yml
+    sha256sum -- "$name.cdx.json" "$name.tar.gz" tensorgate.yml >SHA256SUMS
     cat SHA256SUMS
 }
 

@@ -6,6 +6,7 @@
 # simulator of the robot that walks.
 # with `ensure_peers`, what the benchmarks compare with; with `ensure_browser`, a
 # browser for the tests of the reports.
+# with `ensure_peers`, what the benchmarks compare with; with `ensure_lint`, what the lints do.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.
@@ -32,6 +33,8 @@ source "$root/ros/peers.sh"
 source "$root/ros/sim.sh"
 # shellcheck source=ros/browser.sh
 source "$root/ros/browser.sh"
+# shellcheck source=ros/lint.sh
+source "$root/ros/lint.sh"
 
 main() {
     PATH=$(without_ours "$PATH") # or we would build on what we are about to replace
