@@ -2,8 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: demo demo-walk test bench lint
-.PHONY: demo test bench lint release-check
+.PHONY: demo demo-walk test bench lint release-check
 
 ROS := source ros/env.sh
 # Where Python finds the package `tensorgate_client`: its sources, and the library that was built.
@@ -39,7 +38,6 @@ test:
 	# What is NOT TRIED is said at the end. The plugins that a ROS installation brings want an older pytest.
 	export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-}
 	python -m pytest -rs crates/python/tests crates/cli/tests/browser crates/node/tests
-	python -m pytest -rs crates/python/tests crates/node/tests
 	python -m pytest -rs examples/walk/tests
 	# What `colcon test` runs, too.
 	python -m pytest -rs launch/tests

@@ -3,10 +3,8 @@
 # lines on stdout, progress and errors on stderr, the noise of tools under
 # .ros/log/. With `ensure_olah`, makes what the tests of the fetcher want besides;
 # with `ensure_peers`, what the benchmarks compare with; with `ensure_sim`, the
-# simulator of the robot that walks.
-# with `ensure_peers`, what the benchmarks compare with; with `ensure_browser`, a
-# browser for the tests of the reports.
-# with `ensure_peers`, what the benchmarks compare with; with `ensure_lint`, what the lints do.
+# simulator of the robot that walks; with `ensure_browser`, a browser for the tests
+# of the reports; with `ensure_lint`, what the lints do.
 set -euo pipefail
 # The same order of files and the same words from tools everywhere, and no `cd`
 # to elsewhere.

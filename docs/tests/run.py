@@ -22,8 +22,7 @@ from place import ROOT, Place, own_domain
 from terminal import Terminal
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("formats/*.md"))]
-PAGES += [DOCS / "vectors/README.md"]
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("*/*.md"))]
 # Against hanging; nothing is measured.
 PATIENCE = 120
 

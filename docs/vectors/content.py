@@ -1,16 +1,12 @@
-"""Names, kinds, JSON, and what files may say together: written from docs/formats/content.md.
-
-Not in here: pipelines with their statistics, and the index of shards. A policy that has them could not be checked.
-"""
+"""Names, kinds, JSON, and what files may say together: written from docs/formats/content.md."""
 
 import json
 import re
-from pathlib import Path
 
+from pipelines import judge_pipelines, judge_shards, judge_statistics
 from tensors import walk_pickle
-from words import CouldNotCheck, Duplicate, Findings, Rejected, finite, integer, no, tomllib
+from words import AUDIT, Duplicate, Findings, Rejected, finite, integer, names_code, no, tomllib
 
-AUDIT = Path(__file__).resolve().parents[2] / "crates/verify/src/audit"
 EXTERNALS = tomllib.loads((AUDIT / "externals.toml").read_text())
 
 
@@ -139,23 +135,8 @@ def is_text(data):
 
 # What the files say together
 
-CODE = "_attn_implementation_internal _target_ auto_map chat_template class class_name custom_pipeline".split()
-CODE += ["custom_pipelines", "module"]
-LIBRARIES = {"megatron_core": "megatron.core", "parent_library": "lerobot.policies."}
 CALLED = "adapter backbone checkpoint encoder model_id model_name name_or_path pretrained processor repo_".split()
 CALLED += ["tokenizer", "vae", "vlm", "weights"]
-
-
-def names_code(key, value):
-    key = key.lower()
-    if key == "trust_remote_code" and value is not False:
-        return "remote-code-requested"
-    if value is None or type(value) in (int, float):
-        return None
-    text = value if isinstance(value, str) else None
-    bad = key in CODE or key.endswith("_class") and (text is None or bool(set(text) & set("./\\:")))
-    bad = bad or key in LIBRARIES and not (text or "").startswith(LIBRARIES[key])
-    return "config-names-code" if bad else None
 
 
 def walk(value, place, key, visit):
@@ -180,14 +161,15 @@ def audit(files, declared, content):
 
         walk(document, f"{path}#", "", refuse_code)
     judge_code(files, declared["reviewed_code"], content, findings)
-    unknown = [path for path, file in files.items() if file[0] in ("processor", "processor-state", "weights-index")]
-    unknown += [path for path in files if re.search(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors$", path)]
-    unknown += [path for path, document in documents.items() if isinstance(document.get("steps"), list)]
-    if unknown and not findings.found:
-        raise CouldNotCheck(f"{unknown[0]}: pipelines and shards are not in this verifier")
     has_code = content.get("reviewed_code", "deny") == "allow" and bool(declared["reviewed_code"])
+    steps = judge_pipelines(files, documents, has_code, findings)
+    externals = Externals(declared["externals"], has_code, findings)
     for path, document in documents.items():
-        judge_externals(path, document, files, declared["externals"], has_code, findings)
+        externals.judge_document(path, document, files)
+    for step in steps:
+        externals.judge_step(step)
+    judge_statistics(files, documents, steps, content, findings)
+    judge_shards(files, documents, findings)
     findings.end()
 
 
@@ -204,46 +186,59 @@ def judge_code(files, reviews, content, findings):
             findings.reject("file-missing", review["path"])
 
 
-def judge_externals(path, document, files, externals, has_code, findings):
-    def demand(place, name, brings_code=False):
-        if not any((x["field"], x["name"]) == (place, name) for x in externals):
-            findings.reject("external-unpinned", place)
-        if brings_code and not has_code:
-            findings.reject("remote-code-requested", place)
+class Externals:
+    """What loading would pull in, against what the signer decided."""
 
-    def judge(artifact):
-        field, place = artifact["field"], f"{path}#/{artifact['field']}"
-        value = document.get(field)
-        wanted = artifact.get("always")
-        if wanted is None and (field not in document or value is None and artifact.get("and_null")):
-            wanted = artifact.get("default")
-        wanted = value if wanted is None else wanted
-        if isinstance(wanted, str):
-            demand(place, wanted, artifact.get("code", False))
-        elif wanted is not None:
-            findings.reject("external-unpinned", place)
+    def __init__(self, externals, has_code, findings):
+        self.decided = {(entry["field"], entry["name"]) for entry in externals}
+        self.has_code, self.findings = has_code, findings
 
-    folder, _, name = path.rpartition("/")
-    if name == "config.json":
+    def judge_document(self, path, document, files):
+        folder, _, name = path.rpartition("/")
+        if name in ("adapter_config.json", "tokenizer_config.json"):
+            self.judge_artifacts(f"{path}#", document, EXTERNALS[name.removesuffix("_config.json")])
+        if name != "config.json":
+            return
         known = EXTERNALS["types"].get(document.get("type") if isinstance(document.get("type"), str) else None)
         artifacts = [*(known or []), *EXTERNALS["every"]]
-        for artifact in artifacts:
-            judge(artifact)
-        beside = f"{folder}/adapter_config.json".lstrip("/")
-        uses = document.get("use_peft")
+        self.judge_artifacts(f"{path}#", document, artifacts)
+        beside, uses = f"{folder}/adapter_config.json".lstrip("/"), document.get("use_peft")
         if uses is not None and uses is not False and beside not in files:
-            findings.reject("external-unpinned", f"{path}#/use_peft")
+            self.findings.reject("external-unpinned", f"{path}#/use_peft")
         judged = {*EXTERNALS["records"], *(artifact["field"] for artifact in artifacts)}
+        self.judge_strings(f"{path}#", document, known is not None, judged)
 
-        def judge_string(place, key, value):
-            if place.count("/") == 1 + path.count("/") and key in judged:
+    def judge_step(self, step):
+        artifacts = [artifact for artifact in step.artifacts if artifact["field"] not in step.brings]
+        self.judge_artifacts(f"{step.place}/config", step.config or {}, artifacts)
+        judged = {artifact["field"] for artifact in artifacts}
+        self.judge_strings(f"{step.place}/config", step.config or {}, True, judged)
+
+    def judge_artifacts(self, root, fields, artifacts):
+        for artifact in artifacts:
+            field = artifact["field"]
+            value, wanted = fields.get(field), artifact.get("always")
+            if wanted is None and (field not in fields or value is None and artifact.get("and_null")):
+                wanted = artifact.get("default")
+            wanted = value if wanted is None else wanted
+            if isinstance(wanted, str):
+                self.demand(f"{root}/{field}", wanted, artifact.get("code", False))
+            elif wanted is not None:
+                self.findings.reject("external-unpinned", f"{root}/{field}")
+
+    def judge_strings(self, root, fields, is_known, judged):
+        def visit(place, key, value):
+            if place.count("/") == root.count("/") + 1 and key in judged:
                 return False
-            called = known is None and (len(key.encode()) > 256 or any(part in key.lower() for part in CALLED))
+            called = not is_known and (len(key.encode()) > 256 or any(part in key.lower() for part in CALLED))
             if isinstance(value, str) and (set(value) & set("/\\") or called and value):
-                demand(place, value)
+                self.demand(place, value)
             return True
 
-        walk(document, f"{path}#", "", judge_string)
-    elif name in ("adapter_config.json", "tokenizer_config.json"):
-        for artifact in EXTERNALS[name.removesuffix("_config.json")]:
-            judge(artifact)
+        walk(fields, root, "", visit)
+
+    def demand(self, place, name, brings_code=False):
+        if (place, name) not in self.decided:
+            self.findings.reject("external-unpinned", place)
+        if brings_code and not self.has_code:
+            self.findings.reject("remote-code-requested", place)

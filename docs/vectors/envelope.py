@@ -14,11 +14,16 @@ from words import Duplicate, Rejected, is_u64
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 POLICY, REVOCATIONS = "urn:tensorgate:policy:v1", "urn:tensorgate:revocations:v1"
 LOW_ORDER = """
-0000000000000000000000000000000000000000000000000000000000000000 0100000000000000000000000000000000000000000000000000000000000000
-26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05 c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a
-ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f
+0000000000000000000000000000000000000000000000000000000000000000
+0100000000000000000000000000000000000000000000000000000000000000
+26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05
+c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a
+ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f
+edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f
 eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f
 """.split()
+# 9999-12-30T22:00:00.999999999Z
+LATEST = 253_402_207_200_999_999_999
 MALFORMED = "manifest-malformed"
 
 
@@ -55,7 +60,8 @@ def instant(text, spellings=r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{0,8}[1-9]
         seconds = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
     except (TypeError, ValueError):
         return None
-    return int(seconds) * 10**9 + int((found[2] or "").ljust(9, "0"))
+    at = int(seconds) * 10**9 + int((found[2] or "").ljust(9, "0"))
+    return at if at <= LATEST else None
 
 
 def is_instant(value):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the test vectors; with `--check`, only says whether they are as they would be written.
 
-Digests and signatures are computed by the generator of the attack corpus, in plain Python, from keys whose seeds are written here: every
-run writes the same bytes.
+Digests and signatures are computed by the generator of the attack corpus, in plain Python, from keys
+whose seeds are written here: every run writes the same bytes.
 """
 
 import base64
@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "crates/verify/tests/corpus"))
 
-from generator import blake3, ed25519, manifest, notation, tensors  # noqa: E402
+from generator import blake3, manifest, notation, tensors  # noqa: E402
 
 # Key k is made from the seed of k, 32 times, in bytes; whoever can read this can sign with it.
 NAMES = {1: "release", 2: "second", 3: "third", 4: "stranger"}
@@ -23,7 +23,6 @@ NOW = manifest.NOW
 OTHER = "f" * 40
 CONFIG = b'{"type": "mlp", "hidden": [2]}\n'
 CARD = b"# A policy of two tensors\n"
-TRUST_FILE = "threshold = {threshold}\n{keys}{more}"
 
 
 def weights(*rows, text=None):
@@ -163,6 +162,8 @@ def statements():
     ]:
         yield Case(name, comment, malformed, "statement", signed=rewritten(zone, new))
     about = b'"policy":{"type":"mlp"}'
+    fraction = rewritten(zone, b'"2026-11-01T00:00:00.125Z"')
+    yield Case("instant_with_fraction", "As it is written.", signed=fraction)
     yield Case(
         "robot_null",
         "Left out, never null.",
@@ -292,10 +293,9 @@ def lists():
 
 
 def files():
-    flip = lambda data, at: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
     mismatch = "digest-mismatch"
     yield Case("no_manifest", "Nobody vouches for it.", "manifest-missing", "policy.dsse.json", signed=b"")
-    tampered = replaced("model.safetensors", flip(GOOD, len(GOOD) - 1))
+    tampered = replaced("model.safetensors", GOOD[:-1] + bytes([GOOD[-1] ^ 1]))
     yield Case("tensor_tampered", "One bit of one tensor.", mismatch, "model.safetensors#actor.weight", files=tampered)
     renamed = replaced("model.safetensors", GOOD.replace(b"actor.bias", b"actor.bios"))
     yield Case("header_tampered", "One letter of the header.", mismatch, "model.safetensors", files=renamed)
@@ -336,10 +336,9 @@ def files():
 
 def content():
     text = GOOD[8:].split(b"}}", 1)[0] + b"}}"
-    space = (len(text) + 8).to_bytes(8, "little") + b" " * 8 + text + GOOD[8 + int.from_bytes(GOOD[:8], "little") :]
     name = "model.safetensors"
-    # The generator pads to a multiple of 8; so does this.
-    space = (len(text) + 8 + -len(text) % 8).to_bytes(8, "little") + b" " * (8 + -len(text) % 8) + text + GOOD[-16:]
+    margin = 8 + -len(text) % 8
+    space = (len(text) + margin).to_bytes(8, "little") + b" " * margin + text + GOOD[-16:]
     yield resigned(
         "header_begins_with_space", "Signed, and refused.", "header-leading-space", name, replaced(name, space)
     )
@@ -360,6 +359,10 @@ def content():
     yield resigned(
         "config_is_no_json", "Signed nonsense.", "json-malformed", "config.json", replaced("config.json", b"{]")
     )
+    for depth, code in ((127, None), (128, "json-malformed")):
+        nested = b'{"type": "mlp", "x": ' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+        subject = code and "config.json"
+        yield resigned(f"nested_{depth}_deep", "How deep is too deep?", code, subject, replaced("config.json", nested))
     fields = {
         "remote_code": (b'{"type": "mlp", "trust_remote_code": true}', "remote-code-requested", "trust_remote_code"),
         "names_code": (b'{"type": "mlp", "auto_map": {"AutoModel": "m.M"}}', "config-names-code", "auto_map"),

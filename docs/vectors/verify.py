@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Verifies policies as docs/formats/verification.md says, and judges the test vectors: `verify.py [CASE...]`.
 
-Written, with the modules beside it, from those pages alone: it is the proof that they suffice. It is for reading and for tests,
-not for robots: it holds files in memory, and does not ask who may write to the trust policy.
+Written, with the modules beside it, from those pages alone: it is the proof that they suffice. It is for
+reading and for tests, not for robots: it holds files in memory, and does not ask who may write to the trust policy.
 """
 
 import hashlib

@@ -1,12 +1,14 @@
 """What the other modules share: the words for what was found, limits, and JSON's numbers (docs/formats.md)."""
 
 import math
+from pathlib import Path
 
 try:
     import tomllib
 except ImportError:  # before Python 3.11
     import tomli as tomllib
 
+AUDIT = Path(__file__).resolve().parents[2] / "crates/verify/src/audit"
 LIMITS = {
     "manifest_bytes": 33_554_432,
     "signatures": 16,
@@ -79,3 +81,21 @@ def integer(digits):
 
 def is_u64(value):
     return type(value) is int and 0 <= value < 1 << 64
+
+
+# Fields of JSON that name code, in whatever document.
+CODE = "_attn_implementation_internal _target_ auto_map chat_template class class_name custom_pipeline".split()
+CODE += ["custom_pipelines", "module"]
+LIBRARIES = {"megatron_core": "megatron.core", "parent_library": "lerobot.policies."}
+
+
+def names_code(key, value):
+    key = key.lower()
+    if key == "trust_remote_code" and value is not False:
+        return "remote-code-requested"
+    if value is None or type(value) in (int, float):
+        return None
+    text = value if isinstance(value, str) else None
+    bad = key in CODE or key.endswith("_class") and (text is None or bool(set(text) & set("./\\:")))
+    bad = bad or key in LIBRARIES and not (text or "").startswith(LIBRARIES[key])
+    return "config-names-code" if bad else None

@@ -3,6 +3,13 @@
 //!
 //! The comments of what is exported are the header's, and written for its readers.
 //!
+//! # A controller
+//! As it is compiled and run by the tests; `examples/rclcpp` has one that subscribes.
+//!
+//! ```c
+#![doc = include_str!("../tests/example.c")]
+//! ```
+//!
 //! # What crosses the boundary
 //! A caller in C promises what no type can: that pointers point to what they are said to, for as
 //! long as the call lasts, and that what was freed is not used. What can be checked is: NULL, sizes,

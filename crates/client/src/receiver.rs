@@ -47,6 +47,55 @@ pub struct Refusals {
 pub(crate) type Arrived = Option<Arc<Verified<Policy>>>;
 
 /// A controller's view of one gate.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use tensorgate_client::{Announcement, Expectations, Fragment, Receiver, State, Status};
+/// use tensorgate_verify::{Cut, FragmentSize};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../verify/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// // What a gate announces of a policy that it verified.
+/// let (policy, size) = (example.policy()?, FragmentSize::DEFAULT);
+/// let (cut, session) = (Cut::new(policy.manifest(), size), [7; 16]);
+/// let values = cut.digests(&policy);
+/// let files = policy.files().iter().map(|file| {
+///     let end = file.header().map_or(file.bytes().len(), |header| header.len as usize);
+///     (file.path().to_string(), file.bytes()[..end].to_vec())
+/// });
+/// let announcement = Announcement {
+///     session,
+///     epoch: 1,
+///     envelope: policy.evidence().envelope().to_vec(),
+///     files: files.collect(),
+///     fragment_size: size.bytes(),
+///     fragment_count: values.len() as u32,
+///     delivery: Announcement::LATCHED,
+///     fragment_digests: values.iter().flat_map(|value| *value.as_bytes()).collect(),
+/// };
+///
+/// // What a controller makes of it.
+/// let mut receiver = Receiver::new(example.trust.clone(), Expectations::default());
+/// let (now, at) = (example.now, Instant::now());
+/// receiver.announce(announcement, now, at)?;
+/// for (index, span) in (0..).zip(cut.spans()) {
+///     let data = cut.bytes(&policy, span).ok_or("no such fragment")?;
+///     receiver.fragment(&Fragment { session, epoch: 1, index, data }, now, at)?;
+/// }
+/// assert_eq!(receiver.state(at), State::Verified); // and no gate stands by it yet
+/// let heartbeat = Status {
+///     session,
+///     epoch: 1,
+///     sequence: 1,
+///     state: Status::READY,
+///     manifest_digest: *policy.evidence().manifest.as_bytes(),
+///     lease: Duration::from_millis(500),
+/// };
+/// receiver.status(&heartbeat, at);
+/// assert_eq!(receiver.state(at), State::Active);
+/// assert_eq!(receiver.state(at + Duration::from_secs(1)), State::Stale);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Receiver {
     pub(crate) trust: TrustPolicy,

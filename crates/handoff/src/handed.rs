@@ -40,6 +40,28 @@ pub struct Handed {
 /// [`Peer`](HandoffError::Peer); [`Refused`](HandoffError::Refused), where the gate says why not;
 /// [`Silent`](HandoffError::Silent), after `patience`; [`Malformed`](HandoffError::Malformed), an
 /// envelope larger than `limits` and one that could still be changed among it.
+///
+/// ```
+/// use std::time::Duration;
+/// use tensorgate_handoff::{Offer, Peers, Server, receive};
+/// use tensorgate_verify::{Context, Proof, SignedManifest};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../verify/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// # let place = tempfile::tempdir()?;
+/// let socket = place.path().join("tensorgate");
+/// let gate = Server::start(&socket, Peers::default(), |_| {})?;
+/// gate.offer(Offer::seal(&example.policy()?, [7; 16], 1)?);
+///
+/// let (trust, patience) = (&example.trust, Duration::from_secs(10));
+/// let handed = receive(&socket, &Peers::default(), trust.limits(), patience)?;
+/// let signed = SignedManifest::parse(handed.envelope(), trust.limits())?;
+/// let manifest = trust.authenticate(&signed, &Context::new(example.now))?;
+/// let holds = handed.into_holds(&manifest)?;
+/// let policy = manifest.open_holds(holds, Proof::Tensors, trust.rules())?;
+/// assert_eq!(policy.tensor("gain").ok_or("no gain")?.shape(), [2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn receive(
     path: &Path,
     peers: &Peers,

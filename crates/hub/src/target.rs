@@ -8,6 +8,15 @@ use tensorgate_verify::{Rejection, RepoId, RepoType, Revision};
 use crate::error::FetchError;
 
 /// A repository at a commit or name, `OWNER/NAME@COMMIT` as people write it.
+///
+/// ```
+/// use tensorgate_hub::{At, Target};
+///
+/// let target: Target = "acme/walk@main".parse()?;
+/// assert_eq!(target.at, At::Name("main".into())); // to be looked up once, shown, and pinned
+/// assert!("acme/walk".parse::<Target>().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Target {

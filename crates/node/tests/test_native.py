@@ -205,6 +205,18 @@ def test_a_controller_in_cpp_reads_the_gates_pages(tmp_path, gate, listener):
     assert node.stop() == 0
 
 
+def test_the_example_of_the_documentation_reads_the_gates_pages(tmp_path, build, gate, listener):
+    signed = Signed(tmp_path, conftest.small_tensors())
+    socket = tmp_path / "gate.sock"
+    gate(policy=signed.directory, trust=signed.trust, handoff=socket)
+    expect_policy(listener(signed.trust, "/tensorgate"))
+    program = build("example.c", "-std=c11", "-ltensorgate_c")
+    lines = run(program, signed.trust, socket, env=environment()).splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(conftest.small_tensors())
+    other = subprocess.run([program, signed.trust, tmp_path / "none"], env=environment(), check=False)
+    assert other.returncode == 1
+
+
 def test_a_controller_in_cpp_remembers_the_newest_release(tmp_path, gate, listener):
     signed = Signed(tmp_path, conftest.small_tensors())
     signed.sign("--replace", sequence=2)

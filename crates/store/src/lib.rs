@@ -68,6 +68,34 @@ pub use tensorgate_verify::Accepted;
 use folder::Folder;
 
 /// The store at one directory.
+///
+/// ```
+/// use tensorgate_store::Store;
+/// use tensorgate_verify::{Context, Proof, Rejection};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../verify/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// # let folder = tempfile::tempdir()?;
+/// let store = Store::open(folder.path().join("store"))?;
+///
+/// // Only what was verified gets in; then the release is remembered.
+/// let policy = example.policy()?;
+/// let kept = store.admit(&policy)?;
+/// store.record_accepted(policy.evidence())?;
+/// assert!(kept.path().join("model.safetensors").exists());
+///
+/// // Whoever loads it proves it again, now against what is remembered.
+/// let mut context = Context::new(example.now);
+/// context.history = Some(store.state());
+/// let manifest = example.trust.authenticate(&example.signed, &context)?;
+/// manifest.open(&kept.directory()?, Proof::Tensors, example.trust.rules())?;
+///
+/// // An operator calls it back, here and without a signature.
+/// store.state().revoke(&policy.evidence().manifest, "stumbles on gravel")?;
+/// let error = example.trust.authenticate(&example.signed, &context).unwrap_err();
+/// assert_eq!(error.rejection(), Some(Rejection::ManifestRevoked));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Store {
     root: Folder,

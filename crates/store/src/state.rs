@@ -22,6 +22,23 @@ use crate::revoked::REVOKED;
 /// It never goes down, and it never forgets silently: a record that is damaged, or missing though
 /// the index has its repository, is an error and not "nothing was accepted yet", and so is an index
 /// that is missing beside records.
+///
+/// ```
+/// use tensorgate_store::{State, StoreError};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../verify/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// # let folder = tempfile::tempdir()?;
+/// let state = State::open(folder.path().join("state"))?;
+/// assert!(state.is_new()?);
+/// state.record_accepted(example.policy()?.evidence())?;
+///
+/// // A record that is gone is not "nothing was accepted yet".
+/// std::fs::remove_file(state.path().join("rollback/model--acme--walk.json"))?;
+/// let error = state.last_accepted(Default::default(), &"acme/walk".parse()?).unwrap_err();
+/// assert!(matches!(error, StoreError::State { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct State {
     pub(crate) folder: Folder,

@@ -12,6 +12,31 @@ use crate::{
 };
 
 /// A policy that arrives in fragments, of which every accepted one is proven.
+///
+/// ```
+/// use tensorgate_verify::{Assembly, Cut, FragmentSize, Rejection};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// // The sender cuts what it verified.
+/// let (policy, size) = (example.policy()?, FragmentSize::DEFAULT);
+/// let cut = Cut::new(policy.manifest(), size);
+/// let (values, files) = (cut.digests(&policy), policy.files());
+/// let small = files.iter().map(|file| {
+///     let end = file.header().map_or(file.bytes().len(), |header| header.len as usize);
+///     (file.path().clone(), file.bytes()[..end].to_vec())
+/// });
+///
+/// // The receiver proves each fragment by itself, in any order.
+/// let rules = example.trust.rules();
+/// let mut assembly = Assembly::begin(example.manifest()?, small.collect(), size, values, rules)?;
+/// assert_eq!(assembly.accept(0, b"forged!!").unwrap_err().rejection(), Some(Rejection::DigestMismatch));
+/// for (index, span) in cut.spans().iter().enumerate() {
+///     assembly.accept(index, cut.bytes(&policy, span).ok_or("no such fragment")?)?;
+/// }
+/// assert_eq!(assembly.finish()?.tensor("gain").ok_or("no gain")?.shape(), [2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Assembly {
     manifest: Verified<Manifest>,

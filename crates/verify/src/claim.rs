@@ -26,6 +26,23 @@ pub struct Untrusted {
 }
 
 /// What a verified manifest says about one file: the only thing that can verify it.
+///
+/// ```
+/// use tensorgate_verify::{Proof, Rejection};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// let (manifest, rules) = (example.manifest()?, example.trust.rules());
+/// let (directory, path) = (open(example.folder.path())?, "config.json".parse()?);
+/// let claim = manifest.claim(&path, rules).ok_or("not in the manifest")?;
+/// assert_eq!(claim.check(directory.open(&path)?, Proof::Tensors)?.bytes(), br#"{"type": "mlp"}"#);
+///
+/// // Another file of the same size is not the one that was signed.
+/// std::fs::write(example.folder.path().join("config.json"), br#"{"type": "mlq"}"#)?;
+/// let error = claim.check(directory.open(&path)?, Proof::Tensors).unwrap_err();
+/// assert_eq!(error.rejection(), Some(Rejection::DigestMismatch));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'m> {
     entry: &'m FileEntry,

@@ -22,6 +22,22 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 /// An envelope around a statement about `P`, parsed and *not* verified: nobody vouches yet for
 /// what is inside.
+///
+/// ```
+/// use tensorgate_verify::{Limits, SignedManifest, SigningKey};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// let limits = Limits::default();
+/// let mut signed = SignedManifest::parse(&example.signed.to_bytes(), &limits)?;
+/// let name = signed.digest();
+///
+/// // A second signer looks at what is there, and signs the very same bytes.
+/// assert_eq!(signed.untrusted(&limits)?.repo.id.as_str(), "acme/walk");
+/// signed.add_signature(&SigningKey::from_seed(&[8; 32]), &limits)?;
+/// assert_eq!(signed.digest(), name);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Signed<P> {
     /// The envelope as it came.
@@ -227,6 +243,11 @@ fn encode(payload: &[u8], signatures: &[EnvelopeSignature]) -> Result<Vec<u8>> {
 }
 
 /// DSSE's pre-authentication encoding, which binds the payload's type and length: what is signed.
+///
+/// ```
+/// let message = tensorgate_verify::pae(b"{}");
+/// assert_eq!(message, b"DSSEv1 28 application/vnd.in-toto+json 2 {}");
+/// ```
 pub fn pae(payload: &[u8]) -> Vec<u8> {
     let head = format!(
         "DSSEv1 {} {PAYLOAD_TYPE} {} ",

@@ -15,6 +15,21 @@ use crate::header_json::{name_is_plain, parse_table};
 use crate::{Limits, Rejection};
 
 /// The table of a safetensors file: what lies where.
+///
+/// ```
+/// use tensorgate_verify::{Header, Limits, Rejection};
+///
+/// let json = br#"{"gain":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+/// let padded = [&json[..], b"       "].concat();
+/// let file = [&64_u64.to_le_bytes()[..], &padded, &[0; 8]].concat();
+/// let header = Header::parse(&file, file.len() as u64, &Limits::default())?;
+/// assert_eq!((header.len, header.tensors[0].name.as_str()), (72, "gain"));
+///
+/// // One byte that no tensor owns.
+/// let error = Header::parse(&file, file.len() as u64 + 1, &Limits::default()).unwrap_err();
+/// assert_eq!(error.rejection(), Some(Rejection::TrailingBytes));
+/// # Ok::<(), tensorgate_verify::Error>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Header {

@@ -18,6 +18,15 @@ pub struct PublicKey {
 }
 
 /// A private key. It is wiped when dropped and never shown.
+///
+/// ```
+/// use tensorgate_verify::{PublicKey, SigningKey};
+///
+/// let key = SigningKey::from_seed(&[7; 32]); // a real one comes from `tensorgate keygen`
+/// let public = PublicKey::from_pem(&key.public_pem()?)?;
+/// assert_eq!(public.id(), key.public().id());
+/// # Ok::<(), tensorgate_verify::NotAKey>(())
+/// ```
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 /// Who signs: a private key, or whoever keeps one and does not hand it out, as an agent or a token.

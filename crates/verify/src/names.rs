@@ -25,6 +25,13 @@ use crate::error::Error;
 pub struct FilePath(String);
 
 /// A commit: 40 lower-case hexadecimal digits. Branches, tags and short ids are not revisions.
+///
+/// ```
+/// use tensorgate_verify::Revision;
+///
+/// assert!("0123456789abcdef0123456789abcdef01234567".parse::<Revision>().is_ok());
+/// assert!("main".parse::<Revision>().is_err());
+/// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Revision(String);

@@ -48,6 +48,30 @@ use crate::{
 /// public_key_file = "nvidia.pub.pem"   # or root_certificate_file, and whose signature counts of
 /// #                                      all whom it certifies for signing code: subject = "CN=…"
 /// ```
+///
+/// ```
+/// use tensorgate_verify::{Context, Rejection, SigningKey, TrustPolicy};
+/// # mod setup { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/policy.rs")); }
+/// # use setup::{Example, open};
+/// # let example = Example::new()?;
+/// // Two of these three must have signed.
+/// let mut text = "threshold = 2\n".to_owned();
+/// for (name, seed) in [("ann", 7), ("ben", 8), ("cleo", 9)] {
+///     let pem = SigningKey::from_seed(&[seed; 32]).public_pem()?;
+///     text += &format!("[[keys]]\nname = '{name}'\npublic_key = '''{pem}'''\n");
+/// }
+/// let trust = TrustPolicy::parse(&text, |_| unreachable!("the keys are inline"))?;
+/// let context = Context::new("2026-11-23T12:00:00Z".parse()?);
+///
+/// let mut signed = example.signed; // by ann
+/// let error = trust.authenticate(&signed, &context).unwrap_err();
+/// assert_eq!(error.rejection(), Some(Rejection::ThresholdNotMet));
+/// signed.add_signature(&SigningKey::from_seed(&[9; 32]), trust.limits())?;
+/// let manifest = trust.authenticate(&signed, &context)?;
+/// let names: Vec<&str> = manifest.evidence().signers.iter().map(|s| &*s.name).collect();
+/// assert_eq!(names, ["ann", "cleo"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
     digest: Sha256,

@@ -97,6 +97,32 @@ impl Fetched {
 /// # Errors
 /// [`FetchError::Rejected`] for what was had and refused, and everything else for what could not
 /// be had. Files that were right stay for the next time, and so does what came of others.
+///
+/// ```
+/// use tensorgate_hub::{Config, Hub, Request, Silent, fetch};
+/// use tensorgate_store::Store;
+/// use tensorgate_testhub::{Fault, Repository, TestHub};
+/// use tensorgate_verify::Rejection;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let runtime = tokio::runtime::Runtime::new()?;
+/// # runtime.block_on(async {
+/// // A Hub on loopback, which will lie.
+/// let walk = Repository::new("acme/walk")?.commit_files([("config.json", "{}")])?;
+/// let [commit] = walk.commits().try_into().unwrap();
+/// let there = TestHub::start()?;
+/// there.serve(walk);
+///
+/// let store = Store::open(folder.path().join("store"))?;
+/// let hub = Hub::new(&Config::new(there.endpoint().parse()?))?;
+/// let target = format!("acme/walk@{commit}").parse()?;
+/// there.inject(Fault::ByteFlipped { path: "config.json".into(), at: 0 });
+/// let error = fetch(&store, Some(&hub), Request::new(&target), &Silent).await.unwrap_err();
+/// assert_eq!(error.rejection(), Some(Rejection::DigestMismatch));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn fetch(
     store: &Store,
     hub: Option<&Hub>,

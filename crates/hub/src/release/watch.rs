@@ -55,6 +55,14 @@ enum Verdict {
 ///
 /// A fleet that was switched on together does not ask in step: each pause is another, up to a tenth
 /// shorter or longer.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut pace = tensorgate_hub::Pace::new(Duration::from_secs(300));
+/// let next = pace.after(None);
+/// assert!((270..=330).contains(&next.as_secs()));
+/// ```
 #[derive(Debug)]
 pub struct Pace {
     interval: Duration,

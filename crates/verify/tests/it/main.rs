@@ -29,6 +29,6 @@ mod statistics;
 mod support;
 mod trust;
 mod trust_rules;
-mod vectors;
 mod undecided;
+mod vectors;
 mod weights;
