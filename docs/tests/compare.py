@@ -15,7 +15,7 @@ import re
 HOME = "/home/robot"
 ELLIPSIS = "…"
 TOKEN = re.compile(r"(?<![0-9a-zA-Z])([0-9a-f]{4,})…|…")
-DIGEST = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-zA-Z])|(?<![0-9a-zA-Z])[0-9a-f]{8}…")
+DIGEST = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-zA-Z])|[0-9a-f]{8}…)")
 INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 # What else differs from run to run, for whoever writes a page anew.
 VARIES = [
@@ -97,7 +97,8 @@ def elided(printed: str, bound: Bound, page: str) -> list[str]:
 
     lines = []
     # Files come in any order, and are held as their file system allows.
-    printed = re.sub(r"(?m)(?:^  \S+, [\d,]+ bytes(?:, there already)?\n)+|^  held  .*\n", f"  {ELLIPSIS}\n", printed)
+    files = r"(?:^  \S+, [\d,]+ bytes(?:, there already)?\n)+"
+    printed = re.sub(rf"(?m){files}|^  held  .*\n", f"  {ELLIPSIS}\n", printed)
     for line in printed.splitlines():
         for varies, instead in VARIES:
             line = varies.sub(instead, line)

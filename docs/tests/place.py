@@ -45,7 +45,8 @@ class Place:
         self.ros2_daemon("start")
 
     def variables(self) -> dict[str, str]:
-        taken = {name: os.environ[name] for name in os.environ if name in TAKEN or name.startswith("ROS_")}
+        names = [name for name in os.environ if name in TAKEN or name.startswith("ROS_")]
+        taken = {name: os.environ[name] for name in names}
         packages = ROOT / "target/python"
         return taken | {
             "HOME": str(self.home),

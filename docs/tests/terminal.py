@@ -51,7 +51,7 @@ class Terminal:
         return self.bytes.decode(errors="replace")
 
     def type(self, command: str, answers: list[str]) -> None:
-        """One command; where there are answers it is given a real terminal, since it asks nothing else."""
+        """One command. Where there are answers it has a terminal: it would ask nothing else."""
         assert self.status is not None, "a command is running"
         self.bytes, self.status, self.answers = b"", None, answers
         if answers:
