@@ -25,6 +25,7 @@ VARIES = [
     (re.compile(r"(?<=pid \[)\d+"), "…"),
     (re.compile(r"(?<=\[pid )\d+"), "…"),
     (re.compile(r"(?<=with ID: )[0-9a-f]{32}"), "…"),
+    (re.compile(r"(?<=^MCow)\S+$|(?<=SHA256:)\S{43}"), "…"),
 ]
 
 
