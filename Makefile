@@ -42,6 +42,8 @@ test:
 	python -m pytest -rs examples/walk/tests
 	# What `colcon test` runs, too.
 	python -m pytest -rs launch/tests
+	# Every command of README and the guides, literally.
+	python -m pytest -rs docs/tests
 	python -m pytest -rs release/tests
 
 # The same work by tensorgate and its peers in one run: a table, and the charts of README under docs/.

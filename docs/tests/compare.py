@@ -4,7 +4,7 @@ Everything is literal, with these exceptions:
 
 - a line `…` stands for any lines, or none;
 - `3f31…`, four hexadecimal digits or more before the ellipsis, stands for a digest, a key's id or
-  a commit; where it stands again on the page, it must be the same one;
+  a commit; where it stands again on the page, it must be the same one, and no other name is it;
 - `…` elsewhere in a line stands for what has no blank in it: a time, a port, a part of a path;
 - the home directory is shown as /home/robot;
 - empty lines at the end do not count.
@@ -15,7 +15,7 @@ import re
 HOME = "/home/robot"
 ELLIPSIS = "…"
 TOKEN = re.compile(r"(?<![0-9a-zA-Z])([0-9a-f]{4,})…|…")
-DIGEST = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-zA-Z])|(?<![0-9a-zA-Z])[0-9a-f]{8}…")
+DIGEST = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-zA-Z])|[0-9a-f]{8}…)")
 INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 # What else differs from run to run, for whoever writes a page anew.
 VARIES = [
@@ -25,6 +25,7 @@ VARIES = [
     (re.compile(r"(?<=pid \[)\d+"), "…"),
     (re.compile(r"(?<=\[pid )\d+"), "…"),
     (re.compile(r"(?<=with ID: )[0-9a-f]{32}"), "…"),
+    (re.compile(r"(?<=^MCow)\S+$|(?<=SHA256:)\S{43}"), "…"),
 ]
 
 
@@ -35,21 +36,25 @@ class Bound:
         self.values: dict[str, str] = {}
 
     def agrees(self, name: str, value: str) -> bool:
-        """Whether `value` can be what `name` is; programs shorten digests themselves."""
-        known = self.values.get(name, value)
-        if not (known.startswith(value) or value.startswith(known)):
+        """Whether `value` can be what `name` is, and nothing else is it."""
+        if any(is_same(value, known) != (name == other) for other, known in self.values.items()):
             return False
-        self.values[name] = max(known, value, key=len)
+        self.values[name] = max(self.values.get(name, value), value, key=len)
         return True
 
     def name(self, value: str) -> str:
         """The name of a digest, a new one if it has none."""
         value = value.removesuffix(ELLIPSIS)
         for name, known in self.values.items():
-            if known.startswith(value) or value.startswith(known):
+            if is_same(value, known):
                 return name + ELLIPSIS
         self.values[value[:8]] = value
         return value[:8] + ELLIPSIS
+
+
+def is_same(a: str, b: str) -> bool:
+    """Programs shorten digests themselves."""
+    return a.startswith(b) or b.startswith(a)
 
 
 def matches(shown: list[str], printed: str, bound: Bound) -> bool:
@@ -93,7 +98,8 @@ def elided(printed: str, bound: Bound, page: str) -> list[str]:
 
     lines = []
     # Files come in any order, and are held as their file system allows.
-    printed = re.sub(r"(?m)(?:^  \S+, [\d,]+ bytes\n)+|^  held  .*\n", f"  {ELLIPSIS}\n", printed)
+    files = r"(?:^  \S+, [\d,]+ bytes(?:, there already)?\n)+"
+    printed = re.sub(rf"(?m){files}|^  held  .*\n", f"  {ELLIPSIS}\n", printed)
     for line in printed.splitlines():
         for varies, instead in VARIES:
             line = varies.sub(instead, line)

@@ -24,6 +24,5 @@ def hang_guard(request):
 
 def pytest_terminal_summary(terminalreporter):
     if not REAL_ROS2:
-        terminalreporter.write_line(
-            "NOT TRIED: the pages' `ros2 …` lines by ros2cli, which is not here; docs/tests/ros2.py did them"
-        )
+        what = "NOT TRIED: the pages' `ros2 …` lines by ros2cli, which is not on the PATH"
+        terminalreporter.write_line(f"{what}; docs/tests/ros2.py did them")

@@ -1,6 +1,7 @@
 """A page of the documentation as what a reader does with it, in order.
 
-```console              commands (`$ …`) in the terminal "main", and what they print
+```console              commands (`$ …`, continued by `> …`) in the terminal "main", and what
+                        they print
 ```console terminal=X   in another terminal; its last command may go on running
 ```toml file=trust.toml a file that the reader writes
 ```rust from=PATH       lines of a file in the checkout, which must stand there
@@ -150,7 +151,7 @@ def console(lines: list[str], begin: int, end: int, terminal: str) -> list[Comma
 def typed(lines: list[str], number: int, end: int) -> tuple[str, int]:
     """A command and the lines that continue it; the number of the line behind."""
     text = [lines[number][2:]]
-    while text[-1].endswith("\\") and number + 1 < end:
+    while number + 1 < end and (text[-1].endswith("\\") or lines[number + 1].startswith("> ")):
         number += 1
-        text.append(lines[number])
+        text.append(lines[number].removeprefix("> "))
     return "\n".join(text), number + 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
-OURS = ["tensorgate", "tensorgate_node", "controller"]
+OURS = ["tensorgate", "tensorgate-testhub", "tensorgate_node", "controller"]
 # ROS, as `source /opt/ros/…/setup.bash` or `source ros/env.sh` leave it.
 TAKEN = ["LD_LIBRARY_PATH", "PYTHONPATH", "AMENT_PREFIX_PATH", "RMW_IMPLEMENTATION"]
 TAKEN += ["_ROS_WHEELS_BOOTSTRAP_COMPLETE"]
@@ -42,9 +42,11 @@ class Place:
         self.hub, endpoint = self.start_hub()
         self.environment["HF_ENDPOINT"] = endpoint
         self.port = endpoint.rsplit(":", 1)[1]
+        self.ros2_daemon("start")
 
     def variables(self) -> dict[str, str]:
-        taken = {name: os.environ[name] for name in os.environ if name in TAKEN or name.startswith("ROS_")}
+        names = [name for name in os.environ if name in TAKEN or name.startswith("ROS_")]
+        taken = {name: os.environ[name] for name in names}
         packages = ROOT / "target/python"
         return taken | {
             "HOME": str(self.home),
@@ -90,11 +92,12 @@ class Place:
         prefix = self.private("prefix")
         index = prefix / "share/ament_index/resource_index/packages"
         share, programs = prefix / "share/tensorgate", prefix / "lib/tensorgate"
-        for folder in index, share, programs:
+        for folder in index, share / "launch", programs:
             folder.mkdir(parents=True)
         (index / "tensorgate").touch()
-        (share / "launch").symlink_to(ROOT / "launch")
-        (share / "config").symlink_to(ROOT / "launch/config")
+        for file in ROOT.glob("launch/*.launch.*"):
+            shutil.copy(file, share / "launch")
+        shutil.copytree(ROOT / "launch/config", share / "config")
         (share / "package.xml").symlink_to(ROOT / "crates/node/package.xml")
         (programs / "tensorgate_node").symlink_to(PROGRAMS / "tensorgate_node")
         return prefix
@@ -132,5 +135,10 @@ class Place:
     def close(self) -> None:
         self.end_hub()
         self.runtime.cleanup()
+        self.ros2_daemon("stop")
+
+    def ros2_daemon(self, verb: str) -> None:
+        """What ros2cli asks for names: one that begins with the first question knows none yet."""
         if REAL_ROS2:
-            subprocess.run([REAL_ROS2, "daemon", "stop"], env=self.environment, capture_output=True, check=False)
+            command = [REAL_ROS2, "daemon", verb]
+            subprocess.run(command, env=self.environment, capture_output=True, check=False)

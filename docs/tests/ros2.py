@@ -79,7 +79,8 @@ def arguments() -> argparse.Namespace:
         for name in positional:
             one.add_argument(name.removeprefix("?"), nargs="?" if name[0] == "?" else None)
         for name in options:
-            one.add_argument(name, action="store_true" if name == "--once" else "store", required=name == "--once")
+            action = "store_true" if name == "--once" else "store"
+            one.add_argument(name, action=action, required=name == "--once")
     return parser.parse_args()
 
 
@@ -119,7 +120,8 @@ def watch(command: list, name: str) -> int:
     say(f"[INFO] [launch]: All log files can be found below {log}")
     say("[INFO] [launch]: Default logging verbosity is set to INFO")
     # Ctrl-C goes to both; this one waits for the other.
-    signal.signal(signal.SIGINT, lambda *_: say("[WARNING] [launch]: user interrupted with ctrl-c (SIGINT)"))
+    interrupted = "[WARNING] [launch]: user interrupted with ctrl-c (SIGINT)"
+    signal.signal(signal.SIGINT, lambda *_: say(interrupted))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     say(f"[INFO] [{name}]: process started with pid [{process.pid}]")
     for line in process.stdout:
@@ -162,7 +164,7 @@ def plain(value):
         return value.decode("latin-1")
     if isinstance(value, str | bool | int | float):
         return value
-    return [plain(part) for part in value.tolist()] if hasattr(value, "tolist") else [plain(part) for part in value]
+    return [plain(part) for part in (value.tolist() if hasattr(value, "tolist") else value)]
 
 
 def call(node, args) -> int:
@@ -201,7 +203,7 @@ def lifecycle_set(node, args) -> int:
     request.transition.label = args.transition
     answer = ask(node, ChangeState, f"{args.node}/change_state", request)
     say("Transitioning successful" if answer.success else "Transitioning failed")
-    return 0 if answer.success else 1
+    return 0
 
 
 def param_get(node, args) -> int:
@@ -217,8 +219,8 @@ def param_set(node, args) -> int:
     request = SetParameters.Request(parameters=[value])
     (result,) = ask(node, SetParameters, f"{args.node}/set_parameters", request).results
     reason = f": {result.reason}" if result.reason else ""
-    say(f"Set parameter {'successful' if result.successful else 'failed'}{reason}")
-    return 0 if result.successful else 1
+    say(f"{'Set parameter successful' if result.successful else 'Setting parameter failed'}{reason}")
+    return 0
 
 
 def interface(name: str):

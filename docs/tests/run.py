@@ -11,6 +11,7 @@ programs in target/debug.
 import argparse
 import difflib
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +21,8 @@ from page import Command, Excerpt, NotRun, Serve, Write, parse
 from place import ROOT, Place, own_domain
 from terminal import Terminal
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("*/*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("*/*.md"))]
 # Against hanging; nothing is measured.
 PATIENCE = 120
 
@@ -71,7 +73,7 @@ class Follower:
             terminal.interrupt()
         elif step.text:
             self.await_end(step, terminal)
-            terminal.type(step.text)
+            terminal.type(step.text, answers(step))
         if step.stays:
             patience = 10 if self.update else PATIENCE
             terminal.wait(patience, lambda _: self.agrees(step, terminal))
@@ -123,6 +125,12 @@ class Follower:
             lines[begin:end] = shown
         if self.corrections:
             self.page.write_text("\n".join(lines) + "\n")
+
+
+def answers(step: Command) -> list[str]:
+    """What the page shows behind each question."""
+    questions = (re.search(r"\[y/N\] (\S+)$", line) for line in step.shown)
+    return [match[1] for match in questions if match]
 
 
 def expected(step: Command) -> set[int]:

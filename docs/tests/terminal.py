@@ -1,11 +1,14 @@
 """A terminal of the reader: a shell that runs one command after the other, and says how each ended."""
 
 import os
+import pty
 import select
 import signal
 import subprocess
 import time
 
+# How each question of the command ends.
+QUESTION = b"[y/N] "
 # The commands come through a descriptor of their own, so that no program reads them as its input.
 LOOP = """
 trap : INT
@@ -39,14 +42,21 @@ class Terminal:
         self.bytes = b""
         # How the command ended; None while it runs.
         self.status: int | None = 0
+        # For commands that ask: what is typed at each question, and the other end of their terminal.
+        self.answers: list[str] = []
+        self.master, self.slave = pty.openpty()
 
     @property
     def printed(self) -> str:
         return self.bytes.decode(errors="replace")
 
-    def type(self, command: str) -> None:
+    def type(self, command: str, answers: list[str]) -> None:
+        """One command. Where there are answers it has a terminal: it would ask nothing else."""
         assert self.status is not None, "a command is running"
-        self.bytes, self.status = b"", None
+        self.bytes, self.status, self.answers = b"", None, answers
+        if answers:
+            tty = os.ttyname(self.slave)
+            command = f"{{ {command}\n}} <{tty} >{tty} 2>&1"
         os.write(self.commands, command.encode() + b"\0")
 
     def interrupt(self) -> None:
@@ -65,16 +75,24 @@ class Terminal:
 
     def read(self, seconds: float) -> None:
         """Reads what there is, or comes within this time."""
-        ready, _, _ = select.select([self.screen, self.statuses], [], [], seconds)
-        if self.screen in ready:
-            self.bytes += os.read(self.screen, 1 << 16)
+        screens = [self.screen, self.master]
+        ready, _, _ = select.select([*screens, self.statuses], [], [], seconds)
+        if any(screen in ready for screen in screens):
+            self.look()
         elif self.statuses in ready:
             # All that the command printed was written before.
-            while select.select([self.screen], [], [], 0)[0]:
-                self.bytes += os.read(self.screen, 1 << 16)
+            self.look()
             answer = os.read(self.statuses, 16)
             assert answer, "the shell ended"
             self.status = int(answer)
+
+    def look(self) -> None:
+        """Takes what is on the screens, and answers the question at its end."""
+        screens = [self.screen, self.master]
+        while ready := select.select(screens, [], [], 0)[0]:
+            self.bytes += os.read(ready[0], 1 << 16).replace(b"\r\n", b"\n")
+        if self.answers and self.bytes.endswith(QUESTION):
+            os.write(self.master, self.answers.pop(0).encode() + b"\n")
 
     def close(self) -> None:
         """Ends what runs, and the shell."""
@@ -84,5 +102,5 @@ class Terminal:
                 os.killpg(self.shell.pid, signal.SIGKILL)
         os.close(self.commands)
         self.shell.wait(timeout=30)
-        os.close(self.screen)
-        os.close(self.statuses)
+        for end in self.screen, self.statuses, self.master, self.slave:
+            os.close(end)

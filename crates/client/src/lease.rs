@@ -116,15 +116,21 @@ impl Lease {
 
     /// Takes anything but a `READY`, however late it comes. What names the manifest counts from
     /// whatever session: only the manifest is signed. The gate's word on something else, such as
-    /// that it is still loading, stops the policy until the gate stands by it again.
+    /// that it is still loading, stops the policy until the gate stands by it again; so does its
+    /// word on an earlier announcement, which can arrive behind the next one: topics have no order.
     pub(crate) fn stop(&mut self, status: &Status, at: Instant) {
         if self.is_meant_by(status) {
             self.stopped = Some(at);
         }
-        if self.is_meant_by(status) || self.announcement() == (status.session, status.epoch) {
+        if self.announcement() == (status.session, status.epoch) {
             self.word = Word::Withdrawn;
-        } else if self.session == status.session && !matches!(self.word, Word::Withdrawn) {
+            return;
+        }
+        let is_ours = self.session == status.session;
+        if is_ours {
             self.newest = self.newest.max(Some(status.sequence));
+        }
+        if (is_ours || self.is_meant_by(status)) && !matches!(self.word, Word::Withdrawn) {
             self.word = Word::Lapsed;
         }
     }

@@ -196,6 +196,22 @@ fn withdrawal_is_immediate_and_can_be_taken_back() {
     assert_eq!(receiver.state(later), State::Active);
 }
 
+/// Topics have no order among them.
+#[test]
+fn a_late_word_on_the_last_announcement_does_not_end_the_next() {
+    let (gate, mut receiver, at) = running();
+    receiver.status(&gate.status(2, Status::WITHDRAWN), at);
+    let late = gate.status(3, Status::WITHDRAWN);
+    let again = gate.at(1, 2);
+    receiver.announce(again.announcement(), now(), at).unwrap();
+    receiver.status(&late, at);
+    receiver.status(&again.heartbeat(4), at);
+    assert_eq!(receiver.state(at), State::Stale, "it counts for a second");
+    let later = at + OBEYED;
+    receiver.status(&again.heartbeat(5), later);
+    assert_eq!(receiver.state(later), State::Active);
+}
+
 /// As long as a word that names the manifest counts.
 const OBEYED: Duration = Duration::from_secs(1);
 
