@@ -10,6 +10,7 @@ use tensorgate_verify::Rejection;
 
 use crate::fixture::Fixture;
 use crate::import::cached;
+use crate::lobby::Lobby;
 use crate::oms;
 use crate::support::{EXPIRES, Workshop};
 
@@ -151,6 +152,11 @@ fn each_description_is_of_something_that_is_printed() {
         EXPIRES,
     ];
     let zeros = "0".repeat(64);
+    let lobby = Lobby::new();
+    let admitted = lobby.admit_unasked(&["--json"]);
+    lobby.workshop.keygen("second");
+    lobby.workshop.trust(2, &["ops", "second"]);
+    let pending = lobby.admit_unasked(&["--json"]);
     let bundles = oms::workshop();
     bundles.policy("plain");
     fixture.workshop.policy("next");
@@ -199,6 +205,28 @@ fn each_description_is_of_something_that_is_printed() {
         run("inspect_manifest", &["inspect", "walk/policy.dsse.json"]),
         run("inspect_directory", &["inspect", "walk"]),
         run("diff", &["diff", "acme/walk", "walk"]),
+        run("trust_show", &["trust", "show", "release.pub.pem"]),
+        run(
+            "trust_add_key",
+            &[
+                "trust",
+                "add-key",
+                "trust.toml",
+                "new.pub.pem",
+                "--name",
+                "new",
+            ],
+        ),
+        ("admit".to_owned(), admitted),
+        ("admit_pending".to_owned(), pending),
+        run("doctor", &["doctor", "--trust", "trust.toml", "--offline"]),
+        run(
+            "doctor_failed",
+            &["doctor", "--trust", "nowhere.toml", "--offline"],
+        ),
+        run("completions", &["completions", "bash"]),
+        run("man", &["man"]),
+        run("man_pages", &["man", "pages"]),
         run("store_reset_state", &["store", "reset-state", "--all"]),
         of_bundles(
             "verify_oms",
