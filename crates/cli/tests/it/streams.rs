@@ -247,8 +247,12 @@ fn an_interrupt_ends_a_command_that_waits() {
     let workshop = ready();
     let lock = File::create(workshop.path("store/state/lock")).unwrap();
     lock.lock().unwrap();
-    let mut verify = command(&workshop, "verify walk --trust trust.toml");
-    let mut child = verify
+    // A shell without job control has what it starts in the background ignore interrupts.
+    let mut child = Command::new("env")
+        .args(["--default-signal=INT", env!("CARGO_BIN_EXE_tensorgate")])
+        .args(["verify", "walk", "--trust", "trust.toml"])
+        .env("TENSORGATE_STORE", workshop.path("store"))
+        .current_dir(workshop.path("."))
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
