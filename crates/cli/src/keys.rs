@@ -24,8 +24,7 @@ const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 const SEC1: &str = "EC PRIVATE KEY";
 const FORM: &str = "an ed25519 key in PKCS#8, as `tensorgate keygen` or `openssl genpkey -algorithm ed25519` makes";
-const PUBLIC_FORM: &str =
-    "NAME.pub.pem as `tensorgate keygen` makes it, or id_ed25519.pub of OpenSSH";
+const PUBLIC_FORM: &str = "an ed25519 public key: in PEM as `tensorgate keygen` makes it, or the line of `ssh-keygen -t ed25519`";
 const P256_FORM: &str =
     "a key on P-256, as `openssl ecparam -name prime256v1 -genkey -noout` makes";
 /// Bytes of a key, passphrase or token file; an encrypted ed25519 key has about 400.
@@ -79,10 +78,7 @@ pub(crate) fn signer(options: &Signing) -> Result<Box<dyn KeyHolder + Send + Syn
         (_, Some(public)) => Ok(Box::new(Agent::holding(self::public(public)?)?)),
         (Some(key), None) => Ok(Box::new(load(key, options.passphrase_file.as_deref())?)),
         // clap lets this not pass.
-        (None, None) => {
-            let failure = Failure::about(Path::new("key"), "no key was given");
-            Err(failure.hint("give --key FILE, or --agent FILE"))
-        }
+        (None, None) => Err(Failure::about(Path::new("key"), "no key was given")),
     }
 }
 

@@ -70,6 +70,9 @@ fn every_question_that_is_left_open_is_named_with_its_answer() {
     let run = lobby.admit_unasked(&[]);
     run.could_not_check("--decisions does not answer, and nothing is assumed:");
     run.says(
+        "hint: look at each, and answer it in the file; or run it without --yes, on a terminal\n",
+    );
+    run.says(
         "\"config.json#/pretrained_backbone_weights\" names \"ResNet18_Weights.IMAGENET1K_V1\"",
     );
     run.says("the code \"step.py\", sha256 ");
@@ -246,6 +249,7 @@ fn decisions_that_cannot_be_meant_are_refused() {
         .workshop
         .run(["audit", "walk", "--externals", "decisions.toml"]);
     run.could_not_check("have [accept], which answers `admit`");
+    run.says("hint: take [accept] out of it, or run `admit`\n");
 }
 
 #[test]
@@ -253,15 +257,15 @@ fn nobody_is_asked_where_nobody_is() {
     let lobby = Lobby::new();
     let run = lobby.admit(&["--expires", "2099-01-01T00:00:00Z"]);
     run.could_not_check("there is nobody to ask");
-    run.says("hint: `--yes --decisions FILE` answers in advance");
+    run.says("hint: `--yes --decisions FILE` answers in advance; see `tensorgate admit --help`\n");
     assert!(lobby.hub.requests().is_empty());
     lobby
         .admit(&["--yes"])
         .could_not_check("--decisions <FILE>");
     lobby.decide("valid_days = 90", "");
-    lobby
-        .admit_unasked(&[])
-        .could_not_check("nothing says when the signature stops to count");
+    let run = lobby.admit_unasked(&[]);
+    run.could_not_check("nothing says when the signature stops to count");
+    run.says("hint: give --expires INSTANT, or `valid_days` under [accept] in --decisions\n");
     lobby
         .admit_unasked(&["--expires", "2001-01-01T00:00:00Z"])
         .rejected("manifest-expired", "expires");
@@ -274,7 +278,7 @@ fn a_key_that_does_not_count_asks_nothing() {
     workshop.keygen("other");
     let run = lobby.admit_unasked(&["--key", "other.key.pem"]);
     run.could_not_check(" is not in trust.toml: what it signs would not count");
-    run.says("hint: `tensorgate trust add-key trust.toml NAME.pub.pem --name NAME` adds one");
+    run.says("hint: `tensorgate trust add-key trust.toml NAME.pub.pem --name NAME` adds one; or give another key\n");
     let entry = |more: &str| {
         workshop.write(
             "trust.toml",
@@ -284,9 +288,9 @@ fn a_key_that_does_not_count_asks_nothing() {
         );
     };
     entry("not_after = '2020-01-01T00:00:00Z'\n");
-    lobby
-        .admit_unasked(&[])
-        .could_not_check("does not count for acme/walk: key-expired");
+    let run = lobby.admit_unasked(&[]);
+    run.could_not_check("does not count for acme/walk: key-expired");
+    run.says("hint: sign with a key that does: `tensorgate trust check` lists them\n");
     entry("repos = ['other/*']\n");
     lobby
         .admit_unasked(&[])
@@ -337,9 +341,9 @@ fn a_full_store_keeps_what_it_had() {
 fn what_would_be_written_over_is_said_first() {
     let lobby = Lobby::new();
     lobby.workshop.write("taken", "x");
-    lobby
-        .admit_unasked(&["--out", "taken"])
-        .could_not_check("\"taken\" is there, and the manifest would go there");
+    let run = lobby.admit_unasked(&["--out", "taken"]);
+    run.could_not_check("\"taken\" is there, and the manifest would go there");
+    run.says("hint: `--manifest taken` adds a signature to it; or give another --out\n");
     assert!(lobby.hub.requests().is_empty());
     let run = lobby.admit_unasked(&["--save-decisions", "missing/saved.toml"]);
     run.could_not_check("could not write \"missing/saved.toml\"");

@@ -120,6 +120,10 @@ fn a_key_counts_once_however_often_it_signs() {
     let again = ["--manifest", "policy.dsse.json"];
     let run = lobby.admit_unasked(&[&UNTIL[..], &again].concat());
     run.could_not_check("this key has signed the manifest before, and a key counts once");
+    run.says(&format!(
+        "hint: another key must sign; once all have, `tensorgate fetch {} --manifest FILE --trust FILE` takes it\n",
+        lobby.target()
+    ));
     assert_eq!(lobby.workshop.read("policy.dsse.json"), before);
     // Nor is a manifest that somebody waits for written over.
     let run = lobby.admit_unasked(&UNTIL);
@@ -143,10 +147,9 @@ fn what_this_review_does_not_say_is_not_signed() {
         );
     };
     lobby.decide("the policy has its own", "I do not know");
-    nothing_else(
-        &second(&lobby, &UNTIL),
-        "than the manifest (externals); nothing was signed",
-    );
+    let run = second(&lobby, &UNTIL);
+    nothing_else(&run, "than the manifest (externals); nothing was signed");
+    run.says("hint: compare with whoever signed first: `tensorgate inspect FILE` shows what the manifest says\n");
     lobby.workshop.write("decisions.toml", DECISIONS);
     for (options, what) in [
         (&["--expires", "2098-01-01T00:00:00Z"][..], "(expires)"),
@@ -155,11 +158,13 @@ fn what_this_review_does_not_say_is_not_signed() {
             &["--robot", "go2", UNTIL[0], UNTIL[1]],
             "(policy type or robot)",
         ),
-        // Longer than the decisions allow, and nobody said that it is meant.
-        (&[], "`valid_days` allows "),
     ] {
         nothing_else(&second(&lobby, options), what);
     }
+    // Longer than the decisions allow, and nobody said that it is meant.
+    let run = second(&lobby, &[]);
+    nothing_else(&run, "`valid_days` allows ");
+    run.says("hint: give --expires if that is meant\n");
 }
 
 #[test]

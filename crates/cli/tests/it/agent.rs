@@ -98,12 +98,13 @@ fn an_agent_signs_what_is_admitted() {
     agent.run("ssh-add", &["-q", "-D"], workshop).expect(0);
     let run = admit(&["--agent", "id_ed25519.pub"]);
     run.could_not_check("could not sign: the ssh-agent does not sign with this key");
+    run.says("hint: `ssh-add -L` lists the keys that the agent has\n");
     drop(agent);
     admit(&["--agent", "id_ed25519.pub"])
         .could_not_check("could not sign: no ssh-agent at SSH_AUTH_SOCK");
-    lobby
-        .admit_unasked(&["--agent", "id_ed25519.pub"])
-        .could_not_check("there is no ssh-agent: SSH_AUTH_SOCK is not set");
+    let run = lobby.admit_unasked(&["--agent", "id_ed25519.pub"]);
+    run.could_not_check("there is no ssh-agent: SSH_AUTH_SOCK is not set");
+    run.says("hint: `eval $(ssh-agent)` starts one, `ssh-add FILE` gives it a key\n");
 }
 
 #[test]
@@ -153,8 +154,9 @@ fn an_agent_signs_manifests_and_revocations() {
     workshop
         .verify(&["--revocations", "list.json"])
         .rejected("revision-revoked", "revision");
-    run(&["sign", "walk", "--format", "oms", "--agent", "ops.pub"])
-        .could_not_check("an ssh-agent signs manifests, not bundles");
+    let run = run(&["sign", "walk", "--format", "oms", "--agent", "ops.pub"]);
+    run.could_not_check("an ssh-agent signs manifests, not bundles");
+    run.says("hint: give --key FILE, a key on P-256\n");
 }
 
 #[test]

@@ -581,10 +581,14 @@ fn what_no_store_has_is_said() {
     let fixture = accepted();
     let workshop = &fixture.workshop;
     let diff = |name: &str| workshop.run(["diff", name, "next"]);
-    diff("acme/run").could_not_check(
+    let run = diff("acme/run");
+    run.could_not_check(
         "there is no directory \"acme/run\", and no release of acme/run was accepted in the store",
     );
-    diff(&"0".repeat(64)).could_not_check("has no policy of the manifest 0000");
+    run.says("hint: `tensorgate store ls` lists those that were; --store names another store\n");
+    let run = diff(&"0".repeat(64));
+    run.could_not_check("has no policy of the manifest 0000");
+    run.says("hint: `tensorgate fetch` with --manifest and --trust puts one there; --store names another store\n");
     diff("acme/walk@../..").rejected("revision-not-pinned", "../..");
     diff("../walk@main").expect(2);
     diff("--json").expect(2);

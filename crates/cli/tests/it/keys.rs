@@ -74,7 +74,9 @@ fn what_would_not_be_read_is_not_written() {
     add("next.pub.pem", "release", &[]).could_not_check("another key is called \"release\"");
     add("next.pub.pem", "next", &["--repos", "no-owner"]).could_not_check("nothing was touched");
     add("next.key.pem", "next", &[]).could_not_check("it is a private key");
-    add("trust.toml", "next", &[]).could_not_check("cannot be used");
+    let run = add("trust.toml", "next", &[]);
+    run.could_not_check("cannot be used");
+    run.says("hint: an ed25519 public key: in PEM as `tensorgate keygen` makes it, or the line of `ssh-keygen -t ed25519`\n");
     assert_eq!(trust(&workshop), TRUST);
     workshop.chmod("trust.toml", 0o666);
     add("next.pub.pem", "next", &[]).could_not_check("chmod go-w");
@@ -215,7 +217,9 @@ fn a_stolen_key_is_revoked_and_the_release_admitted_again() {
         .expect(0);
     // From then on the stolen key admits nothing, here or on the robot.
     lobby.hub.clear_requests();
-    lobby.admit_unasked(&UNTIL).rejected("key-revoked", &stolen);
+    let run = lobby.admit_unasked(&UNTIL);
+    run.rejected("key-revoked", &stolen);
+    run.says("hint: sign with another key: `tensorgate trust check` lists them\n");
     assert!(lobby.hub.requests().is_empty());
     let object = workshop.run(["store", "ls", "--json"]).json();
     assert_eq!(object["accepted"][0]["sequence"], 2);

@@ -269,7 +269,7 @@ fn a_key_by_which_policies_are_accepted_signs_no_summary() {
     run.could_not_check(
         "the trust policy accepts policies by the key of --vsa-key, as \"release\"",
     );
-    run.says("hint: a summary is signed by a key of its own");
+    run.says("hint: a summary is signed by a key of its own: `tensorgate keygen` makes one\n");
     verify("robot.pub.pem").could_not_check("is a public key, which cannot sign");
     workshop.chmod("robot.key.pem", 0o644);
     verify("robot.key.pem").could_not_check("others than its owner may open");
