@@ -4,9 +4,8 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-# Writes what was compiled into the program itself, where `cargo audit bin` finds it on any robot.
-# The software bill of materials: licences and digests, which the former has not.
-# Debian packages.
+# In this order: what writes into the program itself what it was compiled from, where `cargo audit bin` finds it on any
+# robot; what writes the bill of materials, with licences and digests; what makes Debian packages.
 for tool in cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9 cargo-deb@3.8.0; do
     # Says so and does nothing where that version is there.
     cargo install --locked --quiet --root target/tools "$tool"

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 from compare import Bound, elided, matches
-from page import Command, Malformed, NotRun, Write, parse
+from page import Malformed, NotRun, Write, parse
 from place import ROOT
 from run import Differs, Follower
 

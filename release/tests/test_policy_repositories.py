@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "docs/policy-repositories"
 PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/tensorgate"
 WORKFLOW = yaml.safe_load((RECIPE / "tensorgate.yml").read_text())
+# What GitHub makes of `shell: bash`, and of no word on the shell, which minds no failure within a pipe.
+SHELLS = {"bash": "bash --noprofile --norc -eo pipefail {0}", None: "bash -e {0}"}
+# The timeout is against hanging; nothing is measured.
+QUIETLY = {"capture_output": True, "text": True, "check": False, "timeout": 120}
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 
 
@@ -39,7 +43,7 @@ def home(tmp_path, monkeypatch):
 
 
 def git(where, *args, check=True):
-    done = subprocess.run(["git", *args], cwd=where, capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", *args], cwd=where, **QUIETLY)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -118,9 +122,9 @@ class Run:
         environment = {**self.environment, "PATH": ":".join([*added, self.environment["PATH"]])}
         script = self.temp / "step"
         script.write_text(step["run"])
-        shell = step.get("shell", "bash --noprofile --norc -eo pipefail {0}")
-        command = [word.replace("{0}", str(script)) for word in shell.split()]
-        done = subprocess.run(command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False)
+        shell = step.get("shell", WORKFLOW.get("defaults", {}).get("run", {}).get("shell"))
+        command = [word.replace("{0}", str(script)) for word in SHELLS.get(shell, shell).split()]
+        done = subprocess.run(command, cwd=self.checkout, env=environment, **QUIETLY)
         self.said += done.stdout + done.stderr
         if done.returncode and self.failed is None:
             self.failed = (step["name"], done.returncode)
@@ -196,7 +200,7 @@ def test_actionlint_has_nothing_to_say():
     lint = shutil.which("actionlint", path=f"{ROOT}/.ros/lint/bin:{os.environ['PATH']}")
     if not lint:
         pytest.skip("NOT TRIED: actionlint is missing (bash ros/setup.sh ensure_lint)")
-    done = subprocess.run([lint, RECIPE / "tensorgate.yml"], capture_output=True, text=True, check=False)
+    done = subprocess.run([lint, RECIPE / "tensorgate.yml"], **QUIETLY)
     assert done.returncode == 0, done.stdout
 
 
@@ -205,7 +209,7 @@ def test_the_script_does_the_same_elsewhere(home, release, repository, files, st
     clone = home / "clone"
     git(home, "clone", "--quiet", repository(files).as_uri(), clone)
     command = ["bash", RECIPE / "audit.sh"]
-    done = subprocess.run(command, cwd=clone, env={**os.environ, **release}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=clone, env={**os.environ, **release}, **QUIETLY)
     assert done.returncode == status, done.stdout + done.stderr
     results = json.loads((clone / "tensorgate.sarif").read_text())["runs"][0]["results"]
     assert [result["ruleId"] for result in results] == ["format-pickle"] * status
@@ -215,7 +219,7 @@ def test_the_script_does_the_same_elsewhere(home, release, repository, files, st
 def test_the_script_cannot_check_without_the_release(home, release, repository):
     environment = {**os.environ, **release, "TENSORGATE_SHA256": "0" * 64}
     command = ["bash", RECIPE / "audit.sh"]
-    done = subprocess.run(command, cwd=repository(GOOD), env=environment, capture_output=True, check=False)
+    done = subprocess.run(command, cwd=repository(GOOD), env=environment, **QUIETLY)
     assert done.returncode == 2
 
 
