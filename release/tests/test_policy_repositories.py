@@ -219,8 +219,9 @@ def test_the_script_does_the_same_elsewhere(home, release, repository, files, st
     assert (clone / "tensorgate.html").exists()
 
 
-def test_the_script_cannot_check_without_the_release(home, release, repository):
-    environment = {**os.environ, **release, "TENSORGATE_SHA256": "0" * 64}
+@pytest.mark.parametrize("wrong", [{"TENSORGATE_SHA256": "0" * 64}, {"TENSORGATE_URL": "file:///nowhere"}, {}])
+def test_the_script_cannot_check_without_the_release(home, release, repository, wrong):
+    environment = {**os.environ, **(release if wrong else {}), **wrong}
     command = ["bash", RECIPE / "audit.sh"]
     done = subprocess.run(command, cwd=repository(GOOD), env=environment, **QUIETLY)
     assert done.returncode == 2
