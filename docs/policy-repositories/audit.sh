@@ -6,14 +6,17 @@ set -euo pipefail
 policy=${1:-policy}
 externals=externals.toml
 
+# Whatever goes wrong before the audit is no rejection.
+status=2
+trap 'rm -rf -- "${tools-}"; exit "$status"' EXIT
 tools=$(mktemp --directory)
-trap 'rm -rf -- "$tools"' EXIT
 archive=$tools/$TENSORGATE_ARCHIVE.tar.gz
-curl --fail --silent --show-error --location --output "$archive" "$TENSORGATE_URL/$TENSORGATE_ARCHIVE.tar.gz" || exit 2
-echo "$TENSORGATE_SHA256  $archive" | sha256sum --check --strict --quiet || exit 2
+curl --fail --silent --show-error --location --output "$archive" "$TENSORGATE_URL/$TENSORGATE_ARCHIVE.tar.gz"
+echo "$TENSORGATE_SHA256  $archive" | sha256sum --check --strict --quiet
 tar --extract --gzip --directory "$tools" --file "$archive"
 
 declared=()
 if [[ -e $externals ]]; then declared=(--externals "$externals"); fi
+status=0
 "$tools/$TENSORGATE_ARCHIVE/bin/tensorgate" audit "$policy" "${declared[@]}" \
-    --sarif tensorgate.sarif --html tensorgate.html
+    --sarif tensorgate.sarif --html tensorgate.html || status=$?

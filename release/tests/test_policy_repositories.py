@@ -17,8 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "docs/policy-repositories"
 PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/tensorgate"
 WORKFLOW = yaml.safe_load((RECIPE / "tensorgate.yml").read_text())
-# What GitHub makes of `shell: bash`, and of no word on the shell, which minds no failure within a pipe.
-SHELLS = {"bash": "bash --noprofile --norc -eo pipefail {0}", None: "bash -e {0}"}
+# How GitHub calls a step's shell: where a workflow names none, a pipe ends as its last command does
+# (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell).
+UNNAMED = "bash -e {0}"
+SHELLS = {"bash": "bash --noprofile --norc -eo pipefail {0}"}
 # The timeout is against hanging; nothing is measured.
 QUIETLY = {"capture_output": True, "text": True, "check": False, "timeout": 120}
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
@@ -122,8 +124,9 @@ class Run:
         environment = {**self.environment, "PATH": ":".join([*added, self.environment["PATH"]])}
         script = self.temp / "step"
         script.write_text(step["run"])
-        shell = step.get("shell", WORKFLOW.get("defaults", {}).get("run", {}).get("shell"))
-        command = [word.replace("{0}", str(script)) for word in SHELLS.get(shell, shell).split()]
+        named = step.get("shell", WORKFLOW.get("defaults", {}).get("run", {}).get("shell", UNNAMED))
+        shell = SHELLS.get(named, named)
+        command = [word.replace("{0}", str(script)) for word in shell.split()]
         done = subprocess.run(command, cwd=self.checkout, env=environment, **QUIETLY)
         self.said += done.stdout + done.stderr
         if done.returncode and self.failed is None:
@@ -216,8 +219,9 @@ def test_the_script_does_the_same_elsewhere(home, release, repository, files, st
     assert (clone / "tensorgate.html").exists()
 
 
-def test_the_script_cannot_check_without_the_release(home, release, repository):
-    environment = {**os.environ, **release, "TENSORGATE_SHA256": "0" * 64}
+@pytest.mark.parametrize("wrong", [{"TENSORGATE_SHA256": "0" * 64}, {"TENSORGATE_URL": "file:///nowhere"}, {}])
+def test_the_script_cannot_check_without_the_release(home, release, repository, wrong):
+    environment = {**os.environ, **(release if wrong else {}), **wrong}
     command = ["bash", RECIPE / "audit.sh"]
     done = subprocess.run(command, cwd=repository(GOOD), env=environment, **QUIETLY)
     assert done.returncode == 2
