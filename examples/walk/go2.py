@@ -39,7 +39,10 @@ def observe(turning, gravity, command, position, velocity, last_action) -> np.nd
 
 
 def gravity_seen(w: float, x: float, y: float, z: float) -> np.ndarray:
-    """Where down is for a body with this orientation."""
+    """Where down is for a body with this orientation; nowhere, if that is none: a sensor that does not
+    know sends four zeroes, which would else be a robot that stands."""
+    if not abs(w * w + x * x + y * y + z * z - 1) < 0.01:
+        return np.full(3, np.nan)
     return np.array([2 * (w * y - x * z), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1])
 
 

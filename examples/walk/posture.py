@@ -25,7 +25,8 @@ class Motion:
 
     def targets(self, now: float) -> np.ndarray | None:
         """Where the joints shall be; None when all is done."""
-        pose, passed = self.start, now - self.begun
+        # A stamp from before it began is no place on the way.
+        pose, passed = self.start, max(now - self.begun, 0.0)
         for next_pose, takes in self.poses:
             if passed < takes:
                 share = passed / takes
@@ -35,6 +36,7 @@ class Motion:
 
 
 def limited(targets: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Within the joints' limits, and not too far from the last targets, whatever a policy says."""
+    """Within the joints' limits, and not too far from the last targets, whatever a policy says, or
+    whoever felt those."""
     within = np.clip(targets, go2.LOWER, go2.UPPER)
-    return last + np.clip(within - last, -SLEW, SLEW)
+    return np.clip(last + np.clip(within - last, -SLEW, SLEW), go2.LOWER, go2.UPPER)

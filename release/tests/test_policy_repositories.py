@@ -187,6 +187,21 @@ def test_a_name_is_no_markdown(home, release, repository):
     assert all(line.startswith("    ") for line in run.summary.read_text().splitlines())
 
 
+def test_a_name_is_no_order_to_the_runner(home, release, repository):
+    """It takes orders from what a step says, one of its two forms anywhere in a line."""
+    order = "##[add-mask]rejected"
+    for files in (GOOD, {**GOOD, f"policy/{order}": "x"}):
+        run = Run(home, repository(files), release)
+        begin = run.said.index("::stop-commands::")
+        word = run.said[begin:].split("::")[2].split()[0]
+        assert len(word) == 32
+        end = run.said.index(f"::{word}::", begin + 1)
+        assert begin < run.said.index("passed" if files is GOOD else order) < end
+        assert run.said.count(order) == run.said.count(order, begin, end)
+        shutil.rmtree(run.temp)
+    assert run.failed == ("Audit", 1)
+
+
 def test_the_workflow_can_do_little(home):
     assert WORKFLOW["permissions"] == {}
     assert WORKFLOW["jobs"]["audit"]["permissions"] == {"contents": "read", "security-events": "write"}

@@ -78,7 +78,7 @@ pub(crate) struct Admit {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
     /// Add a signature to this manifest, if this review says the same: release, end and robot are its
-    /// own unless they are given, and with --yes the end and the robot have to be
+    /// own unless they are given, and with --yes they have to be, but for the next release
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
     /// Where the manifest goes, too [default: nowhere where one signer is enough, else --manifest, or

@@ -181,10 +181,22 @@ pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
             let what = "something that is no regular file has this name";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
         }
+        // Nothing brings it back.
+        Ok(_) if is_private_key(path)? => {
+            let what = "a private key has this name";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     replace(&open_parent(path)?, name, "", bytes)
+}
+
+/// By the label of PEM, whatever kind of key it is.
+fn is_private_key(path: &Path) -> io::Result<bool> {
+    let start = read_at_most(path, 64)?;
+    let label = b"PRIVATE KEY-----";
+    Ok(start.windows(label.len()).any(|part| part == label))
 }
 
 /// Makes the entry of `path` in its directory durable.

@@ -26,6 +26,18 @@ def test_targets_stay_within_the_joints_and_move_no_faster_than_the_limit():
         last = targets
 
 
+def test_what_was_felt_beyond_the_joints_is_no_target():
+    """Who lies takes for targets what is felt, whatever that is."""
+    for felt in 1e300, 100.0, -3.0:
+        targets = limited(go2.STANDING, np.full(12, felt))
+        assert (go2.LOWER <= targets).all() and (targets <= go2.UPPER).all(), felt
+
+
+def test_a_clock_that_goes_back_moves_nothing():
+    motion = Motion(SIT_DOWN, go2.STANDING, 10.0)
+    assert np.array_equal(motion.targets(3.0), go2.STANDING)
+
+
 def test_every_pose_is_one_that_the_joints_can_take():
     for pose, _ in (*GET_UP, *SIT_DOWN, (go2.DEFAULT, 0)):
         assert (go2.LOWER <= pose).all() and (pose <= go2.UPPER).all()
@@ -37,3 +49,8 @@ def test_gravity_is_seen_where_it_is():
     # Rolled to the right by 90 degrees, down is to its right; nose down, down is ahead.
     assert np.allclose(go2.gravity_seen(half, half, 0, 0), [0, -1, 0])
     assert np.allclose(go2.gravity_seen(half, 0, half, 0), [1, 0, 0])
+
+
+def test_an_orientation_that_is_none_is_no_gravity():
+    for none in ((0, 0, 0, 0), (2, 0, 0, 0), (float("nan"), 0, 0, 0), (1e200, 1e200, 0, 0)):
+        assert not np.isfinite(go2.gravity_seen(*none)).any(), none

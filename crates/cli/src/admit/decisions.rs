@@ -1,5 +1,6 @@
 //! `--decisions FILE` and `--save-decisions FILE`: what a person would be asked, answered before.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -28,11 +29,30 @@ struct Saved<'d> {
 impl Decisions {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let (declared, accept) = Declarations::read_with_accept(path)?;
-        Ok(Self {
+        let decisions = Self {
             externals: declared.externals,
             reviewed_code: declared.reviewed_code,
             accept: accept.unwrap_or_default(),
-        })
+        };
+        match decisions.twice() {
+            None => Ok(decisions),
+            Some(what) => {
+                let detail = format!("the decisions {path:?} answer {what} twice");
+                Err(Failure::about(path, detail).hint("leave one of the two"))
+            }
+        }
+    }
+
+    /// What has two answers: which of them counts would be a guess.
+    fn twice(&self) -> Option<String> {
+        let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
+        let mut externals = self.externals.iter();
+        let external = externals.find(|one| !names.insert((&one.field, &one.name)));
+        let mut reviews = self.reviewed_code.iter();
+        let review = reviews.find(|one| !paths.insert(&one.path));
+        external
+            .map(|one| format!("{:?} naming {:?}", one.field, one.name))
+            .or_else(|| review.map(|one| format!("{:?}", one.path.as_str())))
     }
 
     /// The decision about an artifact.

@@ -231,20 +231,27 @@ impl Admission {
 
     /// Which release it is to be, and until when.
     fn release(&self, target: &Target, proposed: Option<&Manifest>) -> Result<Release, Failure> {
-        let accepted = self.session.accepted(target)?;
-        let next = accepted.map_or(1, |accepted| accepted.sequence.saturating_add(1));
+        let last = self.session.accepted(target)?.map(|last| last.sequence);
+        let next = last.map_or(1, |last| last.saturating_add(1));
         let sequence = self
             .args
             .sequence
             .or_else(|| proposed.map(|manifest| manifest.sequence));
         let sequence = sequence.unwrap_or(next);
-        if sequence < next {
-            let detail = format!("{sequence}, but {} was accepted here before", next - 1);
+        if let Some(last) = last.filter(|last| sequence <= *last) {
+            let detail = format!("{sequence}, but {last} was accepted here before");
             return Err(Failure::rejected(
                 Rejection::ManifestRollback,
                 "sequence",
                 detail,
             ));
+        }
+        // Who proposes a release far ahead leaves no number for those after it.
+        if !self.asks && self.args.sequence.is_none() && sequence != next {
+            let detail =
+                format!("the manifest is of release {sequence}, and {next} is the next here");
+            let failure = Failure::about(Path::new("sequence"), detail);
+            return Err(failure.hint("give --sequence if that is meant"));
         }
         let issued = now_in_seconds();
         let expires = self.expires(issued, proposed)?;
@@ -327,15 +334,15 @@ impl Admission {
             return Ok(());
         }
         let robot = match &manifest.policy.robot {
-            Some(robot) => format!(" for {robot:?}"),
+            Some(robot) => format!(" for {}", points::words(robot)),
             None => String::new(),
         };
         let bytes = crate::claims::bytes(manifest);
         let question = format!(
-            "sign it as release {} of {}, type {:?}{robot}, {} bytes, until {}, with key {}? [y/N] ",
+            "sign it as release {} of {}, type {}{robot}, {} bytes, until {}, with key {}? [y/N] ",
             manifest.sequence,
             manifest.repo.id,
-            manifest.policy.policy_type,
+            points::words(&manifest.policy.policy_type),
             thousands(bytes),
             manifest.expires,
             self.signer.public().id()

@@ -9,10 +9,18 @@ use tensorgate_verify::{FileEntry, Rejected};
 
 use crate::declarations::Accept;
 use crate::facts::Facts;
-use crate::text::{thousands, total};
+use crate::text::{shorten, thousands, total};
 
 /// How a card is said to state no licence.
 pub(super) const NONE_STATED: &str = "none stated";
+
+/// Characters of a policy's own words in one question: longer ones would push the rest off the screen.
+const WORDS: usize = 200;
+
+/// A policy's own words in a question, and how many characters more there are.
+pub(super) fn words(text: &str) -> String {
+    format!("{:?}", shorten(text, WORDS))
+}
 
 /// One thing to agree to.
 #[derive(Clone, Debug)]
@@ -107,13 +115,15 @@ impl fmt::Display for Point {
         match self {
             Self::Finding(found) => write!(f, "found: {found}"),
             Self::Field(field, value) => {
-                write!(f, "no known type has the field {field:?}: {value}")
+                write!(f, "no known type has the field {}: {value}", words(field))
             }
             Self::Licence(licence) if licence == NONE_STATED => {
                 f.write_str("the card states no licence")
             }
             Self::Licence(licence) => write!(f, "the card states the licence {licence:?}"),
-            Self::PolicyType(policy_type) => write!(f, "the policy's type is {policy_type:?}"),
+            Self::PolicyType(policy_type) => {
+                write!(f, "the policy's type is {}", words(policy_type))
+            }
             Self::Dtype(dtype) => write!(f, "tensors are {dtype}"),
             Self::Bytes(bytes) => write!(f, "the files have {} bytes", thousands(*bytes)),
         }

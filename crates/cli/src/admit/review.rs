@@ -7,7 +7,7 @@ use tensorgate_verify::{External, FilePath, Manifest, ReviewedCode, Sha256, Unde
 
 use super::decisions::Decisions;
 use super::found::Found;
-use super::points::Point;
+use super::points::{Point, words};
 use crate::failure::Failure;
 use crate::fetch::Session;
 use crate::output::say;
@@ -80,10 +80,11 @@ impl Review<'_> {
         if !self.asks {
             return Ok(None);
         }
+        let (place, artifact) = (words(field), words(name));
         say(&format!(
-            "{field:?} names {name:?}, which loading the policy would fetch"
+            "{place} names {artifact}, which loading the policy would fetch"
         ));
-        let subject = format!("{field:?} naming {name:?}");
+        let subject = format!("{place} naming {artifact}");
         let declared = self
             .proposed
             .into_iter()

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::text::shorten;
+use crate::text::{count, shorten};
 
 /// The file whose fields they are.
 pub(super) const FILE: &str = "config.json";
 /// Characters of a value that are shown.
 const VALUE: usize = 80;
-/// Fields that are kept; a configuration has about forty.
+/// Fields that are kept, and a word for the rest; a configuration has about forty.
 const FIELDS: usize = 1_024;
 
 /// `config_fields.toml`.
@@ -56,11 +56,20 @@ impl Odd {
             field: format!("{FILE}#/{}", field.replace('~', "~0").replace('/', "~1")),
             value: shorten(&value.to_string(), VALUE),
         };
-        others.take(FIELDS).map(odd).collect()
+        let mut kept: Vec<Self> = others.map(odd).collect();
+        if let Some(more) = kept.len().checked_sub(FIELDS).filter(|more| *more > 0) {
+            kept.truncate(FIELDS);
+            kept.push(Self {
+                field: format!("{FILE}#"),
+                value: format!("and {}", count(more, "more field")),
+            });
+        }
+        kept
     }
 
     pub(super) fn line(&self) -> String {
-        format!("  odd field  {:?}: {}", self.field, self.value)
+        let field = shorten(&self.field, VALUE);
+        format!("  odd field  {field:?}: {}", self.value)
     }
 
     pub(super) fn json(&self) -> Value {
@@ -97,5 +106,18 @@ mod tests {
             ["config.json#/layers"]
         );
         assert_eq!(odd(json!([1])), [""; 0]);
+    }
+
+    #[test]
+    fn fields_beyond_the_last_that_is_kept_are_not_silent() {
+        let many = (0..FIELDS + 2).map(|n| (format!("field{n:05}"), json!(n)));
+        let config = Value::Object(many.collect());
+        let all = Odd::all(config.to_string().as_bytes());
+        assert_eq!(all.len(), FIELDS + 1);
+        let rest = all.last().unwrap();
+        assert_eq!(
+            (&*rest.field, &*rest.value),
+            ("config.json#", "and 2 more fields")
+        );
     }
 }

@@ -68,7 +68,15 @@ impl State {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.features.iter().map(Feature::line).collect()
+        let mut lines: Vec<String> = self.features.iter().map(Feature::line).collect();
+        if self.left_out > 0 {
+            let more = count(self.left_out, "more statistic");
+            lines.push(format!(
+                "  scales     and {more} of {:?}",
+                self.file.as_str()
+            ));
+        }
+        lines
     }
 
     pub(super) fn json(&self) -> Value {

@@ -385,3 +385,53 @@ fn hostile_words_are_shown_as_they_are_written() {
     );
     run.says(r"\u{1b}");
 }
+
+#[test]
+fn two_answers_to_one_question_are_none() {
+    let lobby = Lobby::new();
+    let (_, external) = DECISIONS.split_once("\n\n").unwrap();
+    let other = external.replace("the policy has its own", "another");
+    lobby.decide_also(&other);
+    lobby.admit_unasked(&[]).could_not_check(
+        "answer \"config.json#/pretrained_backbone_weights\" naming \"ResNet18_Weights.IMAGENET1K_V1\" twice",
+    );
+    let review = |sha256: &str| {
+        format!(
+            "[[reviewed_code]]\npath = 'step.py'\nsha256 = '{sha256}'\nreviewer = 'r'\nnote = 'n'\n"
+        )
+    };
+    lobby.decide_also(&[review(&"0".repeat(64)), review(&"1".repeat(64))].concat());
+    lobby
+        .admit_unasked(&[])
+        .could_not_check("answer \"step.py\" twice");
+    assert!(lobby.is_empty());
+}
+
+#[test]
+fn after_the_last_number_there_is_none() {
+    let lobby = Lobby::new();
+    let last = u64::MAX.to_string();
+    lobby.admit_unasked(&["--sequence", &last]).expect(0);
+    for (options, sequence) in [(&[][..], &*last), (&["--sequence", "7"], "7")] {
+        let run = lobby.admit_unasked(options);
+        run.rejected("manifest-rollback", "sequence");
+        run.says(&format!(
+            "{sequence}, but 18446744073709551615 was accepted here before"
+        ));
+    }
+}
+
+#[test]
+fn no_private_key_is_written_over() {
+    let lobby = Lobby::new();
+    let before = lobby.workshop.read("ops.key.pem");
+    for (option, what) in [
+        ("--save-decisions", "could not write \"ops.key.pem\": "),
+        ("--html", "could not write the report \"ops.key.pem\": "),
+    ] {
+        let run = lobby.admit_unasked(&[option, "ops.key.pem"]);
+        run.could_not_check(what);
+        run.says("a private key has this name");
+        assert_eq!(lobby.workshop.read("ops.key.pem"), before);
+    }
+}

@@ -165,6 +165,28 @@ fn a_name_cannot_move_the_cursor_of_a_reviewer() {
     assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
 }
 
+#[test]
+fn long_words_do_not_push_a_question_off_the_screen() {
+    let long = "x".repeat(100_000);
+    let config = format!(r#"{{"type": "{long}", "{long}": "{long}"}}"#);
+    let lobby = Lobby::with(&[("config.json", config.as_bytes())]);
+    let mut person = person(&lobby, &[]);
+    person.sees("… and 99,800 more characters\", which loading the policy would fetch");
+    person.sees("[a/p/N] ").types("a\n");
+    person.sees("not needed? ").types("own\n");
+    person.sees("no known type has the field \"config.json#/xxx");
+    person.sees("… and 99,813 more characters\": \"xxx");
+    person.sees("let it pass? [y/N] ").types("y\n");
+    person.sees("let it pass? [y/N] ").types("y\n");
+    person.sees("sign it as release 1 of acme/walk, type \"xxx");
+    person.sees("… and 99,800 more characters\", ").types("n\n");
+    let run = person.ends();
+    run.expect(2).says("declined: to sign; nothing was signed");
+    // Of what comes behind the first question, nothing is longer than a screen.
+    let (_, asked) = run.stderr.split_once("which loading").unwrap();
+    assert!(asked.len() < 2_000, "{}", asked.len());
+}
+
 /// Of the weights in quarantine, one bit.
 fn flip(lobby: &Lobby) {
     let path = format!(

@@ -168,6 +168,26 @@ fn what_this_review_does_not_say_is_not_signed() {
 }
 
 #[test]
+fn a_release_far_ahead_is_not_signed_unasked() {
+    let lobby = proposed();
+    let ahead = ["--sequence", "9000000000000000", "--out", "ahead.json"];
+    lobby
+        .admit_unasked(&[&UNTIL[..], &ahead].concat())
+        .expect(0);
+    lobby
+        .workshop
+        .write("policy.dsse.json", lobby.workshop.read("ahead.json"));
+    second(&lobby, &UNTIL)
+        .could_not_check("the manifest is of release 9000000000000000, and 1 is the next here");
+    assert_eq!(
+        lobby.workshop.read("policy.dsse.json"),
+        lobby.workshop.read("ahead.json")
+    );
+    // Where it is meant, somebody said so.
+    second(&lobby, &[&UNTIL[..], &ahead[..2]].concat()).expect(0);
+}
+
+#[test]
 fn a_manifest_of_other_bytes_is_not_signed() {
     let lobby = proposed();
     // What the first signer says the commit holds, and it does not.

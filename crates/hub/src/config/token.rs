@@ -1,12 +1,17 @@
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::config::ConfigError;
 use crate::config::endpoint::Endpoint;
+
+/// Bytes of a token file; a token has about 40.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// A secret that shows itself to nobody but the Hub.
 #[derive(Clone)]
@@ -41,7 +46,7 @@ impl Token {
     /// # Errors
     /// [`ConfigError::TokenFile`], and as [`new`](Self::new).
     pub fn from_file(path: PathBuf) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(&path) {
+        match read(&path) {
             Ok(text) => Self::new(&text, &format!("{path:?}")),
             Err(source) => Err(ConfigError::TokenFile { path, source }),
         }
@@ -134,6 +139,21 @@ impl fmt::Debug for Token {
     }
 }
 
+/// All of a file that may be a pipe of the shell's, and is not taken for one that has no end.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_BYTES.saturating_add(1))
+        .read_to_string(&mut text)?;
+    match u64::try_from(text.len()).is_ok_and(|len| len <= MAX_BYTES) {
+        true => Ok(text),
+        false => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {MAX_BYTES} bytes, it is something else"),
+        )),
+    }
+}
+
 /// The order of `huggingface_hub`: the variable, the named file, the file of `hf auth login`.
 pub(crate) fn implicit_token(
     var: &dyn Fn(&str) -> Option<OsString>,
@@ -163,6 +183,15 @@ pub(crate) fn huggingface_home(var: &dyn Fn(&str) -> Option<OsString>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_end_is_no_token() {
+        let refused = Token::from_file("/dev/zero".into()).unwrap_err();
+        assert_eq!(
+            std::error::Error::source(&refused).unwrap().to_string(),
+            "it has more than 65536 bytes, it is something else"
+        );
+    }
 
     #[test]
     fn a_token_is_hidden_as_it_is_and_in_disguise() {
