@@ -8,7 +8,7 @@ use tensorgate_verify::{FilePath, Header};
 
 use super::numbers::each;
 use super::tensors::data;
-use crate::text::count;
+use crate::text::{count, number};
 
 /// Numbers of one statistic that are kept; a robot has some dozens of joints.
 const NUMBERS: usize = 1_024;
@@ -128,7 +128,7 @@ impl Feature {
         let low = ranges.iter().map(|range| range.low).reduce(f64::min);
         let high = ranges.iter().map(|range| range.high).reduce(f64::max);
         let range = match low.zip(high) {
-            Some((low, high)) => format!("{low:.3e} to {high:.3e}"),
+            Some((low, high)) => format!("{} to {}", number(low), number(high)),
             None => "no range".to_owned(),
         };
         let names: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
