@@ -68,7 +68,9 @@ impl State {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.features.iter().map(Feature::line).collect()
+        let file = format!("  scales     by {:?}", self.file.as_str());
+        let features = self.features.iter().map(Feature::line);
+        std::iter::once(file).chain(features).collect()
     }
 
     pub(super) fn json(&self) -> Value {
@@ -123,14 +125,6 @@ impl Feature {
     }
 
     fn line(&self) -> String {
-        let ranges = (0..self.dimensions()).filter_map(|dimension| self.range(dimension));
-        let ranges: Vec<Range> = ranges.collect();
-        let low = ranges.iter().map(|range| range.low).reduce(f64::min);
-        let high = ranges.iter().map(|range| range.high).reduce(f64::max);
-        let range = match low.zip(high) {
-            Some((low, high)) => format!("{} to {}", number(low), number(high)),
-            None => "no range".to_owned(),
-        };
         let names: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
         let (dimensions, more) = (count(self.dimensions(), "dimension"), self.left_out);
         let more = if more > 0 {
@@ -139,9 +133,27 @@ impl Feature {
             String::new()
         };
         format!(
-            "  scales     {:?}, {dimensions}{more}: {range} ({})",
+            "             {:?}, {dimensions}{more}: {} ({})",
             self.name,
+            self.span(),
             names.join(", ")
         )
+    }
+
+    /// From where to where all dimensions go; without ends, where their means are, and how wide they lie.
+    fn span(&self) -> String {
+        let all = |of: &dyn Fn(usize) -> Option<(f64, f64)>| {
+            let each = || (0..self.dimensions()).filter_map(of);
+            let low = each().map(|(low, _)| low).reduce(f64::min)?;
+            let high = each().map(|(_, high)| high).reduce(f64::max)?;
+            Some(format!("{} to {}", number(low), number(high)))
+        };
+        let one = |name: &str| {
+            let span = all(&|dimension| self.number(name, dimension).map(|value| (value, value)));
+            span.map(|span| format!("{name} {span}"))
+        };
+        all(&|dimension| self.range(dimension).map(|range| (range.low, range.high)))
+            .or_else(|| Some(format!("{}, {}", one("mean")?, one("std")?)))
+            .unwrap_or_else(|| "no range".to_owned())
     }
 }

@@ -73,7 +73,7 @@ fn table(files: &[Value]) -> Markup {
                                 }
                             }
                             td { (Foreign(text(file.get("kind")))) }
-                            td { (Foreign(text(file.get("change")))) }
+                            td.whole { (Foreign(text(file.get("change")))) }
                             td.n { (bytes(&file["before"])) }
                             td.n { (bytes(&file["after"])) }
                         }
