@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: demo demo-walk test bench lint ports release-check
+.PHONY: demo demo-walk shell test bench lint ports release-check
 
 ROS := source ros/env.sh
 # Where Python finds the package `tensorgate_client`: its sources, and the library that was built.
@@ -23,6 +23,13 @@ demo-walk:
 	cargo build --locked -p tensorgate -p tensorgate-node -p tensorgate-python -p tensorgate-testhub
 	$(MODULE)
 	python examples/walk/demo.py
+
+# A shell in which README and the guides can be followed by hand, without colcon.
+shell:
+	$(ROS)
+	cargo build --locked --workspace
+	$(MODULE)
+	python docs/tests/shell.py
 
 # Everything: the crates, the documentation's examples, and the whole path over real ROS 2.
 test:

@@ -50,9 +50,9 @@ class Place:
         packages = ROOT / "target/python"
         return taken | {
             "HOME": str(self.home),
-            "PATH": f"{self.programs()}:{os.environ['PATH']}",
+            "PATH": f"{programs(self.folder / 'bin')}:{os.environ['PATH']}",
             "PYTHONPATH": f"{packages}:{os.environ.get('PYTHONPATH', '')}",
-            "AMENT_PREFIX_PATH": f"{self.installed()}:{os.environ.get('AMENT_PREFIX_PATH', '')}",
+            "AMENT_PREFIX_PATH": f"{installed(self.folder / 'prefix')}:{os.environ.get('AMENT_PREFIX_PATH', '')}",
             "ROS_LOG_DIR": str(self.folder / "log"),
             # Where the store of an ordinary user is, also where root runs this.
             "TENSORGATE_STORE": str(self.home / ".local/share/tensorgate"),
@@ -72,35 +72,6 @@ class Place:
                 (target.parent / entry.name).symlink_to(entry)
         (target / "debug").symlink_to(PROGRAMS)
         (target / "python").symlink_to(ROOT / "target/python")
-
-    def private(self, name: str) -> Path:
-        (self.folder / name).mkdir(mode=0o700)
-        return self.folder / name
-
-    def programs(self) -> Path:
-        """The programs that were built, and `ros2` where no real one is."""
-        folder = self.private("bin")
-        for name in OURS:
-            if (PROGRAMS / name).exists():
-                (folder / name).symlink_to(PROGRAMS / name)
-        if not REAL_ROS2:
-            (folder / "ros2").symlink_to(ROOT / "docs/tests/ros2.py")
-        return folder
-
-    def installed(self) -> Path:
-        """The ROS package `tensorgate`, as colcon installs it (crates/node/CMakeLists.txt)."""
-        prefix = self.private("prefix")
-        index = prefix / "share/ament_index/resource_index/packages"
-        share, programs = prefix / "share/tensorgate", prefix / "lib/tensorgate"
-        for folder in index, share / "launch", programs:
-            folder.mkdir(parents=True)
-        (index / "tensorgate").touch()
-        for file in ROOT.glob("launch/*.launch.*"):
-            shutil.copy(file, share / "launch")
-        shutil.copytree(ROOT / "launch/config", share / "config")
-        (share / "package.xml").symlink_to(ROOT / "crates/node/package.xml")
-        (programs / "tensorgate_node").symlink_to(PROGRAMS / "tensorgate_node")
-        return prefix
 
     def serve(self, commits: list[tuple[str, str]]) -> None:
         """Directories become the next commits on the Hub, which stays at its address."""
@@ -142,3 +113,30 @@ class Place:
         if REAL_ROS2:
             command = [REAL_ROS2, "daemon", verb]
             subprocess.run(command, env=self.environment, capture_output=True, check=False)
+
+
+def programs(folder: Path) -> Path:
+    """The programs that were built, and `ros2` where no real one is."""
+    folder.mkdir(mode=0o700)
+    for name in OURS:
+        if (PROGRAMS / name).exists():
+            (folder / name).symlink_to(PROGRAMS / name)
+    if not REAL_ROS2:
+        (folder / "ros2").symlink_to(ROOT / "docs/tests/ros2.py")
+    return folder
+
+
+def installed(prefix: Path) -> Path:
+    """The ROS package `tensorgate`, as colcon installs it (crates/node/CMakeLists.txt)."""
+    prefix.mkdir(mode=0o700)
+    index = prefix / "share/ament_index/resource_index/packages"
+    share, executables = prefix / "share/tensorgate", prefix / "lib/tensorgate"
+    for folder in index, share / "launch", executables:
+        folder.mkdir(parents=True)
+    (index / "tensorgate").touch()
+    for file in ROOT.glob("launch/*.launch.*"):
+        shutil.copy(file, share / "launch")
+    shutil.copytree(ROOT / "launch/config", share / "config")
+    (share / "package.xml").symlink_to(ROOT / "crates/node/package.xml")
+    (executables / "tensorgate_node").symlink_to(PROGRAMS / "tensorgate_node")
+    return prefix

@@ -36,6 +36,8 @@ class Terminal:
             cwd=folder,
             pass_fds=(commands, statuses),
             start_new_session=True,
+            # Whoever runs the tests in the background ignores Ctrl-C, and bash would for ever.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         for end in commands, statuses, screen:
             os.close(end)

@@ -18,6 +18,7 @@ NOT_RUN = [
     ("README.md", "git clone https://github.com/tensorgate/tensorgate"),
     ("README.md", "make demo"),
     ("docs/demo.md", "make demo"),
+    ("docs/operators.md", "ssh-keygen -t ed25519 -f ops && ssh-add ops"),
     ("docs/operators.md", "sudo apt install ./tensorgate_*.deb ./tensorgate-node_*.deb"),
     ("docs/policy-repositories.md", 'mkdir "$RUNNER_TEMP/policy"'),
     ("docs/policy-repositories.md", "cp pre-push .git/hooks/pre-push && chmod +x .git/hooks/pre-push"),
@@ -25,7 +26,7 @@ NOT_RUN = [
     ("docs/publishers.md", "hf upload acme/pick policy.dsse.json"),
     ("docs/publishers.md", "hf upload acme/pick act-2"),
     ("docs/quick-start.md", "git clone https://github.com/tensorgate/tensorgate ~/ws/src/tensorgate"),
-    ("docs/quick-start.md", "git clone https://github.com/tensorgate/tensorgate ~/tensorgate && cd ~/tensorgate"),
+    ("docs/quick-start.md", "git clone https://github.com/tensorgate/tensorgate ~/tensorgate"),
 ]
 
 

@@ -191,7 +191,10 @@ impl Session {
 
     pub(crate) async fn download(&self, request: Request<'_>) -> Result<Fetched, Failure> {
         let progress = self.progress.as_ref();
-        Ok(fetch(&self.store, self.hub.as_ref(), request, progress).await?)
+        let fetched = fetch(&self.store, self.hub.as_ref(), request, progress).await;
+        // What is said or asked next would stand in the same lines as a bar.
+        progress.pause();
+        Ok(fetched?)
     }
 }
 

@@ -22,6 +22,24 @@ pub(crate) fn thousands(n: impl Into<u64>) -> String {
     text
 }
 
+/// Four digits that count.
+pub(crate) fn number(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e5).contains(&size) {
+        let before_point = size.log10().floor() as i32;
+        let digits = usize::try_from(3 - before_point).unwrap_or(0);
+        let text = format!("{value:.digits$}");
+        match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text,
+        }
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
 /// `n file` or `n files`.
 pub(crate) fn count(n: usize, what: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
@@ -128,6 +146,23 @@ mod tests {
             (1_234_567, "1,234,567"),
         ] {
             assert_eq!(thousands(n as u64), text);
+        }
+    }
+
+    #[test]
+    fn four_digits_count() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (1.0, "1"),
+            (-12.345_67, "-12.35"),
+            (0.001_234_5, "0.001234"),
+            (99_999.0, "99999"),
+            (1e5, "1.00e5"),
+            (-1e-9, "-1.00e-9"),
+            (100.0, "100"),
+        ] {
+            assert_eq!(number(value), text);
         }
     }
 

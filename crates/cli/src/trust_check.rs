@@ -10,6 +10,7 @@ use crate::args_operator::Check;
 use crate::failure::Failure;
 use crate::oms;
 use crate::output::Report;
+use crate::text::count;
 use crate::trust;
 
 pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
@@ -27,9 +28,13 @@ pub(crate) fn run(args: &Check) -> Result<Report, Failure> {
     let usable = usable(&standing, &trust, &args.trust, repo)?;
     let mut prose = vec![format!("{:?} can be used", args.trust)];
     prose.push(format!(
-        "  accepts    what {} of the {usable} keys signed that {} now:",
+        "  accepts    what is signed by {} of {} that {} now:",
         trust.threshold(),
-        repo.map_or_else(|| "count".to_owned(), |repo| format!("speak for {repo}"))
+        count(usable, "key"),
+        match repo {
+            None => verb(usable, "count"),
+            Some(repo) => format!("{} for {repo}", verb(usable, "speak")),
+        }
     ));
     prose.extend(
         standing
@@ -156,9 +161,11 @@ fn unusable(
         .map(Standing::line)
         .collect();
     let detail = format!(
-        "{:?} accepts nothing{}: {usable} keys count, {threshold} must sign\n  {}",
+        "{:?} accepts nothing{}: {} {}, {threshold} must sign\n  {}",
         file,
         repo.map(|repo| format!(" of {repo}")).unwrap_or_default(),
+        count(usable, "key"),
+        verb(usable, "count"),
         against.join("\n  ")
     );
     Failure::about(file, detail)
@@ -181,14 +188,15 @@ fn sentences(trust: &TrustPolicy, standing: &[Standing<'_>]) -> Vec<String> {
 }
 
 fn of_signatures(trust: &TrustPolicy, standing: &[Standing<'_>]) -> Vec<String> {
-    let (keys, most) = (for_all(standing), trust.threshold());
-    let lists = if keys < most {
+    let (all, most) = (for_all(standing), trust.threshold());
+    let (keys, do_count) = (count(all, "key"), verb(all, "count"));
+    let lists = if all < most {
         format!(
-            "refuses    every list of revocations: {keys} keys count for all repositories, {most} must sign"
+            "refuses    every list of revocations: {keys} {do_count} for all repositories, {most} must sign"
         )
     } else {
         format!(
-            "accepts    lists of revocations that {most} of the {keys} keys for all repositories signed"
+            "accepts    lists of revocations signed by {most} of {keys} that {do_count} for all repositories"
         )
     };
     let expired = match trust.expired_is() {
@@ -244,6 +252,11 @@ fn of_content(content: &ContentRules) -> Vec<String> {
         kinds.map(|all| format!("refuses    files of other kinds than {}", listed(all, ", "))),
     );
     lines
+}
+
+/// What one does, or many do.
+fn verb(n: usize, what: &str) -> String {
+    format!("{what}{}", if n == 1 { "s" } else { "" })
 }
 
 fn listed<'a, T: ToString + 'a>(all: impl IntoIterator<Item = &'a T>, between: &str) -> String {

@@ -36,6 +36,9 @@ pub trait Progress: Send + Sync {
         let _ = (what, bytes);
     }
 
+    /// Nothing goes on for now, and somebody else has the floor.
+    fn pause(&self) {}
+
     /// Something a person wants to read: a wait, a retry, what a branch stands for.
     fn notice(&self, text: &str) {
         let _ = text;

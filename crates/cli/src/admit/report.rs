@@ -20,7 +20,7 @@ pub(super) fn admitted(args: &Admit, mut report: Report, written: Option<&Path>)
         absolute(&args.trust),
     );
     let next = format!(
-        "ros2 launch tensorgate tensorgate.launch.py policy:={} trust:={}",
+        "ros2 launch tensorgate tensorgate.launch.xml policy:={} trust:={}",
         word(&path.display().to_string()),
         word(&trust.display().to_string())
     );
@@ -63,9 +63,9 @@ pub(super) fn pending(
     ));
     prose.extend(may.iter().map(|key| line("", key)));
     let next = format!(
-        "tensorgate admit {}@{} --key THEIRS.key.pem --trust trust.toml --manifest {}",
-        repo,
+        "tensorgate admit {repo}@{} --key THEIRS.key.pem --trust {} --manifest {}",
         manifest.repo.revision,
+        word(&args.trust.display().to_string()),
         word(&path.display().to_string())
     );
     prose.push(format!("  next       give them {path:?}; there: {next}"));

@@ -7,6 +7,7 @@ use tensorgate_verify::TrustPolicy;
 
 use super::check::Check;
 use crate::args_operator::Check as CheckArgs;
+use crate::text::count;
 use crate::{trust, trust_check};
 
 /// Time to have a key exchanged, and every robot told.
@@ -46,12 +47,7 @@ pub(super) fn look(file: Option<&Path>, now: Timestamp) -> Trusted {
 }
 
 fn usable(file: &Path, policy: &TrustPolicy) -> Check {
-    let (must, keys) = (policy.threshold(), policy.keys().len());
-    let of = if keys == 1 {
-        "1 key"
-    } else {
-        &format!("{keys} keys")
-    };
+    let (must, of) = (policy.threshold(), count(policy.keys().len(), "key"));
     Check::ok(
         "trust",
         format!("{file:?} can be used: {must} of {of} must sign"),

@@ -8,7 +8,7 @@ use tensorgate_verify::{FilePath, Header};
 
 use super::numbers::each;
 use super::tensors::data;
-use crate::text::count;
+use crate::text::{count, number};
 
 /// Numbers of one statistic that are kept; a robot has some dozens of joints.
 const NUMBERS: usize = 1_024;
@@ -68,13 +68,12 @@ impl State {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.features.iter().map(Feature::line).collect();
+        let file = format!("  scales     by {:?}", self.file.as_str());
+        let mut lines = vec![file];
+        lines.extend(self.features.iter().map(Feature::line));
         if self.left_out > 0 {
             let more = count(self.left_out, "more statistic");
-            lines.push(format!(
-                "  scales     and {more} of {:?}",
-                self.file.as_str()
-            ));
+            lines.push(format!("    and {more}"));
         }
         lines
     }
@@ -131,14 +130,6 @@ impl Feature {
     }
 
     fn line(&self) -> String {
-        let ranges = (0..self.dimensions()).filter_map(|dimension| self.range(dimension));
-        let ranges: Vec<Range> = ranges.collect();
-        let low = ranges.iter().map(|range| range.low).reduce(f64::min);
-        let high = ranges.iter().map(|range| range.high).reduce(f64::max);
-        let range = match low.zip(high) {
-            Some((low, high)) => format!("{low:.3e} to {high:.3e}"),
-            None => "no range".to_owned(),
-        };
         let names: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
         let (dimensions, more) = (count(self.dimensions(), "dimension"), self.left_out);
         let more = if more > 0 {
@@ -147,9 +138,27 @@ impl Feature {
             String::new()
         };
         format!(
-            "  scales     {:?}, {dimensions}{more}: {range} ({})",
+            "             {:?}, {dimensions}{more}: {} ({})",
             self.name,
+            self.span(),
             names.join(", ")
         )
+    }
+
+    /// From where to where all dimensions go; without ends, where their means are, and how wide they lie.
+    fn span(&self) -> String {
+        let all = |of: &dyn Fn(usize) -> Option<(f64, f64)>| {
+            let each = || (0..self.dimensions()).filter_map(of);
+            let low = each().map(|(low, _)| low).reduce(f64::min)?;
+            let high = each().map(|(_, high)| high).reduce(f64::max)?;
+            Some(format!("{} to {}", number(low), number(high)))
+        };
+        let one = |name: &str| {
+            let span = all(&|dimension| self.number(name, dimension).map(|value| (value, value)));
+            span.map(|span| format!("{name} {span}"))
+        };
+        all(&|dimension| self.range(dimension).map(|range| (range.low, range.high)))
+            .or_else(|| Some(format!("{}, {}", one("mean")?, one("std")?)))
+            .unwrap_or_else(|| "no range".to_owned())
     }
 }

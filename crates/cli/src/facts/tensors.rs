@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tensorgate_verify::{FilePath, Header};
 
 use super::numbers::Numbers;
-use crate::text::thousands;
+use crate::text::{number, thousands};
 
 /// Tensors whose numbers are counted part by part: each takes 256 bytes, and a policy has about a
 /// thousand.
@@ -74,7 +74,8 @@ impl Tensor {
                 l2,
                 ..
             }) => {
-                format!("{min:.3e} to {max:.3e}, L2 {l2:.3e}")
+                let [min, max, l2] = [*min, *max, *l2].map(number);
+                format!("{min} to {max}, L2 {l2}")
             }
             Some(_) => "no finite number".to_owned(),
             None => "not read as numbers".to_owned(),

@@ -4,9 +4,8 @@ use maud::{Markup, html};
 use serde_json::{Map, Value};
 
 use super::foreign::{Foreign, code, words};
-use super::number::number;
 use super::plots::bar;
-use crate::text::{count, thousands};
+use crate::text::{count, number, thousands};
 
 /// Rows of one table; the rest is counted.
 const ROWS: usize = 200;
@@ -74,7 +73,7 @@ fn table(files: &[Value]) -> Markup {
                                 }
                             }
                             td { (Foreign(text(file.get("kind")))) }
-                            td { (Foreign(text(file.get("change")))) }
+                            td.whole { (Foreign(text(file.get("change")))) }
                             td.n { (bytes(&file["before"])) }
                             td.n { (bytes(&file["after"])) }
                         }

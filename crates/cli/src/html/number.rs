@@ -1,23 +1,5 @@
 //! Numbers as people read them.
 
-/// Four digits that count.
-pub(super) fn number(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 {
-        "0".to_owned()
-    } else if (1e-3..1e5).contains(&size) {
-        let before_point = size.log10().floor() as i32;
-        let digits = usize::try_from(3 - before_point).unwrap_or(0);
-        let text = format!("{value:.digits$}");
-        match text.contains('.') {
-            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            false => text,
-        }
-    } else {
-        format!("{value:.2e}")
-    }
-}
-
 /// `14.5 GB`: powers of ten, as the Hub counts.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
@@ -52,23 +34,6 @@ pub(super) fn percent(part: f64, whole: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn four_digits_count() {
-        for (value, text) in [
-            (0.0, "0"),
-            (-0.0, "0"),
-            (1.0, "1"),
-            (-12.345_67, "-12.35"),
-            (0.001_234_5, "0.001234"),
-            (99_999.0, "99999"),
-            (1e5, "1.00e5"),
-            (-1e-9, "-1.00e-9"),
-            (100.0, "100"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-    }
 
     #[test]
     fn sizes_are_powers_of_ten() {

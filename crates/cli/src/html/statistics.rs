@@ -3,9 +3,8 @@
 use maud::{Markup, html};
 
 use super::foreign::code;
-use super::number::number;
 use crate::facts::{Feature, State};
-use crate::text::count;
+use crate::text::{count, number};
 
 /// Dimensions of one feature that are drawn; a humanoid has about thirty joints.
 const DIMENSIONS: usize = 64;

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::foreign::{code, words};
-use super::number::{number, size};
+use super::number::size;
 use super::plots::bar;
 use crate::facts::{BINS, Numbers, Tensor};
-use crate::text::{count, thousands, total};
+use crate::text::{count, number, thousands, total};
 
 /// Bars, the largest tensors first; the rest is one bar more.
 const BARS: usize = 16;

@@ -213,7 +213,7 @@ const EVIDENCE: [(&str, &str); 23] = [
     ("not_promised", "not promised"),
     ("trust_policy", "trust policy, SHA-256"),
     ("now", "judged as of"),
-    ("now_given", "that instant was given"),
+    ("now_given", "instant by --now, not the clock"),
     ("files", "files"),
     ("bytes", "bytes"),
     ("full", "digests of whole files, too"),
@@ -254,7 +254,7 @@ fn shown(value: &Value) -> Option<Markup> {
         Value::Bool(yes) => html! { (if *yes { "yes" } else { "no" }) },
         Value::Number(number) => match number.as_u64() {
             Some(number) => html! { (thousands(number)) },
-            None => html! { (super::number::number(number.as_f64().unwrap_or_default())) },
+            None => html! { (crate::text::number(number.as_f64().unwrap_or_default())) },
         },
         Value::String(text) => code(text),
         Value::Array(all) if all.is_empty() => return None,

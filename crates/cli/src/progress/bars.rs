@@ -84,8 +84,7 @@ impl Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        self.change(|state| state.running.clear());
-        self.total.finish_and_clear();
+        self.pause();
         // Nothing is left to be drawn; a terminal that is gone does not matter.
         self.all.clear().ok();
     }
@@ -102,8 +101,8 @@ impl Drop for Running {
 impl Progress for Bars {
     fn start(&self, files: usize, bytes: u64) {
         self.total.disable_steady_tick();
-        self.total.reset();
         set_style(&self.total, TOTAL);
+        self.total.reset();
         self.total.set_length(bytes);
         self.change(|state| {
             *state = State {
@@ -169,11 +168,16 @@ impl Progress for Bars {
         if bytes < LONG {
             return;
         }
-        self.total.reset();
         set_style(&self.total, STEP);
+        self.total.reset();
         self.total.set_message(format!("{what} {}", size(bytes)));
         // What works has no time to draw.
         self.total.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    fn pause(&self) {
+        self.change(|state| state.running.clear());
+        self.total.finish_and_clear();
     }
 
     fn notice(&self, text: &str) {
@@ -313,6 +317,25 @@ mod tests {
         bars.step("proving", 14_500_000_000);
         assert!(screen(&bars, &term).ends_with(" proving 14.5 GB"));
         // The next download has its bar again.
+        bars.start(1, 10);
+        assert!(screen(&bars, &term).ends_with("0 of 1 file"));
+    }
+
+    #[test]
+    fn nothing_is_drawn_while_somebody_else_has_the_floor() {
+        let (bars, term) = bars();
+        bars.start(2, 100);
+        bars.file_started(&path("config.json"), 100);
+        bars.file_advanced(&path("config.json"), 10);
+        assert_ne!(screen(&bars, &term), "");
+        bars.pause();
+        assert_eq!(term.contents(), "");
+        // What is in the store already is read again, with a spinner that would turn on its own.
+        bars.step("reading again", LONG);
+        assert_ne!(screen(&bars, &term), "");
+        bars.pause();
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(term.contents(), "");
         bars.start(1, 10);
         assert!(screen(&bars, &term).ends_with("0 of 1 file"));
     }

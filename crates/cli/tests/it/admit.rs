@@ -16,7 +16,7 @@ fn what_the_decisions_answer_is_admitted() {
     let path = run.stdout.trim_end();
     let trust = lobby.workshop.path("trust.toml");
     let launch = format!(
-        "ros2 launch tensorgate tensorgate.launch.py policy:={path} trust:={}",
+        "ros2 launch tensorgate tensorgate.launch.xml policy:={path} trust:={}",
         trust.display()
     );
     run.says(&launch);

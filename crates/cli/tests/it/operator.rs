@@ -292,7 +292,7 @@ fn a_trust_policy_is_explained_as_it_is_applied() {
     workshop
         .run(check)
         .expect(0)
-        .says("accepts    lists of revocations that 1 of the 1 keys for all repositories signed\n");
+        .says("accepts    lists of revocations signed by 1 of 1 key that counts for all repositories\n");
     let scoped = |key: &str, repos: &str| {
         format!(
             "[[keys]]\nname = '{key}'\npublic_key_file = '{key}.pub.pem'\nrepos = ['{repos}']\n"
