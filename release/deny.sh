@@ -14,7 +14,7 @@ fi
 "$deny" --locked check --hide-inclusion-graph bans licenses sources
 # It comes by git from GitHub; what is said there is news, and no part of this commit.
 if timeout 60 "$deny" --locked fetch db >/dev/null 2>&1; then
-    "$deny" --locked check --hide-inclusion-graph --disable-fetch advisories
+    "$deny" --locked --offline check --hide-inclusion-graph advisories
 else
     not_tried "known flaws of the dependencies: RustSec's list could not be fetched"
 fi
