@@ -15,7 +15,7 @@ use tensorgate_verify::{
     SignedManifest, SigningKey, TrustPolicy, pae,
 };
 
-use crate::args_reports::Summary;
+use crate::args::reports::Summary;
 use crate::beside;
 use crate::failure::Failure;
 use crate::keys;

@@ -6,9 +6,9 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 
+use crate::args::html::Html;
+use crate::args::sign::Signing;
 use crate::args::{RepoTypeArg, Source, instant};
-use crate::args_html::Html;
-use crate::args_sign::Signing;
 
 /// Take a policy from a Hub to the robot's store: fetch, judge, decide, sign, prove
 ///
