@@ -75,7 +75,7 @@ pub(crate) struct Admit {
     #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) policy_type: Option<String>,
     /// The robot that the policy is for
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
     /// Add a signature to this manifest, if this review says the same: release, end and robot are its
     /// own unless they are given, and with --yes the end and the robot have to be
