@@ -26,7 +26,11 @@ pub(crate) fn write(
 /// The failure, and what the verdict is without it.
 pub(crate) fn failed(failure: Failure, outcome: Result<Report, Failure>) -> Failure {
     let verdict = match outcome {
-        Ok(report) => report.verdict.unwrap_or("none").to_owned(),
+        Ok(report) => match report.verdict {
+            Some(verdict) => verdict.to_owned(),
+            // A comparison is no verdict.
+            None => return failure,
+        },
         Err(Failure::Rejected(all)) => match all.first() {
             Some(first) => format!("rejected: {}: {:?}", first.rejection, first.subject),
             None => "rejected".to_owned(),

@@ -4,7 +4,7 @@ use clap::CommandFactory as _;
 use serde_json::json;
 
 use crate::args::Cli;
-use crate::args_help::Completions;
+use crate::args::help::Completions;
 use crate::failure::Failure;
 use crate::output::Report;
 

@@ -13,7 +13,7 @@ use tensorgate_verify::{KeyHolder, PublicKey, SigningKey, TrustPolicy};
 use zeroize::Zeroizing;
 
 use crate::agent::Agent;
-use crate::args_sign::Signing;
+use crate::args::sign::Signing;
 use crate::disk;
 use crate::failure::Failure;
 use crate::openssh;

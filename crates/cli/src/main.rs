@@ -6,12 +6,6 @@
 mod admit;
 mod agent;
 mod args;
-mod args_admit;
-mod args_help;
-mod args_html;
-mod args_operator;
-mod args_reports;
-mod args_sign;
 mod audit;
 mod beside;
 mod claims;
@@ -28,7 +22,6 @@ mod fetch;
 mod header;
 mod hints;
 mod html;
-mod import;
 mod inspect;
 mod keygen;
 mod keys;
@@ -41,21 +34,14 @@ mod output;
 mod paint;
 mod progress;
 mod release;
-mod revoke;
 mod sarif;
 mod sign;
-mod sign_oms;
 mod stop;
 mod store;
-mod store_check;
-mod store_gc;
 mod target;
 mod terminal;
 mod text;
 mod trust;
-mod trust_add_key;
-mod trust_check;
-mod trust_show;
 mod verify;
 mod vsa;
 mod watch;
@@ -64,7 +50,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use args::Command;
-use args_operator::{Store, Trust};
+use args::operator::{Store, Trust};
 use failure::Failure;
 use output::{Output, Report};
 
@@ -110,17 +96,17 @@ fn run(command: &Command, json: bool) -> Result<Report, Failure> {
         Command::Keygen(args) => keygen::run(args),
         Command::Man(args) => man::run(args, json),
         Command::Sign(args) => sign::run(args, json),
-        Command::Store(Store::Check(args)) => store_check::run(args, json),
-        Command::Store(Store::Gc(args)) => store_gc::run(args, json),
-        Command::Store(Store::ImportHfCache(args)) => import::run(args, json),
+        Command::Store(Store::Check(args)) => store::check::run(args, json),
+        Command::Store(Store::Gc(args)) => store::gc::run(args, json),
+        Command::Store(Store::ImportHfCache(args)) => store::import::run(args, json),
         Command::Store(Store::Init(args)) => store::init(args, json),
         Command::Store(Store::Ls(args)) => store::ls(args),
         Command::Store(Store::ResetState(args)) => store::reset_state(args, json),
         Command::Store(Store::Unrevoke(args)) => store::unrevoke(args, json),
-        Command::Trust(Trust::AddKey(args)) => trust_add_key::run(args, json),
-        Command::Trust(Trust::Check(args)) => trust_check::run(args),
-        Command::Trust(Trust::Revoke(args)) => revoke::run(args, json),
-        Command::Trust(Trust::Show(args)) => trust_show::run(args),
+        Command::Trust(Trust::AddKey(args)) => trust::add_key::run(args, json),
+        Command::Trust(Trust::Check(args)) => trust::check::run(args),
+        Command::Trust(Trust::Revoke(args)) => trust::revoke::run(args, json),
+        Command::Trust(Trust::Show(args)) => trust::show::run(args),
         Command::Verify(args) => verify::run(args, json),
     }
 }

@@ -11,7 +11,7 @@ use roff::{Roff, bold, roman};
 use serde_json::json;
 
 use crate::args::Cli;
-use crate::args_help::Man;
+use crate::args::help::Man;
 use crate::disk;
 use crate::failure::Failure;
 use crate::output::{Report, say_waiting};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tensorgate_verify::{Directory, Limits, Revision, SignedManifest};
 
-use crate::args_sign::Sign;
+use crate::args::sign::Sign;
 use crate::disk;
 use crate::failure::Failure;
 use crate::output::say_waiting;

@@ -8,16 +8,14 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::Signer as _;
-use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    Evidence, Manifest, PAYLOAD_TYPE, RepoType, RevocationEvidence, Sha256, SignedManifest,
-    SigningKey, TrustPolicy, pae,
+    Evidence, KeyHolder, Manifest, PAYLOAD_TYPE, RepoType, RevocationEvidence, Sha256,
+    SignedManifest, SigningKey, TrustPolicy, pae,
 };
 
-use crate::args_reports::Summary;
+use crate::args::reports::Summary;
 use crate::beside;
 use crate::failure::Failure;
 use crate::keys;
@@ -224,19 +222,16 @@ impl<'a> Writer<'a> {
     }
 
     fn sign(&self, statement: &Value) -> Result<Value, Failure> {
-        let unusable =
-            |why: &dyn std::fmt::Display| Failure::about(self.file, format!("the key: {why}"));
-        let der = self.key.to_der().map_err(|error| unusable(&error))?;
-        let key = ed25519_dalek::SigningKey::from_pkcs8_der(der.as_bytes());
-        let key = key.map_err(|error| unusable(&error))?;
         let payload = statement.to_string();
-        let signature = key.sign(&pae(payload.as_bytes()));
+        let signature = self.key.sign(&pae(payload.as_bytes()));
+        let signature =
+            signature.map_err(|error| Failure::io("sign the summary", self.file, &error))?;
         Ok(json!({
             "payloadType": PAYLOAD_TYPE,
             "payload": STANDARD.encode(payload),
             "signatures": [{
                 "keyid": self.key.public().id().to_string(),
-                "sig": STANDARD.encode(signature.to_bytes()),
+                "sig": STANDARD.encode(signature),
             }],
         }))
     }

@@ -119,20 +119,22 @@ impl Lease {
     /// that it is still loading, stops the policy until the gate stands by it again; so does its
     /// word on an earlier announcement, which can arrive behind the next one: topics have no order.
     pub(crate) fn stop(&mut self, status: &Status, at: Instant) {
-        if self.is_meant_by(status) {
+        let is_meant = self.is_meant_by(status);
+        if is_meant {
             self.stopped = Some(at);
-        }
-        if self.announcement() == (status.session, status.epoch) {
-            self.word = Word::Withdrawn;
-            return;
         }
         let is_ours = self.session == status.session;
         if is_ours {
             self.newest = self.newest.max(Some(status.sequence));
         }
-        if (is_ours || self.is_meant_by(status)) && !matches!(self.word, Word::Withdrawn) {
-            self.word = Word::Lapsed;
-        }
+        let is_late = is_ours && status.epoch < self.epoch;
+        let withdraws = self.announcement() == (status.session, status.epoch);
+        self.word = match self.word {
+            Word::Withdrawn => Word::Withdrawn,
+            _ if withdraws || (is_meant && !is_late) => Word::Withdrawn,
+            _ if is_ours => Word::Lapsed,
+            word => word,
+        };
     }
 
     pub(crate) fn holds(&self, at: Instant) -> bool {

@@ -26,7 +26,7 @@ use tensorgate_verify::{
     About, Error, KeyHolder, Manifest, Rejection, Repo, SignedManifest, Surveyed, TrustPolicy,
 };
 
-use crate::args_admit::Admit;
+use crate::args::admit::Admit;
 use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::fetch::{self, Session};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tensorgate_verify::{Limits, MANIFEST_FILE, SignedManifest};
 
-use crate::args_admit::Admit;
+use crate::args::admit::Admit;
 use crate::disk;
 use crate::failure::Failure;
 

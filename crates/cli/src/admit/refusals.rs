@@ -9,11 +9,11 @@ use tensorgate_verify::{
     TrustPolicy,
 };
 
-use crate::args_admit::Admit;
+use crate::args::admit::Admit;
 use crate::failure::Failure;
 use crate::fetch::Session;
 use crate::sign::differences;
-use crate::trust_check::Standing;
+use crate::trust::check::Standing;
 
 /// A signature that would not count is not worth the questions.
 pub(super) fn idle_key(

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use tensorgate_verify::{Manifest, SignedManifest, TrustPolicy, TrustedKey};
 
-use crate::args_admit::Admit;
+use crate::args::admit::Admit;
 use crate::claims;
 use crate::output::Report;
-use crate::trust_check::Standing;
+use crate::trust::check::Standing;
 
 /// It is in the store.
 pub(super) fn admitted(args: &Admit, mut report: Report, written: Option<&Path>) -> Report {

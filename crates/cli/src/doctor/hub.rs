@@ -10,7 +10,7 @@ use tensorgate_hub::{Config, FetchError, Hub, Reason, Silent};
 use tensorgate_verify::{RepoId, RepoType};
 
 use super::check::Check;
-use crate::args_help::Doctor;
+use crate::args::help::Doctor;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::stop;

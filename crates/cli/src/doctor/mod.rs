@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::args_help::Doctor;
+use crate::args::help::Doctor;
 use crate::environment::Environment;
 use crate::failure::{Failure, Trouble};
 use crate::output::Report;

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::TrustPolicy;
 
 use super::check::Check;
-use crate::args_operator::Check as CheckArgs;
+use crate::args::operator::Check as CheckArgs;
 use crate::text::count;
-use crate::{trust, trust_check};
+use crate::trust;
 
 /// Time to have a key exchanged, and every robot told.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -33,7 +33,7 @@ pub(super) fn look(file: Option<&Path>, now: Timestamp) -> Trusted {
         repo: None,
         now: Some(now),
     };
-    let judged = trust_check::run(&args).and_then(|_| trust::load(file));
+    let judged = trust::check::run(&args).and_then(|_| trust::load(file));
     match judged {
         Ok(policy) => Trusted {
             checks: vec![usable(file, &policy), keys(&policy, now)],

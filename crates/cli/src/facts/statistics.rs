@@ -73,7 +73,7 @@ impl State {
         lines.extend(self.features.iter().map(Feature::line));
         if self.left_out > 0 {
             let more = count(self.left_out, "more statistic");
-            lines.push(format!("    and {more}"));
+            lines.push(format!("             and {more}"));
         }
         lines
     }

@@ -22,7 +22,7 @@ use tensorgate_verify::{
     Directory, External, Limits, Policy, RepoType, ReviewedCode, Survey, Surveyed, Verified,
 };
 
-use crate::disk;
+use crate::beside;
 use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::output::Report;
@@ -83,8 +83,7 @@ impl Shown {
     }
 }
 
-/// Writes the report that was asked for, whatever the outcome, and gives the outcome back: one that
-/// could not be written is an error beside it.
+/// Writes the report that was asked for, whatever the outcome, and gives the outcome back.
 pub(crate) fn write(
     file: Option<&Path>,
     (command, subject): (&str, &str),
@@ -95,30 +94,7 @@ pub(crate) fn write(
         return outcome;
     };
     let page = page((command, subject), &outcome, shown, now_in_seconds());
-    match disk::put(file, page.into_string().as_bytes()) {
-        Ok(()) => outcome,
-        Err(error) => {
-            let failure = Failure::io("write the report", file, &error);
-            Err(failure.note(&format!(
-                "the verdict, without a report: {}",
-                told(&outcome)
-            )))
-        }
-    }
-}
-
-/// The outcome in one line.
-fn told(outcome: &Result<Report, Failure>) -> String {
-    match outcome {
-        Ok(report) => report.verdict.unwrap_or("compared").to_owned(),
-        Err(Failure::Error(trouble)) => trouble.detail.clone(),
-        Err(Failure::Rejected(all)) => {
-            let found = all
-                .iter()
-                .map(|found| format!("{}: {:?}: {}", found.rejection, found.subject, found.detail));
-            format!("rejected: {}", found.collect::<Vec<_>>().join("; "))
-        }
-    }
+    beside::write("the report", file, page.into_string().as_bytes(), outcome)
 }
 
 fn page(

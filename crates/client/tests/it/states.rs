@@ -212,6 +212,25 @@ fn a_late_word_on_the_last_announcement_does_not_end_the_next() {
     assert_eq!(receiver.state(later), State::Active);
 }
 
+/// Only an announcement wakes what a gate called back, under whatever session or epoch it did: a
+/// heartbeat alone never does.
+#[test]
+fn a_word_from_another_announcement_is_not_undone_by_a_heartbeat() {
+    for (session, epoch) in [(2, 1), (1, 2)] {
+        let (gate, mut receiver, at) = running();
+        let other = Gate::new(5).at(session, epoch);
+        receiver.status(&other.status(1, Status::WITHDRAWN), at);
+        let later = at + OBEYED;
+        receiver.status(&gate.heartbeat(2), later);
+        assert_eq!(receiver.state(later), State::Stale);
+        receiver
+            .announce(other.announcement(), now(), later)
+            .unwrap();
+        receiver.status(&other.heartbeat(3), later);
+        assert_eq!(receiver.state(later), State::Active);
+    }
+}
+
 /// As long as a word that names the manifest counts.
 const OBEYED: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tensorgate_oms::{Anchor, BUNDLE_FILE, Bundle, EcSigningKey, Statement};
 use tensorgate_verify::{FileEntry, Limits, Surveyed};
 
-use crate::args_sign::Sign;
+use crate::args::sign::Sign;
 use crate::declarations::Declarations;
 use crate::failure::Failure;
 use crate::keys;

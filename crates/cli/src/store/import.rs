@@ -6,7 +6,7 @@ use std::path::Path;
 use tensorgate_hub::{Cache, Expected, Fetched, Request, Target, import};
 use tensorgate_store::Store;
 
-use crate::args_operator::ImportHfCache;
+use crate::args::operator::ImportHfCache;
 use crate::disk;
 use crate::failure::Failure;
 use crate::fetch::{Session, report, target};

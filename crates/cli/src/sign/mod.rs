@@ -1,5 +1,7 @@
 //! `tensorgate sign`: say what the files of a directory are, and vouch for it.
 
+mod oms;
+
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -10,14 +12,13 @@ use tensorgate_verify::{
     PublicKey, Repo, Rules, SignedManifest, Survey, Surveyed,
 };
 
-use crate::args_sign::{Format, Release, Sign};
+use crate::args::sign::{Format, Release, Sign};
 use crate::claims;
 use crate::declarations::Declarations;
 use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Report;
-use crate::sign_oms;
 use crate::target::Target;
 use crate::text::now_in_seconds;
 
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
     match (args.format, &args.release) {
         (Format::Tensorgate, Some(release)) => sign(args, release, json),
         // A release is demanded for the one format, and refused for the other.
-        _ => sign_oms::run(args, json),
+        _ => oms::run(args, json),
     }
 }
 

@@ -8,7 +8,7 @@ use tensorgate_hub::Target;
 use tensorgate_store::{Checked, Damage, DamagedPolicy, Store};
 use tensorgate_verify::{MANIFEST_FILE, Rejection, RepoId, RepoType, Revision};
 
-use crate::args_operator::CheckStore;
+use crate::args::operator::CheckStore;
 use crate::failure::{Failure, Finding};
 use crate::output::Report;
 use crate::progress::Reading;

@@ -7,7 +7,7 @@ use tensorgate_verify::{
     Context, KeyHolder, Limits, PublicKey, Revocation, Revocations, Revoked, SignedRevocations,
 };
 
-use crate::args_operator::Revoke;
+use crate::args::operator::Revoke;
 use crate::disk;
 use crate::failure::Failure;
 use crate::keys;

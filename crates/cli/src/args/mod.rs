@@ -1,5 +1,12 @@
 //! What may stand on the command line, and the help that teaches it.
 
+pub(crate) mod admit;
+pub(crate) mod help;
+pub(crate) mod html;
+pub(crate) mod operator;
+pub(crate) mod reports;
+pub(crate) mod sign;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,12 +14,12 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use tensorgate_verify::{RepoId, RepoType, Revision};
 
-use crate::args_admit::Admit;
-use crate::args_help::{Completions, Doctor, Man};
-use crate::args_html::Html;
-use crate::args_operator::{Store, Trust};
-use crate::args_reports::{Sarif, Summary};
-use crate::args_sign::{Sign, refuse_release_of_oms};
+use admit::Admit;
+use help::{Completions, Doctor, Man};
+use html::Html;
+use operator::{Store, Trust};
+use reports::{Sarif, Summary};
+use sign::{Sign, refuse_release_of_oms};
 
 /// Let only those policy weights reach a robot that somebody you trust signed
 #[derive(Debug, Parser)]

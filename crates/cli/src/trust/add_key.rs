@@ -10,13 +10,12 @@ use serde_json::json;
 use tensorgate_verify::{PublicKey, TrustPolicy};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
-use crate::args_operator::AddKey;
+use crate::args::operator::AddKey;
 use crate::disk;
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::{Report, say_waiting};
 use crate::trust;
-use crate::trust_check;
 
 pub(crate) fn run(args: &AddKey, json: bool) -> Result<Report, Failure> {
     let key = keys::public(&args.key)?;
@@ -37,7 +36,7 @@ pub(crate) fn run(args: &AddKey, json: bool) -> Result<Report, Failure> {
     let text = with_key(&text, args, &pem)?;
     let draft = Draft::beside(&args.trust, &text, &metadata).map_err(failed("write"))?;
     let after = trust::load(&draft.path).map_err(|failure| failure.note("nothing was touched"))?;
-    trust_check::require_usable(&after, &args.trust, Timestamp::now())
+    trust::check::require_usable(&after, &args.trust, Timestamp::now())
         .map_err(|failure| failure.note("nothing was touched"))?;
     draft.put(&args.trust).map_err(failed("write"))?;
     let id = key.id().to_string();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tensorgate_store::{Fate, Found, Swept, What};
 
-use crate::args_operator::Gc;
+use crate::args::operator::Gc;
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::store::{done, open_store, usage};

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{Code, ContentRules, RepoId, Revoked, Severity, TrustPolicy, TrustedKey};
 
-use crate::args_operator::Check;
+use crate::args::operator::Check;
 use crate::failure::Failure;
 use crate::oms;
 use crate::output::Report;

@@ -8,8 +8,8 @@ use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 use tensorgate_verify::{Blake3, KeyId, RepoId, Revision, Sha256};
 
+use crate::args::sign::Signing;
 use crate::args::{RepoTypeArg, instant, revision};
-use crate::args_sign::Signing;
 
 /// Explain a trust policy; show and add keys; call back what must not count any more
 #[derive(Debug, Subcommand)]

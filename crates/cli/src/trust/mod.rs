@@ -1,5 +1,10 @@
 //! The trust policy that the user names: never a verdict, always usable or exit status 2.
 
+pub(crate) mod add_key;
+pub(crate) mod check;
+pub(crate) mod revoke;
+pub(crate) mod show;
+
 use std::path::Path;
 
 use rustix::fs::CWD;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::args_operator::Show;
+use crate::args::operator::Show;
 use crate::failure::Failure;
 use crate::keys;
 use crate::openssh;

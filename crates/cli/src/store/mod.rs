@@ -1,5 +1,9 @@
 //! `tensorgate store …`: the robot's disk, for its operator.
 
+pub(crate) mod check;
+pub(crate) mod gc;
+pub(crate) mod import;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -7,7 +11,7 @@ use serde_json::json;
 use tensorgate_store::{Accepted, State, Store};
 use tensorgate_verify::{History, RepoId, RepoType, Sha256};
 
-use crate::args_operator::{Init, Ls, Place, Quota, ResetState, Unrevoke};
+use crate::args::operator::{Init, Ls, Place, Quota, ResetState, Unrevoke};
 use crate::failure::Failure;
 use crate::output::{Report, say_waiting};
 use crate::text::{count, table, thousands};

@@ -6,9 +6,9 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 
+use crate::args::html::Html;
+use crate::args::sign::Signing;
 use crate::args::{RepoTypeArg, Source, instant};
-use crate::args_html::Html;
-use crate::args_sign::Signing;
 
 /// Take a policy from a Hub to the robot's store: fetch, judge, decide, sign, prove
 ///
@@ -75,7 +75,7 @@ pub(crate) struct Admit {
     #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) policy_type: Option<String>,
     /// The robot that the policy is for
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
     /// Add a signature to this manifest, if this review says the same: release, end and robot are its
     /// own unless they are given, and with --yes they have to be, but for the next release
