@@ -162,3 +162,19 @@ impl Feature {
             .unwrap_or_else(|| "no range".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_beyond_the_last_that_is_kept_are_not_silent() {
+        let state = State {
+            file: "scales.safetensors".parse().unwrap(),
+            features: Vec::new(),
+            left_out: 2,
+        };
+        let said = "  scales     and 2 more statistics of \"scales.safetensors\"";
+        assert_eq!(state.lines(), [said]);
+    }
+}
