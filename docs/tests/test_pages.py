@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from page import Command, NotRun, parse
 from place import PROGRAMS, ROOT
-from run import PAGES, follow
+from run import DOCS, PAGES, follow
 
 # Where the keys of trust.toml are read.
 TRUST_POLICY = ["trust_text.rs", "rules.rs", "limits.rs", "revocation.rs"]
@@ -61,6 +61,12 @@ def test_links_lead_somewhere():
             assert goal.exists(), f"{name(page)}: {target}"
             if anchor and goal.suffix == ".md":
                 assert anchor[1:] in anchors(goal), f"{name(page)}: {target}{anchor}"
+
+
+def test_the_index_names_every_page():
+    index = (DOCS / "README.md").read_text()
+    for page in DOCS.glob("*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
 
 
 def anchors(page):
