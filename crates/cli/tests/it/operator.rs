@@ -289,10 +289,9 @@ fn a_trust_policy_is_explained_as_it_is_applied() {
     let workshop = Workshop::signed();
     workshop.keygen("second");
     let check = ["trust", "check", "trust.toml"];
-    workshop
-        .run(check)
-        .expect(0)
-        .says("accepts    lists of revocations signed by 1 of 1 key that counts for all repositories\n");
+    workshop.run(check).expect(0).says(
+        "accepts    lists of revocations signed by 1 of 1 key that counts for all repositories\n",
+    );
     let scoped = |key: &str, repos: &str| {
         format!(
             "[[keys]]\nname = '{key}'\npublic_key_file = '{key}.pub.pem'\nrepos = ['{repos}']\n"
