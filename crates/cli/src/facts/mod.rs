@@ -315,7 +315,7 @@ mod tests {
         );
         let lines = facts.lines().join("\n");
         assert!(
-            lines.contains("\"gain\" F32 [2], 8 bytes: -4.000e0 to 3.000e0, L2 5.000e0"),
+            lines.contains("\"gain\" F32 [2], 8 bytes: -4 to 3, L2 5"),
             "{lines}"
         );
 
