@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from page import Command, NotRun, parse
 from place import PROGRAMS, ROOT
-from run import PAGES, follow
+from run import DOCS, PAGES, follow
 
 # Pages that are not followed, but whose links lead somewhere, too.
 BESIDE = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glob("examples/*/README.md"))]
@@ -64,6 +64,12 @@ def test_links_lead_somewhere():
             assert goal.exists(), f"{name(page)}: {target}"
             if anchor and goal.suffix == ".md":
                 assert anchor[1:] in anchors(goal), f"{name(page)}: {target}{anchor}"
+
+
+def test_the_index_names_every_page():
+    index = (DOCS / "README.md").read_text()
+    for page in DOCS.glob("*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
 
 
 def anchors(page):
