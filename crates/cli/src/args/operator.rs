@@ -103,7 +103,7 @@ pub(crate) struct Show {
 /// look after. The result is judged as `trust check` does before it takes the place of the file.
 ///
 /// To rotate a key: add the new one, sign with it (`tensorgate admit`), then give the old one a
-/// `not_after`, or take it out. One that was stolen is named under [[revoked]], and by `trust revoke`.
+/// `not_after`, or take it out. Name a stolen one under `[[revoked]]`, and by `trust revoke`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   tensorgate trust add-key trust.toml release-2027.pub.pem --name release-2027 \\
