@@ -8,6 +8,7 @@ arm=aarch64-unknown-linux-gnu
 
 not_tried() { echo "NOT TRIED: $1"$'\n'"hint: $2" >&2; }
 
+# Without the tests, whose dependencies may want a newer one.
 if rustup run "$oldest" rustc --version >/dev/null 2>&1; then
     rustup run "$oldest" cargo check --locked --quiet --target-dir target/oldest
     echo "Rust $oldest: checked"
