@@ -403,7 +403,8 @@ fn two_answers_to_one_question_are_none() {
     lobby.decide_also(&[review(&"0".repeat(64)), review(&"1".repeat(64))].concat());
     lobby
         .admit_unasked(&[])
-        .could_not_check("answer \"step.py\" twice");
+        .could_not_check("answer \"step.py\" twice")
+        .says("hint: leave one of the two");
     assert!(lobby.is_empty());
 }
 

@@ -178,7 +178,8 @@ fn a_release_far_ahead_is_not_signed_unasked() {
         .workshop
         .write("policy.dsse.json", lobby.workshop.read("ahead.json"));
     second(&lobby, &UNTIL)
-        .could_not_check("the manifest is of release 9000000000000000, and 1 is the next here");
+        .could_not_check("the manifest is of release 9000000000000000, and 1 is the next here")
+        .says("hint: give --sequence if that is meant");
     assert_eq!(
         lobby.workshop.read("policy.dsse.json"),
         lobby.workshop.read("ahead.json")

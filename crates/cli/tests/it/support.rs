@@ -241,12 +241,13 @@ impl Run {
 
     /// Could not check, and says this on the way.
     #[track_caller]
-    pub(crate) fn could_not_check(&self, what: &str) {
+    pub(crate) fn could_not_check(&self, what: &str) -> &Self {
         self.expect(2);
         let mut lines = self.stderr.lines();
         assert!(lines.any(|line| line.starts_with("error: ")), "{self:#?}");
         assert!(self.stderr.contains(what), "{what}\n{self:#?}");
         assert_eq!(self.stdout, "", "{self:#?}");
+        self
     }
 
     #[track_caller]
