@@ -211,7 +211,7 @@ fn messages_are_in_house_words() {
         let stop = is_hint(literal) && text.ends_with('.');
         let capital = is_hint(literal)
             && literal.text.starts_with(|c: char| c.is_uppercase())
-            && !["NaN", "OMS", "SSL_", "HF_"]
+            && !["NaN", "OMS", "SSL_", "HF_", "NAME."]
                 .iter()
                 .any(|name| literal.text.starts_with(name));
         banned || stop || capital
