@@ -35,7 +35,7 @@ pub(crate) async fn signed(
     let mut report = report(&target, &plan);
     let evidence = manifest.evidence();
     report.prose.splice(1..1, evidence_lines(evidence));
-    let evidence = evidence_json(evidence);
+    let evidence = evidence_json(evidence, &manifest);
     report.more.insert("evidence".into(), evidence);
     Ok(report)
 }

@@ -142,7 +142,7 @@ impl Session {
             prose: vec![format!("verified: {place:?}{news}")],
             subject: place,
             data: format!("{path}\n"),
-            evidence: evidence_json(evidence),
+            evidence: evidence_json(evidence, admitted.policy.manifest()),
             notices: first.into_iter().chain(twice).collect(),
             waived: admitted.policy.notices().to_vec(),
             ..Report::default()

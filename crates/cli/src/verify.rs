@@ -5,8 +5,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
-    Context, Directory, Evidence, File, Limits, Policy, Proof, RevocationEvidence, Revocations,
-    SignedManifest, Signer, TrustPolicy, Verified,
+    Context, Directory, Evidence, File, Limits, Manifest, Policy, Proof, RevocationEvidence,
+    Revocations, SignedManifest, Signer, TrustPolicy, Verified,
 };
 
 use crate::args::Verify;
@@ -136,8 +136,7 @@ fn report(
     let seconds = started.elapsed().as_secs_f64();
     let bytes = claims::bytes(policy.manifest());
     let files = policy.files().len();
-    let mut json = evidence_json(evidence);
-    json["expires"] = policy.manifest().expires.to_string().into();
+    let mut json = evidence_json(evidence, policy.manifest());
     json["now_given"] = args.now.is_some().into();
     json["full"] = args.full.into();
     json["files"] = files.into();
@@ -198,7 +197,7 @@ pub(crate) fn evidence_lines(evidence: &Evidence) -> Vec<String> {
 }
 
 /// What a verdict rests on, for programs.
-pub(crate) fn evidence_json(evidence: &Evidence) -> Value {
+pub(crate) fn evidence_json(evidence: &Evidence, manifest: &Manifest) -> Value {
     let signer = |signer: &Signer| json!({ "name": signer.name, "key": signer.key.to_string() });
     json!({
         "repo": {
@@ -207,6 +206,8 @@ pub(crate) fn evidence_json(evidence: &Evidence) -> Value {
             "revision": evidence.revision.as_str(),
         },
         "sequence": evidence.sequence,
+        "policy": manifest.policy,
+        "expires": manifest.expires.to_string(),
         "signers": evidence.signers.iter().map(signer).collect::<Vec<_>>(),
         "ignored_signatures": evidence.ignored_signatures,
         "manifest": evidence.manifest.to_string(),

@@ -196,12 +196,13 @@ fn more(all: usize, what: &str) -> Markup {
 
 /// Fields of the evidence and the words for them, in the order in which people ask. Who signed is
 /// said above.
-const EVIDENCE: [(&str, &str); 23] = [
+const EVIDENCE: [(&str, &str); 24] = [
     ("authenticated", "signature checked"),
     ("method", "method"),
     ("repo", "repository"),
     ("repo_type", "repository type"),
     ("name", "named by the signer"),
+    ("policy", "policy"),
     ("sequence", "sequence"),
     ("issued", "issued"),
     ("expires", "expires"),
