@@ -266,8 +266,11 @@ fn shown(value: &Value) -> Option<Markup> {
             (Some(Value::String(id)), Some(Value::String(revision))) => {
                 code(format!("{id}@{revision}"))
             }
+            // `holding` is the word of `words` for programs.
             _ => html! {
-                @for one in fields.values().filter_map(shown) { (one) " " }
+                @for one in fields.iter().filter(|(name, _)| *name != "holding").filter_map(|(_, one)| shown(one)) {
+                    (one) " "
+                }
             },
         },
     })

@@ -360,6 +360,13 @@ fn a_report_is_written_whatever_comes_of_it() {
         text.contains("apache-2.0") && text.contains("the policy has its own"),
         "{text}"
     );
+    // What whoever answers for the robot asks first.
+    for row in ["policy", "expires", "repository"] {
+        assert!(
+            text.contains(&format!(r#"<th scope="row">{row}</th>"#)),
+            "{row}\n{text}"
+        );
+    }
     let lobby = Lobby::with(&[("model.safetensors", b"\x80\x04\x95 pickle")]);
     lobby
         .admit_unasked(&["--html", "report.html"])
