@@ -174,7 +174,8 @@ mod tests {
             features: Vec::new(),
             left_out: 2,
         };
-        let said = "  scales     and 2 more statistics of \"scales.safetensors\"";
-        assert_eq!(state.lines(), [said]);
+        let said = state.lines();
+        assert_eq!(said[0], "  scales     by \"scales.safetensors\"");
+        assert_eq!(said[1], "             and 2 more statistics");
     }
 }
