@@ -13,7 +13,9 @@ main() {
     export LC_ALL=C TZ=UTC SOURCE_DATE_EPOCH
     umask 022
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CFLAGS CXXFLAGS
-    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+    # One commit, whatever HEAD becomes while it is built.
+    commit=$(git rev-parse HEAD)
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit")
     PATH=$root/target/tools/bin:$PATH
     target=$(rustc --version --verbose | sed -n 's/^host: //p')
     take_commit
@@ -29,7 +31,7 @@ main() {
 take_commit() {
     rm -rf -- "$source"
     mkdir -p "$source"
-    git archive HEAD | tar --extract --directory "$source"
+    git archive "$commit" | tar --extract --directory "$source"
     (cd "$source" && cargo fetch --locked --quiet --target "$target")
 }
 
@@ -68,7 +70,7 @@ lay_out() {
     python3 "$source/release/notices.py" "$source" "$program" >"$docs/NOTICES"
     bill >"$docs/tensorgate.cdx.json"
     {
-        echo "commit $(git rev-parse HEAD)"
+        echo "commit $commit"
         rustc --version --verbose
         cc --version | head -n 1
     } >"$docs/BUILD"

@@ -14,7 +14,10 @@ fail() {
 }
 
 bash release/archive.sh
-git clone --quiet . "$elsewhere/elsewhere"
+git clone --quiet --no-checkout . "$elsewhere/elsewhere"
+# What the archive says that it is, whatever HEAD has become.
+git -C "$elsewhere/elsewhere" checkout --quiet --detach \
+    "$(sed -n 's/^commit //p' target/shipped/stage/share/doc/tensorgate/BUILD)"
 mkdir "$elsewhere/cargo"
 # Which registry is asked is this machine's to say; what comes from it is judged by Cargo.lock.
 for config in "${CARGO_HOME:-$HOME/.cargo}"/config{,.toml}; do
