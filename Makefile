@@ -90,7 +90,8 @@ lint:
 	cargo tree --locked --package tensorgate-verify --edges normal,build --target x86_64-unknown-linux-gnu \
 	    --prefix none --no-dedupe | sed 's/ (.*//' | sort -u | diff crates/verify/DEPS.txt -
 
-# The oldest Rust that is promised, and 64-bit Arm, where this machine has them: each compiles the whole tree anew.
+# The oldest Rust that is promised, and 64-bit Arm, where this machine has them: each
+# compiles the whole tree anew, 2 min of one core.
 ports:
 	bash release/ports.sh
 

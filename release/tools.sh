@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tools of a release under target/tools/, at these versions: compiled from the sources that the registry
-# has, since whoever builds a release trusts them with it. About 2 min each on two cores, once.
+# has, since whoever builds a release trusts them with it. Some 5 min of one core, once.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
