@@ -140,6 +140,15 @@ fn edit(lobby: &Lobby, more: &str) {
         .write("trust.toml", text.replace(line, &format!("{line}{more}")));
 }
 
+/// A new key that counts beside the others.
+fn add_next(workshop: &Workshop) {
+    workshop.keygen("next");
+    let add = ["trust", "add-key", "trust.toml", "next.pub.pem"];
+    workshop
+        .run(add.iter().chain(&["--name", "next"]))
+        .expect(0);
+}
+
 #[test]
 fn a_key_is_rotated() {
     let lobby = Lobby::new();
@@ -147,17 +156,7 @@ fn a_key_is_rotated() {
     let verify = |path: &str| workshop.run(["verify", path.trim_end(), "--trust", "trust.toml"]);
     let old = lobby.admit_unasked(&UNTIL).expect(0).stdout.clone();
     // Both count for a while.
-    workshop.keygen("next");
-    workshop
-        .run([
-            "trust",
-            "add-key",
-            "trust.toml",
-            "next.pub.pem",
-            "--name",
-            "next",
-        ])
-        .expect(0);
+    add_next(workshop);
     verify(&old).expect(0);
     let next = [&UNTIL[..], &["--key", "next.key.pem"]].concat();
     let new = lobby.admit_unasked(&next).expect(0).stdout.clone();
@@ -177,17 +176,7 @@ fn a_stolen_key_is_revoked_and_the_release_admitted_again() {
     let lobby = Lobby::new();
     let workshop = &lobby.workshop;
     let old = lobby.admit_unasked(&UNTIL).expect(0).stdout.clone();
-    workshop.keygen("next");
-    workshop
-        .run([
-            "trust",
-            "add-key",
-            "trust.toml",
-            "next.pub.pem",
-            "--name",
-            "next",
-        ])
-        .expect(0);
+    add_next(workshop);
     let stolen = id(workshop, "ops");
     let revoke = [
         "trust",
