@@ -1,25 +1,10 @@
 """The pages are followed as `run.py` follows them."""
 
-import faulthandler
-import os
+from place import REAL_ROS2, own_domain  # which finds ros/
 
-import pytest
-from place import REAL_ROS2, own_domain
+from hang_guard import hang_guard, pytest_configure  # noqa: F401 # pytest finds them here
 
 own_domain.claim()
-
-
-def pytest_configure(config):
-    # Nothing is captured yet.
-    config.terminal = os.dup(2)
-
-
-@pytest.fixture(autouse=True)
-def hang_guard(request):
-    """A test that hangs says where, and ends the run."""
-    faulthandler.dump_traceback_later(600, exit=True, file=request.config.terminal)
-    yield
-    faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,6 +1,5 @@
 """The gate as it is launched: the built program, with the parameter file that is installed."""
 
-import faulthandler
 import json
 import os
 import re
@@ -20,6 +19,7 @@ ARGUMENTS = {"use_sim_time": "false", "autostart": "true", "channel": ""}
 
 sys.path.append(str(ROOT / "ros"))
 import own_domain  # noqa: E402
+from hang_guard import hang_guard, pytest_configure  # noqa: E402, F401 # pytest finds them here
 
 own_domain.claim()
 
@@ -31,19 +31,6 @@ def command(*args):
     program = [PROGRAMS / "tensorgate", *map(str, args)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def pytest_configure(config):
-    # Nothing is captured yet.
-    config.terminal = os.dup(2)
-
-
-@pytest.fixture(autouse=True)
-def hang_guard(request):
-    """A test that hangs says where, and ends the run."""
-    faulthandler.dump_traceback_later(600, exit=True, file=request.config.terminal)
-    yield
-    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ Run with the ROS environment: `source ros/env.sh && pytest crates/node/tests`.
 """
 
 import contextlib
-import faulthandler
 import fcntl
 import json
 import os
@@ -27,6 +26,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 sys.path.append(str(ROOT / "ros"))
 import own_domain  # noqa: E402
+from hang_guard import hang_guard, pytest_configure  # noqa: E402, F401 # pytest finds them here
 
 own_domain.claim()
 
@@ -87,19 +87,6 @@ class Node:
     def stop(self, how=signal.SIGINT):
         self.process.send_signal(how)
         return self.process.wait(timeout=10)
-
-
-def pytest_configure(config):
-    # Nothing is captured yet.
-    config.terminal = os.dup(2)
-
-
-@pytest.fixture(autouse=True)
-def hang_guard(request):
-    """A test that hangs says where, and ends the run."""
-    faulthandler.dump_traceback_later(600, exit=True, file=request.config.terminal)
-    yield
-    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 source ros/env.sh && bash ros/setup.sh ensure_sim && pytest examples/walk/tests
 """
 
-import faulthandler
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,21 +15,9 @@ import stage  # noqa: E402
 
 stage.prepare()
 
+from hang_guard import hang_guard, pytest_configure  # noqa: E402, F401 # pytest finds them here
 from measure import Walk  # noqa: E402
 from story import Story  # noqa: E402
-
-
-def pytest_configure(config):
-    # Nothing is captured yet.
-    config.terminal = os.dup(2)
-
-
-@pytest.fixture(autouse=True)
-def hang_guard(request):
-    """A test that hangs says where, and ends the run."""
-    faulthandler.dump_traceback_later(600, exit=True, file=request.config.terminal)
-    yield
-    faulthandler.cancel_dump_traceback_later()
 
 
 def run(*command, expected=0):
