@@ -261,8 +261,8 @@ const VARIABLES: &[(&[&str], &Variables)] = &[
     (
         &[],
         &[(
-            "NO_COLOR, CLICOLOR_FORCE, TERM",
-            "Colours are for terminals: none with NO_COLOR or TERM=dumb, and with CLICOLOR_FORCE everywhere.",
+            "NO_COLOR, CLICOLOR_FORCE, TERM, CI",
+            "Colours are for terminals: none with NO_COLOR, nor with TERM=dumb unless CI is set; with CLICOLOR_FORCE everywhere.",
         )],
     ),
 ];

@@ -15,8 +15,8 @@ pub(crate) enum Tone {
     Quiet,
 }
 
-/// Whether a stream takes colours: a terminal does, but for `NO_COLOR` and `TERM=dumb`, and with
-/// `CLICOLOR_FORCE` all do.
+/// Whether a stream takes colours: a terminal does, but for `NO_COLOR` and, where `CI` is not set,
+/// `TERM=dumb`; with `CLICOLOR_FORCE` all do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint(bool);
 

@@ -1,6 +1,7 @@
 //! Where output goes: readers that have gone, disks that are full, streams that are closed, terminals
 //! of every kind, and names that are no text.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, pipe};
@@ -159,8 +160,13 @@ fn colours_are_for_terminals_unless_somebody_wants_them() {
     );
 }
 
-/// What a terminal of this width and kind shows; nothing where there is no `script`.
-fn on_terminal(workshop: &Workshop, kind: &str, columns: u16, line: &str) -> Option<(i32, String)> {
+/// What a terminal of this width shows; nothing where there is no `script`.
+fn on_terminal(
+    workshop: &Workshop,
+    columns: u16,
+    variables: &[(&str, &str)],
+    line: &str,
+) -> Option<(i32, String)> {
     if Command::new("script").arg("--version").output().is_err() {
         println!("NOT TRIED: there is no `script`, and so no terminal");
         return None;
@@ -169,11 +175,12 @@ fn on_terminal(workshop: &Workshop, kind: &str, columns: u16, line: &str) -> Opt
     let typed = format!("stty cols {columns} rows 24; exec {binary} {line}");
     let mut script = Command::new("script");
     script.args(["-q", "-e", "-c", &typed, "/dev/null"]);
+    // Of the machine's own settings the place of the programs alone.
+    script.current_dir(workshop.path("")).env_clear();
+    script.env("PATH", env::var_os("PATH").unwrap_or_default());
     script
-        .current_dir(workshop.path(""))
-        .env("TERM", kind)
-        .env_remove("NO_COLOR");
-    script.env("TENSORGATE_STORE", workshop.path("store"));
+        .env("TENSORGATE_STORE", workshop.path("store"))
+        .envs(variables.iter().copied());
     let output = script.stdin(Stdio::null()).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     Some((output.status.code().unwrap(), told))
@@ -182,14 +189,18 @@ fn on_terminal(workshop: &Workshop, kind: &str, columns: u16, line: &str) -> Opt
 #[test]
 fn a_terminal_gets_colours_and_a_dumb_one_none() {
     let workshop = ready();
-    let line = "verify walk --trust trust.toml";
-    let Some((status, told)) = on_terminal(&workshop, "xterm-256color", 80, line) else {
-        return;
-    };
-    assert_eq!(status, 0, "{told}");
-    assert!(told.contains("\u{1b}[32mverified:"), "{told:?}");
-    for line in [line, "doctor --offline", "store check"] {
-        let (status, told) = on_terminal(&workshop, "dumb", 80, line).unwrap();
+    let verify = "verify walk --trust trust.toml";
+    let (dumb, ci) = (("TERM", "dumb"), ("CI", "true"));
+    // The logs of CI show colours, whatever kind of terminal they give.
+    for variables in [&[("TERM", "xterm-256color")][..], &[dumb, ci]] {
+        let Some((status, told)) = on_terminal(&workshop, 80, variables, verify) else {
+            return;
+        };
+        assert_eq!(status, 0, "{told}");
+        assert!(told.contains("\u{1b}[32mverified:"), "{told:?}");
+    }
+    for line in [verify, "doctor --offline", "store check"] {
+        let (status, told) = on_terminal(&workshop, 80, &[dumb], line).unwrap();
         assert_eq!(status, 0, "{told}");
         assert!(!told.contains('\u{1b}'), "{line}: {told:?}");
     }
@@ -198,6 +209,7 @@ fn a_terminal_gets_colours_and_a_dumb_one_none() {
 #[test]
 fn narrow_terminals_get_the_same_words() {
     let workshop = ready();
+    let xterm = [("TERM", "xterm")];
     for columns in [1, 2, 7, 20] {
         for line in [
             "fetch --help",
@@ -206,7 +218,7 @@ fn narrow_terminals_get_the_same_words() {
             "store check",
             "inspect walk",
         ] {
-            let Some((status, told)) = on_terminal(&workshop, "xterm", columns, line) else {
+            let Some((status, told)) = on_terminal(&workshop, columns, &xterm, line) else {
                 return;
             };
             let expected = if line == "verify" { 2 } else { 0 };
