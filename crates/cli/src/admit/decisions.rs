@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use tensorgate_verify::{External, FilePath, ReviewedCode, Undecided};
 
-use crate::declarations::{Accept, Declarations};
+use crate::declarations::{Accept, Declarations, MAX_BYTES};
 use crate::disk;
 use crate::failure::Failure;
 
@@ -28,7 +28,7 @@ struct Saved<'d> {
 
 impl Decisions {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let (declared, accept) = Declarations::read_with_accept(path)?;
+        let (declared, accept) = Declarations::read_for("admit", path)?;
         let decisions = Self {
             externals: declared.externals,
             reviewed_code: declared.reviewed_code,
@@ -102,6 +102,10 @@ impl Decisions {
             reviewed_code: &self.reviewed_code,
         };
         let text = toml::to_string(&saved).map_err(|error| Failure::about(path, error))?;
+        if text.len() as u64 > MAX_BYTES {
+            let detail = "what was decided has more than 1 MiB, which no --decisions would read";
+            return Err(Failure::about(path, detail).hint("leave out --save-decisions"));
+        }
         disk::put(path, text.as_bytes()).map_err(|error| Failure::io("write", path, &error))
     }
 }
