@@ -58,7 +58,7 @@ fn place(text: &str) -> Result<Target, Failure> {
 }
 
 fn at_commit(text: &str) -> String {
-    format!("type {text}@main, a branch, which is looked up and pinned; or the commit in its place")
+    format!("type {text}@main (a branch is looked up and pinned), or a commit in place of main")
 }
 
 fn typed(text: &str, named: RepoType, given: Option<RepoTypeArg>) -> Result<RepoType, Failure> {

@@ -71,17 +71,11 @@ impl Found {
     pub(super) fn text(&self, path: &FilePath, sha256: &Sha256) -> Result<String, Failure> {
         let hold = self.directory.open(path)?.hold(Kind::Config);
         let hold = hold.map_err(|error| Failure::io("read", path.as_str().as_ref(), &error))?;
-        if Sha256::of(&hold) != *sha256 {
-            return Err(self.changed());
+        match str::from_utf8(&hold) {
+            Ok(text) if Sha256::of(&hold) == *sha256 => Ok(text.to_owned()),
+            // Nor was it found to be text.
+            _ => Err(self.changed()),
         }
-        let text = str::from_utf8(&hold).map_err(|_| {
-            let detail = format!("{path} is no text in UTF-8, and cannot be shown as it is");
-            Failure::about(
-                path.as_str().as_ref(),
-                format!("{detail}; nothing was signed"),
-            )
-        })?;
-        Ok(text.to_owned())
     }
 
     fn changed(&self) -> Failure {

@@ -44,8 +44,8 @@ What --decisions may answer: [[externals]] and [[reviewed_code]] as `audit --hel
   fields = ['\"config.json#/my_field\": 3']  # that no known type has: with its value, as shown
   findings = ['weights-non-finite: …']     # that the trust policy lets pass: whole, as told
   valid_days = 90                          # in place of --expires
-It names no repository: an answer holds wherever the file is given. What cannot be shown whole, nobody
-can agree to, such as more than 256 fields, or a value of more than 4,096 characters.")]
+It names no repository: an answer holds wherever the file is given. Nobody can agree to what cannot
+be shown whole, such as more than 256 fields, or a value of more than 4,096 characters.")]
 pub(crate) struct Admit {
     /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned
     #[arg(value_name = "REPO@REVISION")]

@@ -2,7 +2,6 @@
 
 mod oms;
 
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_oms::BUNDLE_FILE;

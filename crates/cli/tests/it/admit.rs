@@ -159,7 +159,7 @@ fn nobody_is_asked_where_nobody_is() {
     arguments[1] = "acme/walk".to_owned();
     let run = lobby.workshop.run(&arguments);
     run.could_not_check("\"acme/walk\" names no commit");
-    run.says("hint: type acme/walk@main, a branch, which is looked up and pinned; or the commit in its place\n");
+    run.says("hint: type acme/walk@main (a branch is looked up and pinned), or a commit in place of main\n");
     assert!(lobby.hub.requests().is_empty());
     lobby
         .admit(&["--yes"])

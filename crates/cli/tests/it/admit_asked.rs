@@ -262,8 +262,7 @@ fn what_cannot_be_shown_whole_is_asked_of_nobody() {
         .says("the code \"step.py\" takes 1,001 lines, and no more than 1,000 are shown here\n")
         .says("hint: read it where it lies, and answer in a file: --decisions\n");
     ends("step.py", b"# -*- coding: latin-1 -*-\nx = '\xe9'\n")
-        .expect(2)
-        .says("step.py is no text in UTF-8, and cannot be shown as it is; nothing was signed");
+        .rejected("format-unknown", "step.py");
 }
 
 /// Of the weights in quarantine, one bit.

@@ -272,3 +272,15 @@ fn two_answers_to_one_question_are_none() {
         .says("hint: leave one of the two");
     assert!(lobby.is_empty());
 }
+
+#[test]
+fn nothing_is_saved_that_could_not_be_read_again() {
+    let lobby = Lobby::new();
+    // As it is written again, each takes one byte more.
+    let many = "'a',".repeat(225_000);
+    lobby.decide("['act']", &format!("['act',{many}]"));
+    let run = lobby.admit_unasked(&["--save-decisions", "saved.toml"]);
+    run.could_not_check("what was decided has more than 1 MiB, which no --decisions would read");
+    run.says("hint: leave out --save-decisions\n");
+    assert!(lobby.is_empty() && !lobby.workshop.path("saved.toml").exists());
+}
