@@ -120,11 +120,7 @@ impl Card {
 
     /// The same for programs.
     pub(crate) fn json(&self) -> Value {
-        let mut json = json!(self);
-        if self.terms == Terms::Unreadable {
-            json["license"] = Value::Null;
-        }
-        json
+        json!(self)
     }
 }
 
