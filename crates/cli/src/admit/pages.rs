@@ -16,10 +16,10 @@ const MOST: usize = 1_000;
 
 /// Shows all of it, or says that nobody would read that.
 pub(super) async fn show(what: &str, text: &str) -> Result<(), Failure> {
-    let rows = rows(text);
+    let rows: Vec<String> = rows(text).take(MOST + 1).collect();
     if rows.len() > MOST {
-        let (rows, most) = (thousands(rows.len() as u64), thousands(MOST as u64));
-        let detail = format!("{what} takes {rows} lines, and no more than {most} are shown here");
+        let most = thousands(MOST as u64);
+        let detail = format!("{what} takes more than {most} lines, and no more are shown here");
         let hint = "read it where it lies, and answer in a file: --decisions";
         return Err(Failure::about(Path::new("terminal"), detail).hint(hint));
     }
@@ -33,23 +33,17 @@ pub(super) async fn show(what: &str, text: &str) -> Result<(), Failure> {
 }
 
 /// Every line, and what of it goes on below.
-fn rows(text: &str) -> Vec<String> {
+fn rows(text: &str) -> impl Iterator<Item = String> {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    text.split('\n').flat_map(rows_of).collect()
+    text.split('\n').flat_map(rows_of)
 }
 
 fn rows_of(text: &str) -> Vec<String> {
-    let mut rest: Vec<char> = line(text).chars().collect();
-    let mut rows = Vec::new();
-    let mut mark = "|";
-    loop {
-        let behind = rest.split_off(rest.len().min(WIDTH));
-        rows.push(format!("  {mark} {}", String::from_iter(rest)));
-        if behind.is_empty() {
-            return rows;
-        }
-        (rest, mark) = (behind, "…");
-    }
+    let line: Vec<char> = line(text).chars().collect();
+    let (first, rest) = line.split_at(line.len().min(WIDTH));
+    let row = |mark: char, part: &[char]| format!("  {mark} {}", String::from_iter(part));
+    let rest = rest.chunks(WIDTH).map(|part| row('…', part));
+    std::iter::once(row('|', first)).chain(rest).collect()
 }
 
 #[cfg(test)]
@@ -58,6 +52,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_text_is_left_out() {
+        let rows = |text: &str| rows(text).collect::<Vec<_>>();
         assert_eq!(rows(""), ["  | "]);
         assert_eq!(rows("a\n\n b\r\n"), ["  | a", "  | ", "  |  b\\r"]);
         let long = "é".repeat(2 * WIDTH + 1);
@@ -68,5 +63,7 @@ mod tests {
         // What is escaped is as wide as it is shown.
         let hostile = rows(&"\u{202e}".repeat(WIDTH));
         assert!(hostile.iter().all(|row| row.chars().count() <= WIDTH + 4));
+        // However long it is, each part of it is looked at once.
+        assert_eq!(rows(&"x".repeat(WIDTH << 16)).len(), 1 << 16);
     }
 }
