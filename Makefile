@@ -28,6 +28,8 @@ demo-walk:
 shell:
 	$(ROS)
 	cargo build --locked --workspace
+	# What writes the header for C: the controllers' guide calls it.
+	cargo build --locked --package tensorgate-c --example header
 	$(MODULE)
 	python docs/tests/shell.py
 
