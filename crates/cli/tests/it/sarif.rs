@@ -170,6 +170,24 @@ fn what_is_waived_is_a_warning() {
     );
 }
 
+/// Viewers make one of `[words](address)` in a message (SARIF 2.1.0, section 3.11.6).
+#[test]
+fn a_strangers_words_are_no_link() {
+    let workshop = Workshop::new();
+    workshop.policy("walk");
+    let config = json!({"type": "act", "pretrained_backbone_weights": "[See the fix](https://evil.example)"});
+    workshop.write("walk/config.json", config.to_string());
+    audit(&workshop, &[]).expect(1);
+    let log = log(&workshop);
+    let [result] = &results(&log)[..] else {
+        panic!("{log:#}");
+    };
+    assert_eq!(result["ruleId"], "external-unpinned");
+    let text = result["message"]["text"].as_str().unwrap();
+    assert!(text.contains("[See the fix] (https:"), "{text}");
+    assert!(!text.contains("]("), "{text}");
+}
+
 #[test]
 fn what_could_not_be_checked_is_no_success() {
     let workshop = Workshop::new();
