@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tensorgate_testhub::python;
 
+use crate::oms;
 use crate::support::{REVISION, Run, Workshop};
 
 /// With a key of the machine's own.
@@ -238,6 +239,19 @@ fn what_was_not_verified_has_no_summary() {
     ]);
     run.could_not_check("; no summary was written, since no manifest was verified\n");
     assert!(!workshop.path("vsa.json").exists());
+}
+
+/// A bundle is other, weaker evidence, of which no summary speaks: nor does an earlier one.
+#[test]
+fn what_a_bundle_verified_has_no_summary() {
+    let (passed, bundles) = (workshop(), oms::workshop());
+    verify(&passed, &[]).expect(0);
+    bundles.write("vsa.json", passed.read("vsa.json"));
+    bundles.keygen("robot");
+    verify(&bundles, &["--repo", "acme/walk"])
+        .expect(0)
+        .says("note: no summary was written, since no manifest was verified\n");
+    assert!(!bundles.path("vsa.json").exists());
 }
 
 #[test]
