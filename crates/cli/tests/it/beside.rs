@@ -9,8 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::lobby::Lobby;
+use crate::lobby::{Lobby, UNTIL};
 use crate::support::{Run, Workshop};
+use crate::terminal::Person;
 
 /// Each command with each file that it writes beside its verdict; `FILE` stands for the file.
 const LINES: [&str; 6] = [
@@ -344,4 +345,24 @@ fn what_admit_writes_is_written_over_nothing_else() {
     lobby.admit_unasked(&both).expect(2);
     let page = String::from_utf8(workshop.read("page")).unwrap();
     assert!(!page.contains("<h1>Admitted</h1>"), "{page}");
+}
+
+#[test]
+fn another_signers_signature_is_not_lost() {
+    let lobby = Lobby::new();
+    lobby.workshop.keygen("second");
+    lobby.workshop.trust(2, &["ops", "second"]);
+    lobby.admit_unasked(&UNTIL).expect(0);
+    let options = ["--key", "second.key.pem", "--manifest", "policy.dsse.json"];
+    let mut person = Person::at(&lobby.command(&[&options[..], &["--store", "second"]].concat()));
+    person.sees("do you? [y/N] ").types("y\n");
+    person.sees("let it pass? [y/N] ").types("y\n");
+    person.sees(", with key ").sees("[y/N] ");
+    lobby.workshop.write("policy.dsse.json", "another's");
+    person.types("y\n");
+    let run = person.ends();
+    run.expect(2)
+        .says("could not write the manifest \"policy.dsse.json\": another file has this name")
+        .says("the policy is in the store all the same");
+    assert_eq!(lobby.workshop.read("policy.dsse.json"), b"another's");
 }
