@@ -7,6 +7,7 @@ mod admit_asked;
 mod admit_second;
 mod agent;
 mod audit;
+mod beside;
 mod book;
 #[path = "../../../verify/tests/corpus/case.rs"]
 mod case;

@@ -239,17 +239,3 @@ fn hostile_names_are_only_names() {
     assert!(uris.contains(&"a%0A%1B%5B2J.json"), "{uris:#?}");
     assert!(!log.to_string().contains("markdown"));
 }
-
-#[test]
-fn findings_that_cannot_be_written_are_an_error_beside_the_verdict() {
-    let workshop = Workshop::signed();
-    std::fs::create_dir(workshop.path("found.sarif")).unwrap();
-    let run = audit(&workshop, &[]);
-    run.could_not_check("could not write the findings \"found.sarif\"");
-    run.says("; the verdict is: passed\n");
-    workshop.write("walk/x.pkl", b"\x80\x04N.");
-    audit(&workshop, &[]).says("; the verdict is: rejected: format-pickle: \"x.pkl\"\n");
-    workshop
-        .run(["audit", "walk", "--sarif", "no/such/dir.sarif"])
-        .could_not_check("write the findings");
-}
