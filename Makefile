@@ -28,6 +28,8 @@ demo-walk:
 shell:
 	$(ROS)
 	cargo build --locked --workspace
+	# What writes the header for C: the controllers' guide calls it.
+	cargo build --locked --package tensorgate-c --example header
 	$(MODULE)
 	python docs/tests/shell.py
 
@@ -45,7 +47,7 @@ test:
 	cargo test --locked --workspace
 	# What is NOT TRIED is said at the end. The plugins that a ROS installation brings want an older pytest.
 	export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=target/python:$${PYTHONPATH:-}
-	python -m pytest -rs crates/python/tests crates/cli/tests/browser crates/node/tests
+	python -m pytest -rs --rootdir . crates/python/tests crates/cli/tests/browser crates/node/tests
 	python -m pytest -rs examples/walk/tests
 	# What `colcon test` runs, too.
 	python -m pytest -rs launch/tests

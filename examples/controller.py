@@ -33,7 +33,7 @@ class Controller(Node):
 
     def __init__(self, args: argparse.Namespace):
         super().__init__("controller")
-        self.network = None
+        self.network, self.of = None, None
         self.policy = PolicySubscriber(
             self,
             args.trust,
@@ -41,20 +41,24 @@ class Controller(Node):
             repo=args.repo,
             revision=args.revision,
             state=args.state,
-            on_policy=self.on_policy,
+            on_policy=self.network_of,
             on_stale=lambda policy: say(f"stop: nobody stands by release {policy.sequence}"),
             on_revoked=lambda policy: say(f"stop at once: release {policy.sequence} was revoked"),
             on_rejected=lambda error: say(str(error)),
         )
 
-    def on_policy(self, policy: Policy) -> None:
+    def network_of(self, policy: Policy) -> Mlp:
         """The network on the verified weights themselves: its arrays are views of sealed memory."""
-        say_verified(policy)
-        self.network = Mlp(json.loads(policy.read("config.json")), policy)
+        if policy is not self.of:
+            say_verified(policy)
+            self.network, self.of = Mlp(json.loads(policy.read("config.json")), policy), policy
+        return self.network
 
     def act(self, observations: np.ndarray) -> np.ndarray | None:
-        """Actions for observations, or None: the robot must stop then."""
-        return self.network(observations) if self.policy.active and self.network else None
+        """Actions for observations, or None: the robot must stop then. Asked for here, the policy is that of
+        this moment; callbacks come after the fact."""
+        policy = self.policy.active
+        return self.network_of(policy)(observations) if policy else None
 
 
 def main() -> int:

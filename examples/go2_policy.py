@@ -23,6 +23,8 @@ class Mlp:
             weight, bias = (tensors[f"actor.{2 * i}.{part}"] for part in ("weight", "bias"))
             if (weight.shape, bias.shape) != ((outputs, inputs), (outputs,)):
                 raise ValueError(f"layer {i} is {weight.shape}, config.json says {outputs, inputs}")
+            if {weight.dtype, bias.dtype} != {np.dtype(np.float32)}:
+                raise ValueError(f"layer {i} is of {weight.dtype} and {bias.dtype}, not of float32")
             self.layers.append((weight, bias))
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:

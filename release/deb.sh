@@ -13,10 +13,21 @@ main() {
     local package
     for package in "${@:-tensorgate}"; do
         if [[ $package == tensorgate-node ]]; then lay_out_node; fi
+        rm -f -- "target/shipped/${package}_"*.deb
         cargo deb --locked --no-build --no-strip --package "$package" --output target/shipped/ 2>&1 |
             sed "s#$root/##" >&2
     done
-    ls -l target/shipped/*.deb
+    list
+}
+
+# What is signed is this list, so that what is not in it is signed by nobody.
+list() {
+    cd target/shipped
+    rm -f -- SHA256SUMS.sig
+    touch SHA256SUMS
+    sed -i '/\.deb$/d' SHA256SUMS
+    sha256sum -- *.deb >>SHA256SUMS
+    cat SHA256SUMS
 }
 
 # The node, the launch files, and the messages that it speaks, as below one prefix.

@@ -15,8 +15,11 @@ curl --fail --silent --show-error --location --output "$archive" "$TENSORGATE_UR
 echo "$TENSORGATE_SHA256  $archive" | sha256sum --check --strict --quiet
 tar --extract --gzip --directory "$tools" --file "$archive"
 
-declared=()
-if [[ -e $externals ]]; then declared=(--externals "$externals"); fi
+# Where that file is not, nothing is declared: else the audit believes a manifest that lies in the policy.
+if [[ ! -e $externals ]]; then
+    externals=$tools/externals.toml
+    : >"$externals"
+fi
 status=0
-"$tools/$TENSORGATE_ARCHIVE/bin/tensorgate" audit "$policy" "${declared[@]}" \
+"$tools/$TENSORGATE_ARCHIVE/bin/tensorgate" audit "$policy" --externals "$externals" \
     --sarif tensorgate.sarif --html tensorgate.html || status=$?

@@ -198,7 +198,7 @@ class Controller(Node):
         try:
             network = Mlp(json.loads(policy.read("config.json")), policy)
             shapes = network.layers[0][0].shape[1], network.layers[-1][0].shape[0]
-        except (IndexError, KeyError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, OSError, TypeError, ValueError) as error:
             self.say(f"release {policy.sequence} is no policy for this controller: {error!r}")
             return None
         if shapes != (45, len(go2.JOINTS)):
@@ -212,8 +212,10 @@ class Controller(Node):
             asked = np.zeros(3)
         self.velocity = self.velocity + np.clip(asked - self.velocity, -COMMAND_SLEW, COMMAND_SLEW)
         seen = go2.observe(turning, gravity, self.velocity, position, velocity, self.last_action)
-        self.last_action = np.clip(network(seen), -100, 100)
-        return go2.DEFAULT + go2.SCALE * self.last_action
+        action = network(seen)
+        self.last_action = np.clip(action, -100, 100)
+        # As it was decided: infinity within limits would be a target like any other.
+        return go2.DEFAULT + go2.SCALE * action
 
     def walk(self) -> None:
         self.motion, self.last_action, self.velocity = None, np.zeros(len(go2.JOINTS)), np.zeros(3)

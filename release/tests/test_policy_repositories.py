@@ -1,6 +1,7 @@
 """The recipe for policy repositories, run: the steps of the workflow as GitHub runs them, the script for others, the
 hook, each in a fresh clone of a repository with a policy and of one with something worse."""
 
+import copy
 import hashlib
 import json
 import os
@@ -101,11 +102,47 @@ reason = "the policy's own weights replace the backbone"
 """
 
 
+def at_the_top(files):
+    """The same as a repository that is the policy."""
+    return {name.removeprefix("policy/"): content for name, content in files.items() if name != "train.py"}
+
+
+def workflow_of_the_whole():
+    """The workflow for such a repository, changed as the page says."""
+    page = (ROOT / "docs/policy-repositories.md").read_text()
+    block = page.split("**A repository that is the policy**")[1].split("```console\n")[1].split("```")[0]
+    script = "".join(line.removeprefix("$ ") for line in block.splitlines(keepends=True))
+    changed = copy.deepcopy(WORKFLOW)
+    changed["env"]["POLICY"] = "."
+    steps = changed["jobs"]["audit"]["steps"]
+    (audit,) = (number for number, step in enumerate(steps) if step.get("name") == "Audit")
+    steps[audit]["env"] = {"POLICY": "${{ runner.temp }}/policy"}
+    steps.insert(audit, {"name": "Take the policy", "run": script})
+    return changed
+
+
+@pytest.fixture
+def claiming(home):
+    """A policy that names a backbone, and a manifest in it, by some key, that says it is not needed."""
+    policy = home / "claiming"
+    policy.mkdir()
+    for name, content in BACKBONE.items():
+        if name.startswith("policy/"):
+            (policy / Path(name).name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (home / "declared.toml").write_text(DECLARED)
+    what = ["--repo", "some/body", "--revision", "0" * 40, "--sequence", "1", "--expires", "2099-01-01T00:00:00Z"]
+    for command in (["keygen", "--out", "some"],
+                    ["sign", policy, "--key", "some.key.pem", "--externals", "declared.toml", *what]):
+        done = subprocess.run([PROGRAM, *command], cwd=home, **QUIETLY)
+        assert done.returncode == 0, done.stderr
+    return {**BACKBONE, "policy/policy.dsse.json": (policy / "policy.dsse.json").read_bytes()}
+
+
 class Run:
     """One run of the workflow's job: its `run` steps, in order, with the shell as GitHub calls it. The actions are GitHub's;
     the first of them is the clone."""
 
-    def __init__(self, home, origin, environment):
+    def __init__(self, home, origin, environment, workflow=WORKFLOW):
         self.temp = home / "runner"
         self.temp.mkdir()
         self.checkout = self.temp / "checkout"
@@ -113,15 +150,16 @@ class Run:
         clone = git(self.temp, "clone", "--quiet", origin.as_uri(), self.checkout)
         assert clone.returncode == 0
         self.path, self.said, self.failed = self.temp / "path", "", None
-        self.environment = {**os.environ, **WORKFLOW["env"], **environment, "RUNNER_TEMP": str(self.temp),
+        self.environment = {**os.environ, **workflow["env"], **environment, "RUNNER_TEMP": str(self.temp),
                             "GITHUB_PATH": str(self.path), "GITHUB_STEP_SUMMARY": str(self.summary)}
-        for step in WORKFLOW["jobs"]["audit"]["steps"]:
+        for step in workflow["jobs"]["audit"]["steps"]:
             if "run" in step and (self.failed is None or "!cancelled()" in step.get("if", "")):
                 self.step(step)
 
     def step(self, step):
         added = self.path.read_text().split() if self.path.exists() else []
-        environment = {**self.environment, "PATH": ":".join([*added, self.environment["PATH"]])}
+        own = {name: value.replace("${{ runner.temp }}", str(self.temp)) for name, value in step.get("env", {}).items()}
+        environment = {**self.environment, **own, "PATH": ":".join([*added, self.environment["PATH"]])}
         script = self.temp / "step"
         script.write_text(step["run"])
         named = step.get("shell", WORKFLOW.get("defaults", {}).get("run", {}).get("shell", UNNAMED))
@@ -161,6 +199,19 @@ def test_what_loading_would_pull_in_is_declared(home, release, repository):
     assert run.failed == ("Audit", 1) and "external-unpinned" in run.said
     shutil.rmtree(run.temp)
     assert Run(home, repository({"externals.toml": DECLARED}), release).failed is None
+
+
+def test_what_a_manifest_in_the_policy_declares_is_nobodys_word(home, release, repository, claiming, monkeypatch):
+    """Who sends a pull request writes that file, too, and it is no file that somebody has to approve."""
+    origin = repository(claiming)
+    run = Run(home, origin, release)
+    assert run.failed == ("Audit", 1) and "external-unpinned" in run.said, run.said
+    command = ["bash", RECIPE / "audit.sh"]
+    done = subprocess.run(command, cwd=origin, env={**os.environ, **release}, **QUIETLY)
+    assert done.returncode == 1 and "external-unpinned" in done.stderr, done.stderr
+    pushed = Pushed(home, origin, monkeypatch)
+    done = pushed.push()
+    assert done.returncode == 1 and "external-unpinned" in done.stderr and not pushed.has(), done.stderr
 
 
 def test_a_pointer_is_no_policy_and_says_what_it_is(home, release, repository):
@@ -212,6 +263,30 @@ def test_the_workflow_can_do_little(home):
     for step in WORKFLOW["jobs"]["audit"]["steps"]:
         # A tag of somebody else's can be moved, a commit can not; and no expression is pasted into a script.
         assert len(step["uses"].split("@")[1]) == 40 if "uses" in step else "${{" not in step["run"]
+
+
+def test_a_repository_that_is_the_policy_is_judged_without_its_workflow(home, release, repository):
+    origin = repository({**at_the_top(BACKBONE), "externals.toml": DECLARED})
+    run = Run(home, origin, release, workflow_of_the_whole())
+    assert run.failed is None, run.said
+    assert "3 files" in run.said
+
+
+def test_no_attribute_of_a_commit_hides_a_file_or_changes_one(home, release, repository):
+    pickle = PICKLE["policy/model.safetensors"]
+    for files in ({".gitattributes": "*.pkl export-ignore\n", "evil.pkl": pickle},
+                  {"more/.gitattributes": "* export-ignore\n", "more/evil.pkl": pickle}):
+        run = Run(home, repository({**at_the_top(GOOD), **files}), release, workflow_of_the_whole())
+        assert run.failed == ("Audit", 1), run.said
+        places = {result["ruleId"]: result["locations"][0]["physicalLocation"] for result in run.sarif()}
+        (evil,) = (name for name in files if name.endswith(".pkl"))
+        # As the repository calls it.
+        assert places["format-pickle"]["artifactLocation"]["uri"] == evil
+        shutil.rmtree(run.temp)
+    card = "made of $Format:%H$\n"
+    origin = repository({".gitattributes": "*.md export-subst\n", "NOTES.md": card})
+    run = Run(home, origin, release, workflow_of_the_whole())
+    assert (run.temp / "policy/NOTES.md").read_text() == card
 
 
 def test_actionlint_has_nothing_to_say():
@@ -276,12 +351,23 @@ def test_the_hook_lets_a_policy_out_and_keeps_a_pickle_in(home, repository, monk
 
 
 def test_a_repository_that_is_the_policy_leaves_out_the_rest(home, repository, monkeypatch):
-    whole = {name.removeprefix("policy/"): content for name, content in GOOD.items() if name != "train.py"}
-    ignored = ".github export-ignore\n.gitattributes export-ignore\n"
-    pushed = Pushed(home, repository({**whole, ".gitattributes": ignored}), monkeypatch)
+    ignored = ".github export-ignore\n"
+    pushed = Pushed(home, repository({**at_the_top(GOOD), ".gitattributes": ignored}), monkeypatch)
     git(pushed.clone, "config", "tensorgate.policy", ".")
     done = pushed.push()
     assert done.returncode == 0 and "passed" in done.stderr, done.stderr
+    assert "note: not judged, since .gitattributes leaves it out: .github/workflows/tensorgate.yml\n" in done.stderr
+
+
+def test_the_hook_judges_each_branch_of_a_push(home, repository, monkeypatch):
+    pushed = Pushed(home, repository(GOOD), monkeypatch)
+    git(pushed.clone, "branch", "good")
+    (pushed.clone / "policy/model.safetensors").write_bytes(PICKLE["policy/model.safetensors"])
+    git(pushed.clone, "commit", "--quiet", "--all", "--message", "Worse")
+    for branches in (("good", "main"), ("main", "good")):
+        done = git(pushed.clone, "push", "origin", *branches, check=False)
+        assert done.returncode == 1 and "format-pickle" in done.stderr, done.stderr
+    assert not pushed.has()
 
 
 def test_files_of_git_lfs_are_judged_not_their_pointers(home, release, repository, monkeypatch):

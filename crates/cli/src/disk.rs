@@ -8,7 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, openat, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fsync, openat, renameat, statat,
+    unlinkat,
+};
 use rustix::io::Errno;
 use tensorgate_verify::{
     Directory, LeaseHolder, LeaseSignal, Limits, MANIFEST_FILE, Rejection, SignedManifest,
@@ -159,11 +162,23 @@ pub(crate) fn replace(
     drafts: &str,
     bytes: &[u8],
 ) -> io::Result<()> {
+    write_draft(folder, drafts, bytes, |draft| {
+        Ok(renameat(folder, draft, folder, name)?)
+    })
+}
+
+/// Writes a draft, and lets `place` put it where it belongs.
+fn write_draft(
+    folder: &OwnedFd,
+    drafts: &str,
+    bytes: &[u8],
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let draft = Path::new(drafts).join(draft_name()?);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(openat(folder, &draft, flags, Mode::from_raw_mode(0o644))?);
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| Ok(renameat(folder, &draft, folder, name)?));
+    let placed = written.and_then(|()| place(&draft));
     placed.inspect_err(|_| {
         // The first error is the one to report.
         unlinkat(folder, &draft, AtFlags::empty()).ok();
@@ -171,32 +186,67 @@ pub(crate) fn replace(
     Ok(fsync(folder)?)
 }
 
-/// Puts a file of the user's in place as a whole, over a regular file that has its name.
-pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let Some(name) = path.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no file name"));
-    };
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if !found.is_file() => {
-            let what = "something that is no regular file has this name";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
-        }
-        // Nothing brings it back.
-        Ok(_) if is_private_key(path)? => {
-            let what = "a private key has this name";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    replace(&open_parent(path)?, name, "", bytes)
+/// Puts a file of the user's in place as a whole, over nothing but an empty file (`mktemp`) or an
+/// earlier one of its kind, which begins with `head`.
+///
+/// # Errors
+/// `AlreadyExists`, if anything else has the name: nothing would bring it back.
+pub(crate) fn put(path: &Path, head: &[u8], bytes: &[u8]) -> io::Result<()> {
+    let (folder, name) = (open_parent(path)?, file_name(path)?);
+    write_draft(&folder, "", bytes, |draft| {
+        // As late as can be, so that what came meanwhile stays.
+        has_earlier(&folder, name, head)?;
+        Ok(renameat(&folder, draft, &folder, name)?)
+    })
 }
 
-/// By the label of PEM, whatever kind of key it is.
-fn is_private_key(path: &Path) -> io::Result<bool> {
-    let start = read_at_most(path, 64)?;
-    let label = b"PRIVATE KEY-----";
-    Ok(start.windows(label.len()).any(|part| part == label))
+/// Removes what [`put`] would write over, for good, if it says anything.
+///
+/// # Errors
+/// As of `put`.
+pub(crate) fn withdraw(path: &Path, head: &[u8]) -> io::Result<()> {
+    let (folder, name) = (open_parent(path)?, file_name(path)?);
+    if has_earlier(&folder, name, head)? {
+        match unlinkat(&folder, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => fsync(&folder)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Refuses where [`put`] would, as far as that can be known before.
+pub(crate) fn refuse_taken(path: &Path, head: &[u8]) -> io::Result<()> {
+    has_earlier(&open_parent(path)?, file_name(path)?, head).map(|_| ())
+}
+
+/// Whether an earlier file of the same kind has this name; an empty one is of every kind, and says
+/// nothing. Nothing but a regular file is opened: a device may do something when it is.
+fn has_earlier(folder: &OwnedFd, name: &OsStr, head: &[u8]) -> io::Result<bool> {
+    let taken = |what| Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(false),
+        Err(error) => return Err(error.into()),
+        Ok(found) if !FileType::from_raw_mode(found.st_mode).is_file() => {
+            return taken("something that is no regular file has this name");
+        }
+        Ok(_) => {}
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut start = Vec::new();
+    File::from(openat(folder, name, flags, Mode::empty())?)
+        .take(head.len() as u64)
+        .read_to_end(&mut start)?;
+    match start.as_slice() {
+        [] => Ok(false),
+        start if start == head => Ok(true),
+        _ => taken("another file has this name"),
+    }
+}
+
+fn file_name(path: &Path) -> io::Result<&OsStr> {
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "no file name");
+    path.file_name().ok_or_else(none)
 }
 
 /// Makes the entry of `path` in its directory durable.

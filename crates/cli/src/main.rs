@@ -58,7 +58,8 @@ fn main() -> ExitCode {
     match args::parse() {
         Ok(cli) => {
             let output = Output::new(cli.json, cli.command.name());
-            if let Err(failure) = start_threads() {
+            let ready = beside::begin(&cli.command).and_then(|()| start_threads());
+            if let Err(failure) = ready {
                 return output.finish(Err(failure));
             }
             if let Command::Fetch(args) = &cli.command

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_verify::{
@@ -16,19 +16,30 @@ use tensorgate_verify::{
 };
 
 use crate::args::reports::Summary;
-use crate::beside;
+use crate::beside::{self, Form};
 use crate::failure::Failure;
 use crate::keys;
 use crate::output::Report;
 use crate::text::now_in_seconds;
 
-const PREDICATE_TYPE: &str = "https://slsa.dev/verification_summary/v1";
+/// How a statement begins: an earlier summary is known by it.
+const START: &str = r#"{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/verification_summary/v1","#;
 /// What is to be believed if this is believed; a consumer ties it to the keys of its machines.
 const VERIFIER: &str = "urn:tensorgate:verify:v1";
 /// What PASSED stands for: signatures by the trust policy's threshold, every byte, the content's
 /// rules, no rollback and no revocation. None of SLSA's tracks says that: those are about how an
 /// artifact was built, of which nothing is known here. Levels of others may not begin with `SLSA_`.
 const LEVEL: &str = "TENSORGATE_POLICY_VERIFIED";
+
+pub(crate) const SUMMARY: Form = Form {
+    what: "the summary",
+    head: || {
+        // Whole groups of three: their base64 does not depend on what follows.
+        let whole = START.len() / 3 * 3;
+        let start = STANDARD_NO_PAD.encode(&START[..whole]);
+        format!("{{\n  \"payload\": \"{start}")
+    },
+};
 
 /// What is known of a verification by the time that it ends.
 #[derive(Debug, Default)]
@@ -109,33 +120,32 @@ impl Seen {
 
     /// The statement; none where no manifest or no trust policy could be read, so that there was
     /// nothing to verify.
-    fn statement(&self, passed: bool, now: Timestamp) -> Option<Value> {
+    fn statement(&self, passed: bool, now: Timestamp) -> Option<String> {
         let (envelope, trust_policy) = (self.envelope.as_deref()?, self.trust_policy?);
         let (result, level) = match passed {
             true => ("PASSED", LEVEL),
             false => ("FAILED", "FAILED"),
         };
-        Some(json!({
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": self.subject(envelope),
-            "predicateType": PREDICATE_TYPE,
-            "predicate": {
-                "verifier": {
-                    "id": VERIFIER,
-                    "version": { "tensorgate": env!("CARGO_PKG_VERSION") },
-                },
-                "timeVerified": now,
-                "resourceUri": self.resource(envelope),
-                "policy": {
-                    "uri": format!("urn:tensorgate:trust-policy:sha256:{trust_policy}"),
-                    "digest": { "sha256": trust_policy },
-                },
-                "inputAttestations": self.inputs(envelope),
-                "verificationResult": result,
-                "verifiedLevels": [level],
-                "slsaVersion": "1.1",
+        let predicate = json!({
+            "verifier": {
+                "id": VERIFIER,
+                "version": { "tensorgate": env!("CARGO_PKG_VERSION") },
             },
-        }))
+            "timeVerified": now,
+            "resourceUri": self.resource(envelope),
+            "policy": {
+                "uri": format!("urn:tensorgate:trust-policy:sha256:{trust_policy}"),
+                "digest": { "sha256": trust_policy },
+            },
+            "inputAttestations": self.inputs(envelope),
+            "verificationResult": result,
+            "verifiedLevels": [level],
+            "slsaVersion": "1.1",
+        });
+        let subject = self.subject(envelope);
+        Some(format!(
+            r#"{START}"subject":{subject},"predicate":{predicate}}}"#
+        ))
     }
 }
 
@@ -189,7 +199,7 @@ impl<'a> Writer<'a> {
             Ok(envelope) => {
                 let bytes = format!("{envelope:#}\n");
                 let outcome = outcome.map(|report| self.told(report));
-                beside::write("the summary", self.file, bytes.as_bytes(), outcome)
+                beside::write(SUMMARY, self.file, bytes.as_bytes(), outcome)
             }
             Err(failure) => Err(beside::failed(failure, outcome)),
         }
@@ -221,8 +231,7 @@ impl<'a> Writer<'a> {
         report
     }
 
-    fn sign(&self, statement: &Value) -> Result<Value, Failure> {
-        let payload = statement.to_string();
+    fn sign(&self, payload: &str) -> Result<Value, Failure> {
         let signature = self.key.sign(&pae(payload.as_bytes()));
         let signature =
             signature.map_err(|error| Failure::io("sign the summary", self.file, &error))?;

@@ -6,9 +6,13 @@ use std::path::Path;
 use serde::Serialize;
 use tensorgate_verify::{External, FilePath, ReviewedCode, Undecided};
 
+use crate::beside;
 use crate::declarations::{Accept, Declarations, MAX_BYTES};
 use crate::disk;
 use crate::failure::Failure;
+
+/// How a saved file begins. What a person wrote by hand, comments and all, is not written over.
+const START: &str = "# What was decided in `tensorgate admit`\n";
 
 /// What was decided: about what is not in the files, and about what is.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +98,12 @@ impl Decisions {
         externals.map(external).chain(reviews.map(review)).collect()
     }
 
+    /// Whether they could be saved there, said before anybody is asked.
+    pub(super) fn refuse_taken(path: &Path) -> Result<(), Failure> {
+        let free = disk::refuse_taken(path, START.as_bytes());
+        free.map_err(|error| beside::cannot("the decisions", path, &error))
+    }
+
     /// Puts them in a file, whole or not at all.
     pub(super) fn save(&self, path: &Path) -> Result<(), Failure> {
         let saved = Saved {
@@ -102,10 +112,12 @@ impl Decisions {
             reviewed_code: &self.reviewed_code,
         };
         let text = toml::to_string(&saved).map_err(|error| Failure::about(path, error))?;
+        let text = format!("{START}{text}");
         if text.len() as u64 > MAX_BYTES {
             let detail = "what was decided has more than 1 MiB, which no --decisions would read";
             return Err(Failure::about(path, detail).hint("leave out --save-decisions"));
         }
-        disk::put(path, text.as_bytes()).map_err(|error| Failure::io("write", path, &error))
+        let saved = disk::put(path, START.as_bytes(), text.as_bytes());
+        saved.map_err(|error| beside::cannot("the decisions", path, &error))
     }
 }

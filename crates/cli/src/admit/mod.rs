@@ -88,6 +88,8 @@ impl Admission {
         let trust = trust::load(&args.trust)?;
         let decisions = args.decisions.as_deref().map(Decisions::read).transpose()?;
         let place = Place::of(args, trust.threshold() > 1, trust.limits())?;
+        let saved = args.save_decisions.as_deref();
+        saved.map(Decisions::refuse_taken).transpose()?;
         let signer = keys::signer(&args.signing)?;
         refusals::idle_key(&trust, signer.as_ref(), &target, args)?;
         if let Some(signed) = &place.proposed {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tensorgate_verify::{Limits, MANIFEST_FILE, SignedManifest};
 
 use crate::args::admit::Admit;
+use crate::beside;
 use crate::disk;
 use crate::failure::Failure;
 
@@ -57,8 +58,10 @@ impl Place {
 
     /// Writes it where others have to sign, too.
     pub(super) fn pending(&self, signed: &SignedManifest) -> Result<&Path, Failure> {
-        let written = disk::put(&self.path, &signed.to_bytes());
-        written.map_err(|error| Failure::io("write", &self.path, &error))?;
+        // Over nothing but the manifest as it was read: another signer may have come meanwhile.
+        let earlier = self.proposed.as_ref().unwrap_or(signed).to_bytes();
+        let written = disk::put(&self.path, &earlier, &signed.to_bytes());
+        written.map_err(|error| beside::cannot("the manifest", &self.path, &error))?;
         Ok(&self.path)
     }
 

@@ -61,7 +61,8 @@ pub(crate) struct Admit {
     /// What was decided before, in TOML: it is not asked again
     #[arg(long, value_name = "FILE")]
     pub(crate) decisions: Option<PathBuf>,
-    /// Write what was decided, for --decisions of the next time
+    /// Write what was decided, for --decisions of the next time. It replaces what was saved before, and
+    /// nothing else
     #[arg(long, value_name = "FILE")]
     pub(crate) save_decisions: Option<PathBuf>,
     /// Ask nothing: sign if --decisions answers every question

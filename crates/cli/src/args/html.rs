@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Html {
     /// Write a report for people into this file: one page without scripts or requests, whatever the
-    /// verdict
+    /// verdict. It replaces an earlier report, and nothing else
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }

@@ -25,9 +25,10 @@ use crate::output::Report;
 use comparison::{Change, Changed, Comparison, Inside, Side};
 use files::{Folder, Version};
 use reviews::Reviews;
+use statistics::Drifts;
 
-/// Bytes of a text or JSON file that is compared by line or field: a hundred times the largest
-/// seen in published policies.
+/// Bytes of a text, of JSON or of statistics that are compared by line, field or number: a hundred
+/// times the largest seen in published policies.
 const TEXT_BYTES: u64 = 1 << 20;
 /// Changes inside one file that are shown; the rest is counted.
 const SHOWN: usize = 200;
@@ -51,7 +52,7 @@ fn judge(args: &Diff, json: bool) -> Result<Report, Failure> {
 fn compare(a: &Folder, b: &Folder, limits: &Limits) -> Result<Comparison, Failure> {
     let mut reviews = Reviews::of(a, b);
     let names: BTreeSet<&str> = a.names().chain(b.names()).collect();
-    let (mut files, mut drift) = (Vec::new(), Vec::new());
+    let (mut files, mut drifts) = (Vec::new(), Drifts::default());
     for name in &names {
         let (before, after) = files::versions(a, b, name, limits)?;
         reviews.judge(name, before.as_ref(), after.as_ref());
@@ -73,9 +74,12 @@ fn compare(a: &Folder, b: &Folder, limits: &Limits) -> Result<Comparison, Failur
         if let (Some(before), Some(after)) = (before, after)
             && before.kind == Some(Kind::ProcessorState)
         {
-            drift.extend(statistics::compare(before, after, limits)?);
+            let of_file = statistics::compare(before, after, limits)?;
+            drifts.drift.extend(of_file.drift);
+            drifts.notices.extend(of_file.notices);
         }
     }
+    let Drifts { mut drift, notices } = drifts;
     statistics::sort(&mut drift);
     Ok(Comparison {
         a: a.side(),
@@ -84,7 +88,7 @@ fn compare(a: &Folder, b: &Folder, limits: &Limits) -> Result<Comparison, Failur
         files,
         drift,
         reviews: reviews.judged,
-        notices: notices(a, b),
+        notices: unread_manifests(a, b).into_iter().chain(notices).collect(),
     })
 }
 
@@ -123,7 +127,7 @@ fn inside(
 }
 
 /// Manifests that are there and say nothing.
-fn notices(a: &Folder, b: &Folder) -> Vec<String> {
+fn unread_manifests(a: &Folder, b: &Folder) -> Vec<String> {
     let line = |(side, folder): (&str, &Folder)| {
         let closed = folder.manifest.as_ref().err()?;
         let told = !closed.is_missing_manifest();

@@ -82,27 +82,6 @@ impl Moved {
     }
 }
 
-/// The elements as numbers, if they are some.
-pub(super) fn values(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
-    match dtype {
-        Dtype::F64 => Some(each(bytes, f64::from_le_bytes).collect()),
-        Dtype::F32 => Some(each(bytes, |bytes| f32::from_le_bytes(bytes).into()).collect()),
-        Dtype::F16 => Some(each(bytes, |bytes| f16::from_le_bytes(bytes).into()).collect()),
-        Dtype::BF16 => Some(each(bytes, |bytes| bf16::from_le_bytes(bytes).into()).collect()),
-        Dtype::I32 => Some(each(bytes, |bytes| i32::from_le_bytes(bytes).into()).collect()),
-        Dtype::I64 => Some(each(bytes, |bytes| i64::from_le_bytes(bytes) as f64).collect()),
-        _ => None,
-    }
-}
-
-fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> impl Iterator<Item = f64> {
-    bytes
-        .as_chunks::<N>()
-        .0
-        .iter()
-        .map(move |bytes| read(*bytes))
-}
-
 fn farther(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     a.into_iter().chain(b).reduce(f64::max)
 }

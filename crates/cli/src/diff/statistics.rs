@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use safetensors::Dtype;
 use tensorgate_verify::{Error, Header, Limits};
 
 use super::TEXT_BYTES;
 use super::comparison::Closed;
 use super::files::Version;
-use super::numbers;
+use crate::facts::numbers::each;
 use crate::failure::Failure;
+use crate::text::count;
 
 /// One statistic of one feature, which is not the same in both. Dimensions are in the order of the
 /// tensor's elements.
@@ -39,21 +41,59 @@ pub(crate) enum Scale {
     Value,
 }
 
+/// What moved from one file to the other.
+#[derive(Debug, Default)]
+pub(super) struct Drifts {
+    pub(super) drift: Vec<Drift>,
+    /// A word on each thing that was not looked into: no drift is said of it, and it may have moved.
+    pub(super) notices: Vec<String>,
+}
+
 /// By feature and statistic.
 type Table = BTreeMap<(String, String), Vec<f64>>;
 
-/// What moved from one file to the other; nothing where one of them cannot be read.
-pub(super) fn compare(a: &Version, b: &Version, limits: &Limits) -> Result<Vec<Drift>, Failure> {
-    let (Ok(before), Ok(after)) = (table(a, limits)?, table(b, limits)?) else {
-        return Ok(Vec::new());
+/// What is in one file.
+#[derive(Default)]
+struct Statistics {
+    table: Table,
+    /// Tensors that are no statistics, or not read as numbers.
+    not_read: usize,
+}
+
+/// Compares two files of statistics.
+pub(super) fn compare(a: &Version, b: &Version, limits: &Limits) -> Result<Drifts, Failure> {
+    let (a_read, b_read) = (read(a, limits)?, read(b, limits)?);
+    let sides = [("A", &a_read), ("B", &b_read)].into_iter();
+    let notices = sides.filter_map(|(side, read)| notice(&a.name, side, read));
+    let notices = notices.collect();
+    let drift = match (a_read, b_read) {
+        (Ok(before), Ok(after)) => moved(&a.name, &before.table, &after.table),
+        _ => Vec::new(),
     };
+    Ok(Drifts { drift, notices })
+}
+
+fn notice(name: &str, side: &str, read: &Result<Statistics, Closed>) -> Option<String> {
+    match read {
+        Err(closed) => Some(format!(
+            "the statistics of {name:?} in {side} were not compared: {closed}"
+        )),
+        Ok(Statistics { not_read: 0, .. }) => None,
+        Ok(Statistics { not_read, .. }) => Some(format!(
+            "not compared, since not read as numbers: {} of {name:?} in {side}",
+            count(*not_read, "statistic")
+        )),
+    }
+}
+
+fn moved(path: &str, before: &Table, after: &Table) -> Vec<Drift> {
     let drift = |(key, values): (&(String, String), &Vec<f64>)| {
         let new = after.get(key).filter(|new| new.len() == values.len())?;
-        let drift = Drift::of(&a.name, key, (values, new), &before);
+        let drift = Drift::of(path, key, (values, new), before);
         let has_moved = drift.moved().next().is_some();
         has_moved.then_some(drift)
     };
-    Ok(before.iter().filter_map(drift).collect())
+    before.iter().filter_map(drift).collect()
 }
 
 /// The largest first, as far as it can be told.
@@ -65,7 +105,7 @@ pub(super) fn sort(drifts: &mut [Drift]) {
     drifts.sort_by(|a, b| farthest(b).total_cmp(&farthest(a)));
 }
 
-fn table(version: &Version, limits: &Limits) -> Result<Result<Table, Closed>, Failure> {
+fn read(version: &Version, limits: &Limits) -> Result<Result<Statistics, Closed>, Failure> {
     match version.small(TEXT_BYTES)? {
         Ok(bytes) => parse(&bytes, limits).map(Ok).or_else(Closed::or_error),
         Err(closed) => Ok(Err(closed)),
@@ -73,24 +113,33 @@ fn table(version: &Version, limits: &Limits) -> Result<Result<Table, Closed>, Fa
 }
 
 /// `feature.statistic`, split at the last dot, is how LeRobot names them.
-fn parse(bytes: &[u8], limits: &Limits) -> Result<Table, Error> {
+fn parse(bytes: &[u8], limits: &Limits) -> Result<Statistics, Error> {
     let header = Header::prefix_len(bytes, limits)?;
     let prefix = bytes
         .len()
         .min(usize::try_from(header).unwrap_or(usize::MAX));
     let header = Header::parse(&bytes[..prefix], bytes.len() as u64, limits)?;
-    let mut table = Table::new();
+    let mut statistics = Statistics::default();
     for tensor in &header.tensors {
-        let Some((feature, statistic)) = tensor.name.rsplit_once('.') else {
-            continue;
-        };
+        let name = tensor.name.rsplit_once('.');
         let at = |offset: u64| usize::try_from(header.len + offset).unwrap_or(usize::MAX);
         let data = bytes.get(at(tensor.begin)..at(tensor.end));
-        if let Some(values) = data.and_then(|data| numbers::values(tensor.dtype, data)) {
-            table.insert((feature.to_owned(), statistic.to_owned()), values);
+        let values = data.and_then(|data| values(tensor.dtype, data));
+        match name.zip(values) {
+            Some(((feature, statistic), values)) => {
+                let key = (feature.to_owned(), statistic.to_owned());
+                statistics.table.insert(key, values);
+            }
+            None => statistics.not_read += 1,
         }
     }
-    Ok(table)
+    Ok(statistics)
+}
+
+/// The elements as numbers, if they are some.
+fn values(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
+    let mut values = Vec::new();
+    each(dtype, bytes, |value| values.push(value)).map(|()| values)
 }
 
 impl Drift {

@@ -2,7 +2,7 @@
 //! vouches for nothing, and all words are the policy's own.
 
 mod card;
-mod numbers;
+pub(crate) mod numbers;
 mod odd;
 mod statistics;
 mod tensors;

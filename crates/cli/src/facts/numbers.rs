@@ -59,7 +59,7 @@ impl Numbers {
 
 /// Shows each element in its order, as a 64 bit float; integers of 64 bits are rounded. `None` where
 /// the elements are no numbers that are read here.
-pub(super) fn each(dtype: Dtype, bytes: &[u8], see: impl FnMut(f64)) -> Option<()> {
+pub(crate) fn each(dtype: Dtype, bytes: &[u8], see: impl FnMut(f64)) -> Option<()> {
     match dtype {
         Dtype::F64 => all(bytes, f64::from_le_bytes, see),
         Dtype::F32 => all(bytes, |b| f32::from_le_bytes(b).into(), see),

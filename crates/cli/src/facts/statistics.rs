@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub(crate) file: FilePath,
     /// In the order of their names.
     pub(crate) features: Vec<Feature>,
-    /// Statistics that are not among them, since there are too many.
+    /// Statistics that are not among them: beyond so many, or not read as numbers.
     pub(crate) left_out: usize,
 }
 
@@ -39,6 +39,7 @@ impl State {
     /// Of a file that has these bytes and this header.
     pub(super) fn of(file: &FilePath, header: &Header, bytes: &[u8]) -> Self {
         let mut features = BTreeMap::<&str, Feature>::new();
+        let mut left_out = header.tensors.len().saturating_sub(STATISTICS);
         for tensor in header.tensors.iter().take(STATISTICS) {
             let mut numbers = Vec::new();
             let keep = |number| {
@@ -47,6 +48,7 @@ impl State {
                 }
             };
             if each(tensor.dtype, data(header, tensor, bytes), keep).is_none() {
+                left_out += 1;
                 continue;
             }
             // What has no `feature.name` is refused by the survey.
@@ -63,7 +65,7 @@ impl State {
         Self {
             file: file.clone(),
             features: features.into_iter().map(named).collect(),
-            left_out: header.tensors.len().saturating_sub(STATISTICS),
+            left_out,
         }
     }
 
@@ -165,7 +167,26 @@ impl Feature {
 
 #[cfg(test)]
 mod tests {
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+    use tensorgate_verify::Limits;
+
     use super::*;
+
+    #[test]
+    fn what_is_not_read_as_numbers_is_not_silent() {
+        let view = |dtype, data| TensorView::new(dtype, vec![4], data).unwrap();
+        let (floats, bytes) = ([0; 16], [1; 4]);
+        let tensors = [
+            ("action.mean", view(Dtype::F32, &floats[..])),
+            ("action.std", view(Dtype::F8_E4M3, &bytes[..])),
+        ];
+        let bytes = safetensors::serialize(tensors, None).unwrap();
+        let header = Header::parse(&bytes, bytes.len() as u64, &Limits::default()).unwrap();
+        let state = State::of(&"scales.safetensors".parse().unwrap(), &header, &bytes);
+        assert_eq!((state.features.len(), state.left_out), (1, 1));
+        assert_eq!(state.lines()[2], "             and 1 more statistic");
+    }
 
     #[test]
     fn statistics_beyond_the_last_that_is_kept_are_not_silent() {

@@ -5,20 +5,18 @@ use tensorgate_verify::{Decision, External, ReviewedCode};
 
 use super::foreign::{Foreign, code};
 use super::number::size;
+use super::section::{Table, columns, section};
 use crate::facts::{Card, Facts, Odd, Seen};
 use crate::text::{count, thousands, total};
 
-/// Rows of one table; the rest is counted.
-const ROWS: usize = 200;
-
 /// `is_partial` where files were refused, of which nothing is shown.
 pub(super) fn sections(facts: &Facts, is_partial: bool) -> Markup {
+    let lead = match is_partial {
+        true => "Of the files that were not refused themselves.",
+        false => "",
+    };
     html! {
-        section {
-            h2 { "What is in it" }
-            @if is_partial { p { "Of the files that were not refused themselves." } }
-            (amounts(facts))
-        }
+        (section("What is in it", lead, &amounts(facts)))
         (files(&facts.files))
         (card(&facts.card))
         (odd(&facts.odd))
@@ -43,100 +41,72 @@ fn amounts(facts: &Facts) -> Markup {
 }
 
 fn files(files: &[Seen]) -> Markup {
-    html! {
-        section {
-            h2 { "Files" }
-            div.wide tabindex="0" role="region" aria-label="Files" {
-                table {
-                    thead { tr { th scope="col" { "file" } th scope="col" { "kind" } th.n scope="col" { "bytes" } } }
-                    tbody {
-                        @for file in files.iter().take(ROWS) {
-                            tr {
-                                th scope="row" {
-                                    (code(file.path.as_str()))
-                                    @if let Some(sha256) = &file.sha256 { span.digest.mono { "sha256 " (sha256) } }
-                                }
-                                td { (file.kind) }
-                                td.n { (thousands(file.bytes)) }
-                            }
-                        }
-                    }
+    let table = Table {
+        title: "Files",
+        lead: "",
+        label: "Files",
+        columns: html! { (columns(&["file", "kind"])) th.n scope="col" { "bytes" } },
+        what: "file",
+    };
+    table.of(files, |file| {
+        html! {
+            tr {
+                th scope="row" {
+                    (code(file.path.as_str()))
+                    @if let Some(sha256) = &file.sha256 { span.digest.mono { "sha256 " (sha256) } }
                 }
+                td { (file.kind) }
+                td.n { (thousands(file.bytes)) }
             }
-            (more(files.len(), "file"))
         }
-    }
+    })
 }
 
 fn card(card: &Card) -> Markup {
-    let rows = card.rows();
-    html! {
-        @if !rows.is_empty() {
-            section {
-                h2 { "What the model card says" }
-                p { "Its author's words. Nothing of it was verified." }
-                div.wide tabindex="0" role="region" aria-label="Model card" {
-                    table.facts {
-                        tbody {
-                            @for (name, words) in &rows {
-                                tr { th scope="row" { (name) } td { (Foreign(words)) } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    let table = Table {
+        title: "What the model card says",
+        lead: "Its author's words. Nothing of it was verified.",
+        label: "Model card",
+        columns: html! {},
+        what: "field",
+    };
+    table.of(&card.rows(), |(name, words)| {
+        html! { tr { th scope="row" { (name) } td { (Foreign(words)) } } }
+    })
 }
 
 fn odd(odd: &[Odd]) -> Markup {
-    html! {
-        @if !odd.is_empty() {
-            section {
-                h2 { "Fields that no table knows" }
-                p { "No policy type of LeRobot has them: whoever signs should know what they do." }
-                div.wide tabindex="0" role="region" aria-label="Unknown fields" {
-                    table.facts {
-                        tbody {
-                            @for odd in odd.iter().take(ROWS) {
-                                tr { th scope="row" { (code(&odd.field)) } td { (code(&odd.value)) } }
-                            }
-                        }
-                    }
-                }
-                (more(odd.len(), "field"))
-            }
-        }
-    }
+    let table = Table {
+        title: "Fields that no table knows",
+        lead: "No policy type of LeRobot has them: whoever signs should know what they do.",
+        label: "Unknown fields",
+        columns: html! {},
+        what: "field",
+    };
+    table.of(odd, |odd| {
+        html! { tr { th scope="row" { (code(&odd.field)) } td { (code(&odd.value)) } } }
+    })
 }
 
 /// What somebody declared of things that are not in the files.
 pub(super) fn declared(externals: &[External], reviews: &[ReviewedCode]) -> Markup {
+    let pulled_in = Table {
+        title: "What loading it would pull in",
+        lead: "",
+        label: "Externals",
+        columns: columns(&["field", "artifact", "decided"]),
+        what: "external",
+    };
+    let reviewed = Table {
+        title: "Code that a person reviewed",
+        lead: "",
+        label: "Reviewed code",
+        columns: columns(&["file", "reviewer", "note"]),
+        what: "file",
+    };
     html! {
-        @if !externals.is_empty() {
-            section {
-                h2 { "What loading it would pull in" }
-                div.wide tabindex="0" role="region" aria-label="Externals" {
-                    table {
-                        thead { tr { th scope="col" { "field" } th scope="col" { "artifact" } th scope="col" { "decided" } } }
-                        tbody { @for external in externals.iter().take(ROWS) { (self::external(external)) } }
-                    }
-                }
-                (more(externals.len(), "external"))
-            }
-        }
-        @if !reviews.is_empty() {
-            section {
-                h2 { "Code that a person reviewed" }
-                div.wide tabindex="0" role="region" aria-label="Reviewed code" {
-                    table {
-                        thead { tr { th scope="col" { "file" } th scope="col" { "reviewer" } th scope="col" { "note" } } }
-                        tbody { @for review in reviews.iter().take(ROWS) { (reviewed(review)) } }
-                    }
-                }
-                (more(reviews.len(), "file"))
-            }
-        }
+        (pulled_in.of(externals, external))
+        (reviewed.of(reviews, review))
     }
 }
 
@@ -161,7 +131,7 @@ fn external(external: &External) -> Markup {
     }
 }
 
-fn reviewed(review: &ReviewedCode) -> Markup {
+fn review(review: &ReviewedCode) -> Markup {
     html! {
         tr {
             th scope="row" {
@@ -171,11 +141,5 @@ fn reviewed(review: &ReviewedCode) -> Markup {
             td { (Foreign(&review.reviewer)) }
             td { (Foreign(&review.note)) }
         }
-    }
-}
-
-fn more(all: usize, what: &str) -> Markup {
-    html! {
-        @if all > ROWS { p.quiet { "and " (count(all - ROWS, what)) " more." } }
     }
 }

@@ -8,6 +8,7 @@ mod facts;
 mod foreign;
 mod number;
 mod plots;
+mod section;
 mod statistics;
 mod tensors;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use tensorgate_verify::{
     Survey, Surveyed, Verified,
 };
 
-use crate::beside;
+use crate::beside::{self, Form};
 use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::output::Report;
@@ -33,6 +34,17 @@ use verdict::Verdict;
 const STYLE: &str = include_str!("style.css");
 /// Whatever got into the page, nothing is loaded and nothing is run.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
+/// How a page begins: an earlier one is known by it.
+const START: &str = concat!(
+    r#"<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">"#,
+    r#"<meta name="generator" content="tensorgate "#
+);
+
+pub(crate) const PAGE: Form = Form {
+    what: "the report",
+    head: || START.to_owned(),
+};
 
 /// What a report shows beside the outcome.
 #[derive(Debug, Default)]
@@ -120,7 +132,7 @@ pub(crate) fn write(
         return outcome;
     };
     let page = page((command, subject), &outcome, shown, now_in_seconds());
-    beside::write("the report", file, page.into_string().as_bytes(), outcome)
+    beside::write(PAGE, file, page.into_string().as_bytes(), outcome)
 }
 
 fn page(
@@ -135,14 +147,7 @@ fn page(
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " (tensorgate " (command) ")" }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&format!("{title} (tensorgate {command})")))
             body {
                 div.top { span { b { "tensorgate " (command) } } span { (now) } }
                 main {
@@ -150,20 +155,48 @@ fn page(
                     (verdict::reasons(outcome))
                     (verdict::evidence(outcome))
                     @if let Ok(report) = outcome { (changes::sections(&report.more)) }
-                    @if let Some(facts) = &shown.facts { (facts::sections(facts, outcome.is_err())) }
-                    (facts::declared(&shown.externals, &shown.reviewed_code))
-                    @if let Some(facts) = &shown.facts {
-                        (tensors::sections(&facts.tensors))
-                        (statistics::sections(&facts.statistics))
-                    }
+                    (inside(shown, outcome.is_err()))
                 }
-                footer {
-                    p {
-                        "Made by tensorgate " (env!("CARGO_PKG_VERSION")) " (" code { (command) } ") on "
-                        time datetime=(now) { (now) } ". Names and values are the policy's own words, "
-                        "escaped where they could not be read safely by eye."
-                    }
-                }
+                (footer(command, now))
+            }
+        }
+    }
+}
+
+fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="generator" content=(concat!("tensorgate ", env!("CARGO_PKG_VERSION")));
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+/// What is in the files, and what was said of them.
+fn inside(shown: &Shown, is_partial: bool) -> Markup {
+    let facts = shown.facts.as_ref();
+    html! {
+        @if let Some(facts) = facts { (facts::sections(facts, is_partial)) }
+        (facts::declared(&shown.externals, &shown.reviewed_code))
+        @if let Some(facts) = facts {
+            (tensors::sections(&facts.tensors))
+            (statistics::sections(&facts.statistics))
+        }
+    }
+}
+
+fn footer(command: &str, now: Timestamp) -> Markup {
+    html! {
+        footer {
+            p {
+                "Made by tensorgate " (env!("CARGO_PKG_VERSION")) " (" code { (command) } ") on "
+                time datetime=(now) { (now) } ". Names and values are the policy's own words, "
+                "escaped where they could not be read safely by eye."
             }
         }
     }

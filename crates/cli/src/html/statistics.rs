@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::foreign::code;
+use super::section::{more, section};
 use crate::facts::{Feature, State};
 use crate::text::{count, number};
 
@@ -14,29 +15,24 @@ const FEATURES: usize = 32;
 const FILES: usize = 8;
 
 pub(super) fn sections(states: &[State]) -> Markup {
-    html! {
-        @if !states.is_empty() {
-            section {
-                h2 { "What scales observations and actions" }
-                p {
-                    "Each dimension of a feature, all of a feature on one scale. It decides what the motors "
-                    "get as much as the weights do."
-                }
-                div.key { span { "least to greatest" } span.spread { "mean ± standard deviation" } span.mean { "mean" } }
-                @for state in states.iter().take(FILES) { (file(state)) }
-                @if states.len() > FILES { p.quiet { "and " (count(states.len() - FILES, "file")) " more." } }
-            }
-        }
+    if states.is_empty() {
+        return html! {};
     }
+    let lead = "Each dimension of a feature, all of a feature on one scale. It decides what the motors get \
+                as much as the weights do.";
+    let plots = html! {
+        div.key { span { "least to greatest" } span.spread { "mean ± standard deviation" } span.mean { "mean" } }
+        @for state in states.iter().take(FILES) { (file(state)) }
+        (more(states.len().saturating_sub(FILES), "file"))
+    };
+    section("What scales observations and actions", lead, &plots)
 }
 
 fn file(state: &State) -> Markup {
     html! {
         p.quiet { (code(state.file.as_str())) }
         @for feature in state.features.iter().take(FEATURES) { (self::feature(feature)) }
-        @if state.features.len() > FEATURES {
-            p.quiet { "and " (count(state.features.len() - FEATURES, "feature")) " more." }
-        }
+        (more(state.features.len().saturating_sub(FEATURES), "feature"))
         @if state.left_out > 0 {
             p.quiet { "and " (count(state.left_out, "statistic")) " that were not read." }
         }
@@ -59,7 +55,7 @@ fn feature(feature: &Feature) -> Markup {
                 @for dimension in 0..dimensions.min(DIMENSIONS) { (scale.row(feature, dimension)) }
             },
         }
-        @if hidden > 0 { p.quiet { "and " (count(hidden, "dimension")) " more." } }
+        (more(hidden, "dimension"))
     }
 }
 

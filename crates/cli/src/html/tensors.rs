@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::foreign::{code, words};
 use super::number::size;
 use super::plots::bar;
+use super::section::section;
 use crate::facts::{BINS, Numbers, Tensor};
 use crate::text::{count, number, thousands, total};
 
@@ -30,32 +31,30 @@ fn sizes(tensors: &[Tensor]) -> Markup {
         .first()
         .map_or(0, |tensor| tensor.bytes)
         .max(rest_bytes);
-    html! {
-        section {
-            h2 { "Where the bytes are" }
-            p { "The largest tensors, of " (size(all)) " of weights." }
-            ul.sizes {
-                @for tensor in shown {
-                    li {
-                        div.label {
-                            (code(&tensor.name))
-                            span.quiet { (tensor.dtype.to_string()) " " (shape(tensor)) " · " (size(tensor.bytes)) }
-                        }
-                        (bar(tensor.bytes as f64, widest as f64, "part", &bytes(tensor)))
+    let bars = html! {
+        ul.sizes {
+            @for tensor in shown {
+                li {
+                    div.label {
+                        (code(&tensor.name))
+                        span.quiet { (tensor.dtype.to_string()) " " (shape(tensor)) " · " (size(tensor.bytes)) }
                     }
+                    (bar(tensor.bytes as f64, widest as f64, "part", &bytes(tensor)))
                 }
-                @if !rest.is_empty() {
-                    li {
-                        div.label {
-                            span { (count(rest.len(), "smaller tensor")) ", together" }
-                            span.quiet { (size(rest_bytes)) }
-                        }
-                        (bar(rest_bytes as f64, widest as f64, "rest", &format!("{} bytes", thousands(rest_bytes))))
+            }
+            @if !rest.is_empty() {
+                li {
+                    div.label {
+                        span { (count(rest.len(), "smaller tensor")) ", together" }
+                        span.quiet { (size(rest_bytes)) }
                     }
+                    (bar(rest_bytes as f64, widest as f64, "rest", &format!("{} bytes", thousands(rest_bytes))))
                 }
             }
         }
-    }
+    };
+    let lead = format!("The largest tensors, of {} of weights.", size(all));
+    section("Where the bytes are", &lead, &bars)
 }
 
 fn bytes(tensor: &Tensor) -> String {
@@ -71,17 +70,18 @@ fn shape(tensor: &Tensor) -> String {
 }
 
 fn histograms(tensors: &[Tensor]) -> Markup {
-    html! {
-        section {
-            h2 { "How the values lie" }
-            p {
-                "From the least value of a tensor to the greatest, in " (BINS)
-                " equal parts; the height is the logarithm of how many there are."
-                @if tensors.len() > HISTOGRAMS { " The " (HISTOGRAMS) " largest of " (thousands(tensors.len() as u64)) "." }
-            }
-            div.many { @for tensor in tensors.iter().take(HISTOGRAMS) { (figure(tensor)) } }
-        }
+    let mut lead = format!(
+        "From the least value of a tensor to the greatest, in {BINS} equal parts; the height is the \
+         logarithm of how many there are."
+    );
+    if tensors.len() > HISTOGRAMS {
+        let all = thousands(tensors.len() as u64);
+        lead += &format!(" The {HISTOGRAMS} largest of {all}.");
     }
+    let figures = html! {
+        div.many { @for tensor in tensors.iter().take(HISTOGRAMS) { (figure(tensor)) } }
+    };
+    section("How the values lie", &lead, &figures)
 }
 
 fn figure(tensor: &Tensor) -> Markup {

@@ -12,14 +12,19 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tensorgate_verify::{Rejected, Rejection};
 
-use crate::beside;
+use crate::beside::{self, Form};
 use crate::failure::{Failure, Finding};
 use crate::hints;
 use crate::output::Report;
 use crate::text::ascii;
 
-const SCHEMA: &str =
-    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+/// How a log begins: an earlier one is known by it.
+const START: &str = r#"{"$schema":"https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json","version":"2.1.0","properties":{"writer":"tensorgate"},"#;
+
+pub(crate) const FINDINGS: Form = Form {
+    what: "the findings",
+    head: || START.to_owned(),
+};
 
 /// Writes the findings, if they are wanted, and gives the outcome back. `directory` is where the
 /// policy lies, if it was found.
@@ -31,16 +36,12 @@ pub(crate) fn write(
     let Some(file) = file else {
         return outcome;
     };
-    let text = ascii(&log(directory, &outcome).to_string());
-    beside::write(
-        "the findings",
-        file,
-        format!("{text}\n").as_bytes(),
-        outcome,
-    )
+    let run = ascii(&run(directory, &outcome).to_string());
+    let text = format!("{START}\"runs\":[{run}]}}\n");
+    beside::write(FINDINGS, file, text.as_bytes(), outcome)
 }
 
-fn log(directory: Option<&Path>, outcome: &Result<Report, Failure>) -> Value {
+fn run(directory: Option<&Path>, outcome: &Result<Report, Failure>) -> Value {
     let results = match outcome {
         Ok(report) => report
             .waived
@@ -51,15 +52,11 @@ fn log(directory: Option<&Path>, outcome: &Result<Report, Failure>) -> Value {
         Err(Failure::Error(_)) => Vec::new(),
     };
     json!({
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": driver() },
-            "columnKind": "unicodeCodePoints",
-            "originalUriBaseIds": { place::BASE: { "description": { "text": "The policy's directory." } } },
-            "invocations": [invocation(outcome)],
-            "results": Value::Array(results),
-        }],
+        "tool": { "driver": driver() },
+        "columnKind": "unicodeCodePoints",
+        "originalUriBaseIds": { place::BASE: { "description": { "text": "The policy's directory." } } },
+        "invocations": [invocation(outcome)],
+        "results": Value::Array(results),
     })
 }
 
@@ -91,7 +88,7 @@ fn invocation(outcome: &Result<Report, Failure>) -> Value {
     };
     let told: Vec<Value> = told
         .iter()
-        .map(|detail| json!({ "level": "error", "message": { "text": detail } }))
+        .map(|detail| json!({ "level": "error", "message": { "text": linkless(detail) } }))
         .collect();
     json!({
         "executionSuccessful": status != 2,
@@ -125,9 +122,14 @@ fn result(
         "ruleId": rejection.code(),
         "ruleIndex": Rejection::ALL.iter().position(|one| *one == rejection),
         "level": level,
-        "message": { "text": text },
+        "message": { "text": linkless(text) },
         "locations": [place::location(subject, directory)],
     })
+}
+
+/// Viewers make `[words](address)` a link, in `text` as well (section 3.11.6): a policy's words lead nowhere.
+fn linkless(text: &str) -> String {
+    text.replace("](", "] (")
 }
 
 /// Hints are told without capital and full stop.

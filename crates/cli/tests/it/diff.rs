@@ -322,6 +322,11 @@ fn a_statistic_that_is_no_number_comes_first() {
     };
     assert_eq!(drift.len(), 3, "{object:#}");
     assert_eq!(
+        object["notices"].as_array().unwrap().len(),
+        2,
+        "the name without a dot"
+    );
+    assert_eq!(
         (of(0), of(1)),
         (("<script>", &Value::Null), ("action", &Value::Null))
     );
@@ -339,6 +344,51 @@ fn a_statistic_that_is_no_number_comes_first() {
         format!("action.std[0] 0.5 1.0 1.000 of the std in A {state}"),
     ];
     assert_eq!(lines[first.unwrap() + 1..][..4], expected);
+}
+
+#[test]
+fn statistics_that_are_not_looked_into_are_said() {
+    let workshop = twins();
+    let state = "policy_preprocessor_step_3_normalizer_processor.safetensors";
+    let large = |mean: f32| {
+        let values = vec![mean; 1 << 18];
+        tensors(&[("action.mean", "F32", json!([values.len()]), f32s(&values))])
+    };
+    let odd = |value: u8| {
+        tensors(&[
+            ("action.mean", "F32", json!([1]), f32s(&[0.0])),
+            ("action.std", "F8_E4M3", json!([4]), vec![value; 4]),
+            ("no-dot", "F32", json!([1]), f32s(&[f32::from(value)])),
+        ])
+    };
+    let too_large = |side: &str| {
+        format!(
+            "the statistics of \"{state}\" in {side} were not compared: too large to be compared inside"
+        )
+    };
+    let no_numbers = |side: &str| {
+        format!("not compared, since not read as numbers: 2 statistics of \"{state}\" in {side}")
+    };
+    for (a, b, expected) in [
+        (large(1.0), large(2.0), vec![too_large("A"), too_large("B")]),
+        (odd(1), odd(2), vec![no_numbers("A"), no_numbers("B")]),
+        (odd(1), large(2.0), vec![no_numbers("A"), too_large("B")]),
+    ] {
+        workshop.write(&format!("a/{state}"), a);
+        workshop.write(&format!("b/{state}"), b);
+        let object = diff_json(&workshop);
+        assert_eq!(
+            (&object["drift"], &object["notices"]),
+            (&json!([]), &json!(expected))
+        );
+        let run = workshop.run(["diff", "a", "b", "--html", "page.html"]);
+        let page = String::from_utf8(workshop.read("page.html")).unwrap();
+        for notice in expected {
+            run.expect(0).says(&format!("note: {notice}\n"));
+            let notice = notice.replace('"', "&quot;");
+            assert!(page.contains(&notice), "{notice}\n{page}");
+        }
+    }
 }
 
 #[test]

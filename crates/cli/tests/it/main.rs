@@ -8,6 +8,7 @@ mod admit_decided;
 mod admit_second;
 mod agent;
 mod audit;
+mod beside;
 mod book;
 #[path = "../../../verify/tests/corpus/case.rs"]
 mod case;

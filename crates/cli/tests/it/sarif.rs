@@ -170,6 +170,24 @@ fn what_is_waived_is_a_warning() {
     );
 }
 
+/// Viewers make one of `[words](address)` in a message (SARIF 2.1.0, section 3.11.6).
+#[test]
+fn a_strangers_words_are_no_link() {
+    let workshop = Workshop::new();
+    workshop.policy("walk");
+    let config = json!({"type": "act", "pretrained_backbone_weights": "[See the fix](https://evil.example)"});
+    workshop.write("walk/config.json", config.to_string());
+    audit(&workshop, &[]).expect(1);
+    let log = log(&workshop);
+    let [result] = &results(&log)[..] else {
+        panic!("{log:#}");
+    };
+    assert_eq!(result["ruleId"], "external-unpinned");
+    let text = result["message"]["text"].as_str().unwrap();
+    assert!(text.contains("[See the fix] (https:"), "{text}");
+    assert!(!text.contains("]("), "{text}");
+}
+
 #[test]
 fn what_could_not_be_checked_is_no_success() {
     let workshop = Workshop::new();
@@ -220,18 +238,4 @@ fn hostile_names_are_only_names() {
     assert!(uris.contains(&"%252e%252e%252fetc.json"), "{uris:#?}");
     assert!(uris.contains(&"a%0A%1B%5B2J.json"), "{uris:#?}");
     assert!(!log.to_string().contains("markdown"));
-}
-
-#[test]
-fn findings_that_cannot_be_written_are_an_error_beside_the_verdict() {
-    let workshop = Workshop::signed();
-    std::fs::create_dir(workshop.path("found.sarif")).unwrap();
-    let run = audit(&workshop, &[]);
-    run.could_not_check("could not write the findings \"found.sarif\"");
-    run.says("; the verdict is: passed\n");
-    workshop.write("walk/x.pkl", b"\x80\x04N.");
-    audit(&workshop, &[]).says("; the verdict is: rejected: format-pickle: \"x.pkl\"\n");
-    workshop
-        .run(["audit", "walk", "--sarif", "no/such/dir.sarif"])
-        .could_not_check("write the findings");
 }

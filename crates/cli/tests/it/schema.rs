@@ -58,6 +58,68 @@ fn the_codes_are_all_codes() {
     assert_eq!(listed, codes);
 }
 
+/// Every part of the schema, with where it is.
+fn parts(at: &str, part: &Value, seen: &mut Vec<(String, Value)>) {
+    match part {
+        Value::Object(fields) => {
+            seen.push((at.to_owned(), part.clone()));
+            for (name, inside) in fields {
+                parts(&format!("{at}/{name}"), inside, seen);
+            }
+        }
+        Value::Array(all) => {
+            for (index, inside) in all.iter().enumerate() {
+                parts(&format!("{at}/{index}"), inside, seen);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// So that a field that is misspelt, or that nobody described, is noticed by the tests.
+#[test]
+fn every_object_says_which_fields_it_has() {
+    let mut seen = Vec::new();
+    parts("", &schema(), &mut seen);
+    let is_object = |part: &Value| match &part["type"] {
+        Value::String(name) => name == "object",
+        Value::Array(names) => names.contains(&json!("object")),
+        _ => false,
+    };
+    let objects = seen
+        .iter()
+        .filter(|(at, part)| !at.is_empty() && is_object(part));
+    let mut number = 0;
+    for (at, part) in objects {
+        number += 1;
+        let others = &part["additionalProperties"];
+        let of_any_name = part["properties"].is_null() && others["type"].is_string();
+        assert!(others == &json!(false) || of_any_name, "{at}: {others}");
+    }
+    assert!(number > 60, "only {number} were found");
+    // What is the whole has its fields from the one description that fits.
+    assert_eq!(seen[0].1["oneOf"].as_array().unwrap().len(), 34);
+}
+
+/// Codes are listed once: wherever else one stands, it would be forgotten.
+#[test]
+fn no_second_list_has_codes() {
+    let mut seen = Vec::new();
+    parts("", &schema(), &mut seen);
+    let is_code = |value: &Value| Rejection::ALL.iter().any(|one| value == one.code());
+    let lists: Vec<&str> = seen
+        .iter()
+        .filter(|(_, part)| {
+            part["enum"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(is_code))
+        })
+        .map(|(at, _)| at.as_str())
+        .collect();
+    assert_eq!(lists, ["/$defs/code"]);
+    assert!(!seen.iter().any(|(_, part)| is_code(&part["const"])));
+}
+
 #[test]
 fn what_the_documentation_shows_is_described() {
     let page = include_str!("../../../../docs/json.md");
