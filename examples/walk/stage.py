@@ -110,7 +110,7 @@ licenses = ["apache-2.0"]
 policy_types = ["mlp"]
 dtypes = ["F32"]
 max_bytes = 1000000
-fields = ["config.json#/activation", "config.json#/layers"]
+fields = ['"config.json#/activation": "elu"', '"config.json#/layers": [45,512,256,128,12]']
 """
 
 

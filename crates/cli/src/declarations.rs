@@ -10,11 +10,11 @@ use tensorgate_verify::{
 use toml::Spanned;
 
 use crate::disk;
+use crate::facts::Member;
 use crate::failure::Failure;
 
 /// Bytes of the file at the most; a pinned artifact takes a line a file.
-const MAX_BYTES: u64 = 1 << 20;
-const EXAMPLE: &str = "`tensorgate audit --help` shows an example";
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// What loading the policy would pull in, and the code that a person read.
 #[derive(Debug, Default)]
@@ -35,9 +35,9 @@ pub(crate) struct Accept {
     pub(crate) dtypes: Vec<Dtype>,
     /// Bytes of all files together.
     pub(crate) max_bytes: Option<u64>,
-    /// Fields of configurations that no known type has.
-    pub(crate) fields: Vec<String>,
-    /// Codes of findings that the trust policy lets pass with a note.
+    /// Fields of configurations that no known type has, with what stands there.
+    pub(crate) fields: Vec<Member>,
+    /// Findings that the trust policy lets pass with a note, as they are told.
     pub(crate) findings: Vec<String>,
     /// For how long a signature counts.
     pub(crate) valid_days: Option<u32>,
@@ -95,7 +95,7 @@ impl Declarations {
     /// # Errors
     /// It cannot be read, or says something that this version does not know: never skipped.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        match Self::read_with_accept(path)? {
+        match Self::read_for("audit", path)? {
             (declared, None) => Ok(declared),
             (_, Some(_)) => {
                 let detail =
@@ -105,16 +105,17 @@ impl Declarations {
         }
     }
 
-    /// The same, with `[accept]` if it is there.
+    /// The same, with `[accept]` if it is there, for a command whose help has an example.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(crate) fn read_with_accept(path: &Path) -> Result<(Self, Option<Accept>), Failure> {
+    pub(crate) fn read_for(command: &str, path: &Path) -> Result<(Self, Option<Accept>), Failure> {
         let bytes = disk::read_at_most(path, MAX_BYTES)
             .map_err(|error| Failure::io("read the declarations", path, &error))?;
         let refuse = |why: &dyn std::fmt::Display| {
             let detail = format!("the declarations {path:?} cannot be used: {why}");
-            Failure::about(path, detail.trim_end()).hint(EXAMPLE)
+            let hint = format!("`tensorgate {command} --help` shows an example");
+            Failure::about(path, detail.trim_end()).hint(hint)
         };
         if bytes.len() as u64 > MAX_BYTES {
             return Err(refuse(&"more than 1 MiB"));
@@ -131,8 +132,8 @@ impl Declarations {
             let line = line_of(text, accept.span().start);
             let accept = accept.into_inner();
             match accept.unknown_finding() {
-                Some(code) => Err(refuse(&format!(
-                    "line {line}: {code:?} is the code of no finding"
+                Some(finding) => Err(refuse(&format!(
+                    "line {line}: {finding:?} is no finding, which is written whole, as `admit` tells it"
                 ))),
                 None => Ok(accept),
             }
@@ -151,8 +152,12 @@ impl Declarations {
 
 impl Accept {
     fn unknown_finding(&self) -> Option<&String> {
-        let known = |code: &&String| Rejection::ALL.iter().any(|known| known.code() == *code);
-        self.findings.iter().find(|code| !known(code))
+        let is_code = |code: &str| Rejection::ALL.iter().any(|known| known.code() == code);
+        let is_finding = |text: &str| {
+            let parts = text.split_once(": ");
+            parts.is_some_and(|(code, rest)| is_code(code) && rest.starts_with('"'))
+        };
+        self.findings.iter().find(|text| !is_finding(text))
     }
 }
 

@@ -43,9 +43,22 @@ pub(crate) fn untrusted(
 
 /// What is asked for. A type that is given must be that of the name, if the name says one.
 pub(crate) fn target(text: &str, repo_type: Option<RepoTypeArg>) -> Result<Target, Failure> {
-    let mut target: Target = text.parse()?;
+    let mut target = place(text)?;
     target.repo_type = typed(text, target.repo_type, repo_type)?;
     Ok(target)
+}
+
+/// A repository and where in its history, which has to be said.
+fn place(text: &str) -> Result<Target, Failure> {
+    if Target::repository(text).is_ok() {
+        let failure = Failure::about(Path::new(text), format!("{text:?} names no commit"));
+        return Err(failure.hint(at_commit(text)));
+    }
+    Ok(text.parse()?)
+}
+
+fn at_commit(text: &str) -> String {
+    format!("type {text}@main (a branch is looked up and pinned), or a commit in place of main")
 }
 
 fn typed(text: &str, named: RepoType, given: Option<RepoTypeArg>) -> Result<RepoType, Failure> {
@@ -85,8 +98,9 @@ impl Asked {
         if args.manifest.is_none() {
             let detail = format!("{text:?} names no commit, and no manifest names one");
             let hint = format!(
-                "add @ and a commit, or a branch, which is looked up; or take what was signed: \
-                 `tensorgate fetch {text} --manifest {text}@main --trust FILE`"
+                "{}; or take what was signed: \
+                 `tensorgate fetch {text} --manifest {text}@main --trust FILE`",
+                at_commit(&text)
             );
             return Err(Failure::about(Path::new(&text), detail).hint(hint));
         }

@@ -27,6 +27,7 @@ const FORM: &str = "an ed25519 key in PKCS#8, as `tensorgate keygen` or `openssl
 const PUBLIC_FORM: &str = "an ed25519 public key: in PEM as `tensorgate keygen` makes it, or the line of `ssh-keygen -t ed25519`";
 const P256_FORM: &str =
     "a key on P-256, as `openssl ecparam -name prime256v1 -genkey -noout` makes";
+const WRONG_PASSPHRASE: &str = "try it by `openssl pkey -in FILE -noout`; of a --passphrase-file, the first line counts, spaces and all";
 /// Bytes of a key, passphrase or token file; an encrypted ed25519 key has about 400.
 const MAX_BYTES: usize = 64 << 10;
 /// Bytes that scrypt may go through for one key: 1 GiB, eight times what RFC 7914's largest example asks.
@@ -144,9 +145,13 @@ fn unlock(
             Err(refuse(&"it is encrypted").hint("give --passphrase-file"))
         }
         (ENCRYPTED, file) => {
+            let info = encrypted(&document).map_err(|why| refuse(&why))?;
             let typed = || terminal::secret(&format!("passphrase of {path:?}: "));
             let passphrase = file.map_or_else(typed, passphrase)?;
-            decrypt(&document, &passphrase).map_err(|why| refuse(&why))
+            info.decrypt(&*passphrase).map_err(|error| {
+                let why = format!("wrong passphrase, or a damaged key ({error})");
+                refuse(&why).hint(WRONG_PASSPHRASE)
+            })
         }
         (other, _) => Err(refuse(&format!("its PEM label is {other:?}")).hint(form)),
     }
@@ -214,12 +219,11 @@ fn read(file: File, path: &Path) -> Result<Zeroizing<String>, Failure> {
     Ok(text)
 }
 
-fn decrypt(document: &SecretDocument, passphrase: &[u8]) -> Result<SecretDocument, String> {
+fn encrypted(document: &SecretDocument) -> Result<EncryptedPrivateKeyInfoRef<'_>, String> {
     let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
         .map_err(|error| error.to_string())?;
     refuse_costly(&info)?;
-    info.decrypt(passphrase)
-        .map_err(|error| format!("wrong passphrase, or a damaged key ({error})"))
+    Ok(info)
 }
 
 /// A key file must not be able to take all memory, or all time.
@@ -257,7 +261,7 @@ mod tests {
     fn a_key_file_cannot_take_all_memory() {
         let pem = to_pem(&generate().unwrap(), Some(b"x")).unwrap();
         let (_, document) = SecretDocument::from_pem(&pem).unwrap();
-        assert!(decrypt(&document, b"x").is_ok());
+        assert!(encrypted(&document).unwrap().decrypt(b"x").is_ok());
         for (cost, block, parallel) in [
             (1 << 40, 8, 1),
             (1 << 14, u16::MAX, 1),
@@ -274,7 +278,7 @@ mod tests {
             (scrypt.cost_parameter, scrypt.block_size) = (cost, block);
             scrypt.parallelization = parallel;
             let costly = SecretDocument::encode_msg(&info).unwrap();
-            let why = decrypt(&costly, b"x").unwrap_err();
+            let why = encrypted(&costly).err().unwrap();
             assert!(why.starts_with("its scrypt parameters ask for "), "{why}");
         }
     }
@@ -291,7 +295,7 @@ mod tests {
         pbkdf2.iteration_count = MAX_PBKDF2_ROUNDS + 1;
         scheme.kdf = Kdf::Pbkdf2(pbkdf2);
         let costly = SecretDocument::encode_msg(&info).unwrap();
-        let why = decrypt(&costly, b"x").unwrap_err();
+        let why = encrypted(&costly).err().unwrap();
         assert_eq!(why, "its PBKDF2 parameters ask for 10000001 rounds");
     }
 }

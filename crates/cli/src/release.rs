@@ -148,6 +148,8 @@ impl Session {
             ..Report::default()
         };
         report.prose.extend(evidence_lines(evidence));
+        let expires = &admitted.policy.manifest().expires;
+        report.prose.push(format!("  expires    {expires}"));
         brought(admitted).describe(&mut report);
         let more = [
             ("path", path.into()),

@@ -10,7 +10,10 @@ use tensorgate_verify::{Directory, Limits, Revision, SignedManifest};
 use crate::args::sign::Sign;
 use crate::disk;
 use crate::failure::Failure;
-use crate::output::say_waiting;
+use crate::output::{say, say_waiting};
+
+const HELD: &str =
+    "hint: somebody signs there, or a gate runs from it; with --out FILE no gate is waited for";
 
 /// The file that the manifest or bundle goes to.
 pub(crate) struct Target {
@@ -65,8 +68,13 @@ impl Target {
     /// Keeps others who sign away from it.
     pub(crate) fn lock(&self, json: bool) -> Result<OwnedFd, Failure> {
         let parent = disk::parent(&self.path);
-        disk::lock_parent(&self.path, || say_waiting(json, parent))
-            .map_err(|error| Failure::io("lock", parent, &error))
+        let waiting = || {
+            say_waiting(json, parent);
+            if self.inside && !json {
+                say(HELD);
+            }
+        };
+        disk::lock_parent(&self.path, waiting).map_err(|error| Failure::io("lock", parent, &error))
     }
 
     /// Its name, if it lies in the directory.

@@ -32,6 +32,38 @@ pub struct SigningKey(ed25519_dalek::SigningKey);
 /// Who signs: a private key, or whoever keeps one and does not hand it out, as an agent or a token.
 ///
 /// It need not be believed: what it returns is verified before anybody is given it.
+///
+/// ```
+/// use std::io;
+/// use tensorgate_verify::{KeyHolder, PublicKey, SigningKey};
+///
+/// /// A key that wants a person's word for each signature.
+/// struct Confirmed<F>(SigningKey, F);
+///
+/// impl<F: Fn(&[u8]) -> bool> KeyHolder for Confirmed<F> {
+///     fn public(&self) -> PublicKey {
+///         self.0.public()
+///     }
+///
+///     fn sign(&self, message: &[u8]) -> io::Result<[u8; 64]> {
+///         match (self.1)(message) {
+///             true => KeyHolder::sign(&self.0, message),
+///             false => Err(io::Error::new(io::ErrorKind::PermissionDenied, "declined")),
+///         }
+///     }
+/// }
+/// # use tensorgate_verify::{Limits, Revocations, Signed};
+/// # let (issued, expires) = ("2026-01-01T00:00:00Z".parse()?, "2026-02-01T00:00:00Z".parse()?);
+/// let list = Revocations::new(1, (issued, expires), Vec::new());
+/// let key = || SigningKey::from_seed(&[7; 32]); // a real one comes from `tensorgate keygen`
+/// let limits = Limits::default();
+///
+/// let declines = Confirmed(key(), |_: &[u8]| false);
+/// assert!(Signed::sign(&list, &declines, &limits).is_err());
+/// let agrees = Confirmed(key(), |_: &[u8]| true);
+/// assert!(Signed::sign(&list, &agrees, &limits)?.is_signed_by(&key().public()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait KeyHolder {
     /// The public half of the key that signs.
     fn public(&self) -> PublicKey;

@@ -126,7 +126,7 @@ pub use memory::{
     trim_heap,
 };
 pub use policy::Policy;
-pub use survey::{Survey, Surveyed, Undecided};
+pub use survey::{Asked, Survey, Surveyed, Undecided};
 pub use vouched::Vouched;
 
 pub use content::{Kind, MANIFEST_FILE};

@@ -197,11 +197,17 @@ pub(crate) fn refuse_collisions<'a>(paths: impl Iterator<Item = &'a FilePath>) -
     Ok(())
 }
 
+/// Bytes of a signer's text at the most: nobody reads more at once.
+pub(crate) const TEXT_BYTES: usize = 1024;
+
 /// Text of a signer that ends in logs and on screens: bounded, nothing that a terminal obeys or
 /// that turns the order of what follows (Unicode's bidirectional controls).
 pub(crate) fn printable(field: &str, text: &str) -> Result<()> {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if text.is_empty() || text.len() > 1024 || text.chars().any(|c| c.is_control() || turns(c)) {
+    if text.is_empty()
+        || text.len() > TEXT_BYTES
+        || text.chars().any(|c| c.is_control() || turns(c))
+    {
         return Err(malformed(
             field,
             "no text, one of more than 1,024 bytes, or with control characters",

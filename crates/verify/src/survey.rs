@@ -39,10 +39,38 @@ pub struct Survey<'a> {
     externals: &'a [External],
     reviewed_code: &'a [ReviewedCode],
     beside: &'a [&'a str],
-    asking: bool,
 }
 
 /// What only a person can decide, and nobody has.
+///
+/// It is listed by [`Survey::asking`]; what answers it goes into the manifest, and into the survey that
+/// counts.
+///
+/// ```
+/// use tensorgate_verify::{External, ReviewedCode, Undecided};
+///
+/// /// What is signed of one question, once a person has read it.
+/// fn answer(open: &Undecided, externals: &mut Vec<External>, reviews: &mut Vec<ReviewedCode>) {
+///     match open {
+///         Undecided::External { field, name } => {
+///             let reason = "the policy has weights of its own".into();
+///             externals.push(External::absent(field.clone(), name.clone(), reason));
+///         }
+///         Undecided::Code { path, sha256 } => {
+///             let (reviewer, note) = ("Ada".into(), "arithmetic alone".into());
+///             reviews.push(ReviewedCode::new(path.clone(), *sha256, reviewer, note));
+///         }
+///         other => panic!("a later version asks something else: {other:?}"),
+///     }
+/// }
+/// # let (mut externals, mut reviews) = (Vec::new(), Vec::new());
+/// # let (field, name) = ("config.json#/vlm".into(), "acme/vlm".into());
+/// # answer(&Undecided::External { field, name }, &mut externals, &mut reviews);
+/// # let (path, sha256) = ("step.py".parse()?, tensorgate_verify::Sha256::of(b"x = 1"));
+/// # answer(&Undecided::Code { path, sha256 }, &mut externals, &mut reviews);
+/// # assert_eq!((externals[0].name.as_str(), reviews[0].sha256), ("acme/vlm", sha256));
+/// # Ok::<(), tensorgate_verify::Error>(())
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Undecided {
@@ -70,7 +98,18 @@ pub struct Surveyed {
     pub files: Vec<FileEntry>,
     /// What was found and let pass by the rules.
     pub notices: Vec<Rejected>,
-    /// What is left to decide; nothing, but for a survey that is [`asking`](Survey::asking).
+}
+
+/// What a first survey found: what [`Surveyed`] has, and what is left to decide. It says of no file that
+/// it passes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Asked {
+    /// Every file, in path order.
+    pub files: Vec<FileEntry>,
+    /// What was found and let pass by the rules.
+    pub notices: Vec<Rejected>,
+    /// What is left to decide, if anything is.
     pub undecided: Vec<Undecided>,
 }
 
@@ -83,17 +122,6 @@ impl<'a> Survey<'a> {
             externals: &[],
             reviewed_code: &[],
             beside: &[MANIFEST_FILE],
-            asking: false,
-        }
-    }
-
-    /// A first survey, which lists what its signer has yet to decide as [`Surveyed::undecided`] in
-    /// place of refusing it. Only one that does not ask, with the answers, says that the files pass.
-    #[must_use]
-    pub const fn asking(self) -> Self {
-        Self {
-            asking: true,
-            ..self
         }
     }
 
@@ -145,13 +173,72 @@ impl<'a> Survey<'a> {
     pub fn run_with(
         self,
         directory: &Directory,
-        mut each: impl FnMut(&FilePath, &[u8]),
+        each: impl FnMut(&FilePath, &[u8]),
     ) -> Result<Surveyed> {
-        let mut findings = match self.asking {
-            true => Findings::asking(),
-            false => Findings::default(),
-        };
-        let mut paths = directory.list(&self.rules.limits, &mut findings)?;
+        let mut findings = Findings::default();
+        let files = self.look(directory, each, &mut findings)?;
+        let notices = findings.into_result()?;
+        Ok(Surveyed { files, notices })
+    }
+
+    /// A first survey, which lists what its signer has yet to decide and does not refuse it; what is no
+    /// decision, it does. Only [`run`](Self::run), with the answers, says that the files pass.
+    ///
+    /// ```
+    /// use tensorgate_verify::{Directory, External, Rules, Survey, Undecided};
+    /// # let folder = tempfile::tempdir()?;
+    /// let config = r#"{"type": "act", "pretrained_backbone_weights": "ResNet18_Weights.IMAGENET1K_V1"}"#;
+    /// std::fs::write(folder.path().join("config.json"), config)?;
+    /// let directory = Directory::new(std::fs::File::open(folder.path())?.into());
+    /// let rules = Rules::default();
+    ///
+    /// let asked = Survey::new(&rules).asking(&directory, |_, _| {})?;
+    /// let [Undecided::External { field, name }] = &asked.undecided[..] else {
+    ///     panic!("{asked:?}");
+    /// };
+    /// assert_eq!(field, "config.json#/pretrained_backbone_weights");
+    ///
+    /// let reason = "the policy has weights of its own".into();
+    /// let externals = [External::absent(field.clone(), name.clone(), reason)];
+    /// let surveyed = Survey::new(&rules).with_externals(&externals).run(&directory)?;
+    /// assert_eq!(surveyed.files, asked.files); // the bytes that the questions were about
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// What is to be signed is what passed, and the compiler knows which that is:
+    ///
+    /// ```compile_fail,E0308
+    /// # use tensorgate_verify::*;
+    /// fn sign(passed: Surveyed) {}
+    /// # fn unasked(survey: Survey<'_>, directory: &Directory) -> Result<()> {
+    /// sign(survey.asking(directory, |_, _| {})?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), but for what is undecided.
+    pub fn asking(
+        self,
+        directory: &Directory,
+        each: impl FnMut(&FilePath, &[u8]),
+    ) -> Result<Asked> {
+        let mut findings = Findings::asking();
+        let files = self.look(directory, each, &mut findings)?;
+        Ok(Asked {
+            files,
+            undecided: findings.take_undecided(),
+            notices: findings.into_result()?,
+        })
+    }
+
+    fn look(
+        self,
+        directory: &Directory,
+        mut each: impl FnMut(&FilePath, &[u8]),
+        findings: &mut Findings,
+    ) -> Result<Vec<FileEntry>> {
+        let mut paths = directory.list(&self.rules.limits, findings)?;
         paths.retain(|path| !self.beside.contains(&path.as_str()));
         findings.note(refuse_collisions(paths.iter()))?;
         if paths.is_empty() {
@@ -161,18 +248,14 @@ impl<'a> Survey<'a> {
         // One after another: each file uses all cores by itself, and only one is held in memory.
         let mut seen = Vec::new();
         for path in &paths {
-            let described = self.describe(directory, path, &mut findings);
+            let described = self.describe(directory, path, findings);
             if let Some((described, hold)) = findings.note(described)? {
                 each(path, &hold);
                 seen.push(described.keeping(hold));
             }
         }
-        self.audit(&seen, &mut findings);
-        Ok(Surveyed {
-            undecided: findings.take_undecided(),
-            notices: findings.into_result()?,
-            files: seen.into_iter().map(|described| described.entry).collect(),
-        })
+        self.audit(&seen, findings);
+        Ok(seen.into_iter().map(|described| described.entry).collect())
     }
 
     fn describe(

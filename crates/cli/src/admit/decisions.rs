@@ -7,7 +7,7 @@ use serde::Serialize;
 use tensorgate_verify::{External, FilePath, ReviewedCode, Undecided};
 
 use crate::beside;
-use crate::declarations::{Accept, Declarations};
+use crate::declarations::{Accept, Declarations, MAX_BYTES};
 use crate::disk;
 use crate::failure::Failure;
 
@@ -32,7 +32,7 @@ struct Saved<'d> {
 
 impl Decisions {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let (declared, accept) = Declarations::read_with_accept(path)?;
+        let (declared, accept) = Declarations::read_for("admit", path)?;
         let decisions = Self {
             externals: declared.externals,
             reviewed_code: declared.reviewed_code,
@@ -113,6 +113,10 @@ impl Decisions {
         };
         let text = toml::to_string(&saved).map_err(|error| Failure::about(path, error))?;
         let text = format!("{START}{text}");
+        if text.len() as u64 > MAX_BYTES {
+            let detail = "what was decided has more than 1 MiB, which no --decisions would read";
+            return Err(Failure::about(path, detail).hint("leave out --save-decisions"));
+        }
         let saved = disk::put(path, START.as_bytes(), text.as_bytes());
         saved.map_err(|error| beside::cannot("the decisions", path, &error))
     }

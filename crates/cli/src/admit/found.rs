@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tensorgate_hub::{Fetched, Target};
-use tensorgate_verify::{Directory, FileEntry, FilePath, Kind, Rules, Sha256, Survey, Surveyed};
+use tensorgate_verify::{Asked, Directory, FileEntry, FilePath, Kind, Rules, Sha256, Survey};
 
 use super::decisions::Decisions;
 use crate::disk;
@@ -15,7 +15,7 @@ use crate::text::{count, table, thousands, total};
 /// A commit in quarantine. While it lives, nobody else changes it.
 pub(super) struct Found {
     pub(super) target: Target,
-    pub(super) surveyed: Surveyed,
+    pub(super) asked: Asked,
     pub(super) path: String,
     directory: Directory,
     fetched: Fetched,
@@ -32,11 +32,11 @@ impl Found {
     ) -> Result<Self, Failure> {
         let directory = disk::guarded(fetched.directory()?);
         let (survey, repo_type) = (Survey::new(rules).of(target.repo_type), target.repo_type);
-        let surveyed = shown.survey(survey.asking(), &directory, repo_type, &rules.limits)?;
+        let asked = shown.asking(survey, &directory, repo_type, &rules.limits)?;
         let path = fetched.path.display().to_string();
         Ok(Self {
             target,
-            surveyed,
+            asked,
             path,
             directory,
             fetched,
@@ -51,7 +51,7 @@ impl Found {
             .with_externals(&decided.externals)
             .with_reviewed_code(&decided.reviewed_code)
             .run(&self.directory)?;
-        if again.files == self.surveyed.files {
+        if again.files == self.asked.files {
             return Ok(());
         }
         Err(self.changed())
@@ -59,7 +59,7 @@ impl Found {
 
     /// `type` of config.json, where LeRobot's policies have theirs.
     pub(super) fn policy_type(&self) -> Result<Option<String>, Failure> {
-        let mut files = self.surveyed.files.iter();
+        let mut files = self.asked.files.iter();
         let config = files.find(|file| file.path.as_str() == "config.json");
         match config {
             Some(config) => Ok(type_of(&self.text(&config.path, &config.sha256)?)),
@@ -71,9 +71,10 @@ impl Found {
     pub(super) fn text(&self, path: &FilePath, sha256: &Sha256) -> Result<String, Failure> {
         let hold = self.directory.open(path)?.hold(Kind::Config);
         let hold = hold.map_err(|error| Failure::io("read", path.as_str().as_ref(), &error))?;
-        match Sha256::of(&hold) == *sha256 {
-            true => Ok(String::from_utf8_lossy(&hold).into_owned()),
-            false => Err(self.changed()),
+        match str::from_utf8(&hold) {
+            Ok(text) if Sha256::of(&hold) == *sha256 => Ok(text.to_owned()),
+            // Nor was it found to be text.
+            _ => Err(self.changed()),
         }
     }
 
@@ -84,7 +85,7 @@ impl Found {
 
     /// What a person sees before the first question.
     pub(super) fn lines(&self, facts: &Facts) -> Vec<String> {
-        let files = &self.surveyed.files;
+        let files = &self.asked.files;
         let bytes = total(files.iter().map(|file| file.size));
         let mut lines = vec![
             format!("in quarantine, untrusted: {:?}", self.target.to_string()),

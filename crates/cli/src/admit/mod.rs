@@ -11,19 +11,20 @@
 mod changes;
 mod decisions;
 mod found;
+mod pages;
 mod pinned;
 mod place;
 mod points;
 mod refusals;
+mod release;
 mod report;
 mod review;
 
 use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp};
 use tensorgate_hub::{AdmitError, Expected, Request, Target};
 use tensorgate_verify::{
-    About, Error, KeyHolder, Manifest, Rejection, Repo, SignedManifest, Surveyed, TrustPolicy,
+    About, Error, KeyHolder, Manifest, Rejection, Repo, SignedManifest, TrustPolicy,
 };
 
 use crate::args::admit::Admit;
@@ -33,15 +34,15 @@ use crate::fetch::{self, Session};
 use crate::html::{self, Shown};
 use crate::keys;
 use crate::output::{Report, say};
-use crate::sign::refuse_expired;
 use crate::stop;
 use crate::terminal;
-use crate::text::{now_in_seconds, thousands};
+use crate::text::thousands;
 use crate::trust;
 use decisions::Decisions;
 use found::Found;
 use place::Place;
 use points::Point;
+use release::Release;
 use review::{Review, agree};
 
 pub(crate) fn run(args: &Admit, json: bool) -> Result<Report, Failure> {
@@ -122,7 +123,7 @@ impl Admission {
         let facts = facts.json();
         shown.externals = decided.externals;
         shown.reviewed_code = decided.reviewed_code;
-        let mut idle = self.decisions.idle(&found.surveyed.undecided);
+        let mut idle = self.decisions.idle(&found.asked.undecided);
         // The gate takes the quarantine for itself.
         drop(found);
         let mut report = self.prove(&signed, &manifest, &plan.expected).await?;
@@ -161,9 +162,8 @@ impl Admission {
     ) -> Result<(Manifest, Decisions), Failure> {
         let proposed = plan.proposed.as_ref();
         let about = self.about(found, proposed)?;
-        let Surveyed { files, notices, .. } = &found.surveyed;
-        let points = Point::of(notices, facts, &about.policy_type, files);
         self.show(found, facts)?;
+        let points = Point::of(&found.asked, facts, &about.policy_type)?;
         let review = Review {
             session: &self.session,
             found,
@@ -174,8 +174,8 @@ impl Admission {
         let decided = review.decide(&points).await?;
         found.passes(self.trust.rules(), &decided)?;
         let (repo, release) = (plan.repo.clone(), &plan.release);
-        let span = (release.issued, release.expires);
-        let mut manifest = Manifest::new(repo, release.sequence, span, about, files.clone());
+        let (span, files) = ((release.issued, release.expires), found.asked.files.clone());
+        let mut manifest = Manifest::new(repo, release.sequence, span, about, files);
         manifest.externals.clone_from(&decided.externals);
         manifest.reviewed_code.clone_from(&decided.reviewed_code);
         if let Some(proposed) = proposed {
@@ -205,17 +205,7 @@ impl Admission {
         let gate = self.session.gate(&self.trust);
         match gate.authenticate(signed, expected) {
             Err(error) if lacks_signers_alone(&error) => {
-                let alone = keys::trust_in(&self.signer.public())?;
-                let alone = self.session.gate(&alone).authenticate(signed, expected);
-                alone.map_err(|error| self.session.explain(error, expected))?;
-                let path = self.place.pending(signed)?;
-                return Ok(report::pending(
-                    &self.args,
-                    &self.trust,
-                    signed,
-                    manifest,
-                    path,
-                ));
+                return self.leave_to_others(signed, manifest, expected);
             }
             other => other.map_err(|error| self.session.explain(error, expected))?,
         };
@@ -231,70 +221,19 @@ impl Admission {
         ))
     }
 
-    /// Which release it is to be, and until when.
-    fn release(&self, target: &Target, proposed: Option<&Manifest>) -> Result<Release, Failure> {
-        let last = self.session.accepted(target)?.map(|last| last.sequence);
-        let next = last.map_or(1, |last| last.saturating_add(1));
-        let sequence = self
-            .args
-            .sequence
-            .or_else(|| proposed.map(|manifest| manifest.sequence));
-        let sequence = sequence.unwrap_or(next);
-        if let Some(last) = last.filter(|last| sequence <= *last) {
-            let detail = format!("{sequence}, but {last} was accepted here before");
-            return Err(Failure::rejected(
-                Rejection::ManifestRollback,
-                "sequence",
-                detail,
-            ));
-        }
-        // Who proposes a release far ahead leaves no number for those after it.
-        if !self.asks && self.args.sequence.is_none() && sequence != next {
-            let detail =
-                format!("the manifest is of release {sequence}, and {next} is the next here");
-            let failure = Failure::about(Path::new("sequence"), detail);
-            return Err(failure.hint("give --sequence if that is meant"));
-        }
-        let issued = now_in_seconds();
-        let expires = self.expires(issued, proposed)?;
-        refuse_expired(expires, issued)?;
-        Ok(Release {
-            sequence,
-            issued: proposed.map_or(issued, |manifest| manifest.issued),
-            expires,
-        })
-    }
-
-    fn expires(&self, now: Timestamp, proposed: Option<&Manifest>) -> Result<Timestamp, Failure> {
-        let days = self.decisions.accept.valid_days;
-        let latest = days.and_then(|days| {
-            let span = SignedDuration::from_hours(24 * i64::from(days));
-            now.checked_add(span).ok()
-        });
-        match (self.args.expires, proposed, latest) {
-            (Some(expires), ..) => Ok(expires),
-            (None, None, Some(latest)) => Ok(latest),
-            (None, Some(manifest), Some(latest)) if manifest.expires <= latest => {
-                Ok(manifest.expires)
-            }
-            (None, Some(manifest), Some(latest)) => {
-                let detail = format!(
-                    "the manifest counts until {}, `valid_days` allows {latest}",
-                    manifest.expires
-                );
-                Err(Failure::about(Path::new("expires"), detail)
-                    .hint("give --expires if that is meant"))
-            }
-            (None, Some(manifest), None) if self.asks => Ok(manifest.expires),
-            (None, _, None) => {
-                let failure = Failure::about(
-                    Path::new("expires"),
-                    "nothing says when the signature stops to count",
-                );
-                Err(failure
-                    .hint("give --expires INSTANT, or `valid_days` under [accept] in --decisions"))
-            }
-        }
+    /// Writes it for those who have to sign it, too, if it counts by this key alone.
+    fn leave_to_others(
+        &self,
+        signed: &SignedManifest,
+        manifest: &Manifest,
+        expected: &Expected,
+    ) -> Result<Report, Failure> {
+        let alone = keys::trust_in(&self.signer.public())?;
+        let alone = self.session.gate(&alone).authenticate(signed, expected);
+        alone.map_err(|error| self.session.explain(error, expected))?;
+        let (args, trust) = (&self.args, &self.trust);
+        let path = self.place.pending(signed)?;
+        Ok(report::pending(args, trust, signed, manifest, path))
     }
 
     fn about(&self, found: &Found, proposed: Option<&Manifest>) -> Result<About, Failure> {
@@ -321,7 +260,7 @@ impl Admission {
         }
         let mut lines = found.lines(facts);
         if let Some(accepted) = self.session.accepted(&found.target)? {
-            let files = &found.surveyed.files;
+            let files = &found.asked.files;
             lines.extend(
                 self.session
                     .changes(&accepted, &found.target, files, &found.path)?,
@@ -336,15 +275,15 @@ impl Admission {
             return Ok(());
         }
         let robot = match &manifest.policy.robot {
-            Some(robot) => format!(" for {}", points::words(robot)),
+            Some(robot) => format!(" for {robot:?}"),
             None => String::new(),
         };
         let bytes = crate::claims::bytes(manifest);
         let question = format!(
-            "sign it as release {} of {}, type {}{robot}, {} bytes, until {}, with key {}? [y/N] ",
+            "sign it as release {} of {}, type {:?}{robot}, {} bytes, until {}, with key {}? [y/N] ",
             manifest.sequence,
             manifest.repo.id,
-            points::words(&manifest.policy.policy_type),
+            manifest.policy.policy_type,
             thousands(bytes),
             manifest.expires,
             self.signer.public().id()
@@ -361,13 +300,6 @@ struct Plan {
     release: Release,
     /// What another signer says of it.
     proposed: Option<Manifest>,
-}
-
-/// What a manifest says beside the files.
-struct Release {
-    sequence: u64,
-    issued: Timestamp,
-    expires: Timestamp,
 }
 
 /// Whether all that is missing is another's signature.

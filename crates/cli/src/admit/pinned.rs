@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use tensorgate_hub::Target;
 use tensorgate_verify::{External, ExternalFile, RepoType};
 
 use crate::failure::Failure;
-use crate::fetch::Session;
+use crate::fetch::{self, Session};
 
 impl Session {
     /// The artifact that `field` names is exactly the files of this commit; nothing large is fetched.
@@ -17,7 +16,7 @@ impl Session {
         name: &str,
         target: &str,
     ) -> Result<External, Failure> {
-        let target: Target = target.parse()?;
+        let target = fetch::target(target, None)?;
         if target.repo_type != RepoType::Model {
             let detail = format!("{target} is no model");
             return Err(Failure::about(Path::new(field), detail));

@@ -38,8 +38,9 @@ pub(super) fn idle_key(
                 "the key {:?} does not count for {}: {why}",
                 key.name, target.repo
             );
-            Err(Failure::about(&args.trust, detail)
-                .hint("sign with a key that does: `tensorgate trust check` lists them"))
+            Err(Failure::about(&args.trust, detail).hint(format!(
+                "sign with a key that does: `tensorgate trust check {file}` lists them"
+            )))
         }
     }
 }
@@ -64,7 +65,7 @@ pub(super) fn revoked_key(
         Some(entry) => {
             let detail = format!("it was called back: {}", entry.reason);
             let failure = Failure::rejected(Rejection::KeyRevoked, &id.to_string(), detail);
-            Err(failure.hint("sign with another key: `tensorgate trust check` lists them"))
+            Err(failure.hint("sign with another key: `tensorgate trust check FILE` lists them"))
         }
     }
 }

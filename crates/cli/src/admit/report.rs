@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tensorgate_verify::{Manifest, SignedManifest, TrustPolicy, TrustedKey};
 
 use crate::args::admit::Admit;
@@ -45,41 +45,25 @@ pub(super) fn pending(
     manifest: &Manifest,
     path: &Path,
 ) -> Report {
-    let signed_by = |key: &&TrustedKey| signed.is_signed_by(&key.key);
-    let repo = &manifest.repo.id;
-    let counts =
-        |key: &&TrustedKey| Standing::of(key, trust, Some(repo), Timestamp::now()).counts();
-    let keys = || trust.keys().iter().filter(counts);
-    let (have, may): (Vec<_>, Vec<_>) = keys().partition(|key| signed_by(key));
-    let missing = trust.threshold().saturating_sub(have.len());
-    let mut prose = vec![format!("signed, not yet admitted: {path:?}")];
-    prose.extend(claims::lines(signed, manifest));
-    let line =
-        |what: &str, key: &TrustedKey| format!("  {what:<10} {:?}, key {}", key.name, key.id());
-    prose.extend(have.iter().map(|key| line("signed by", key)));
-    prose.push(format!(
-        "  missing    {missing} of {}: one of",
-        trust.threshold()
-    ));
-    prose.extend(may.iter().map(|key| line("", key)));
+    let signers = Signers::of(trust, signed, manifest);
     let next = format!(
-        "tensorgate admit {repo}@{} --key THEIRS.key.pem --trust {} --manifest {}",
+        "tensorgate admit {}@{} --key THEIRS.key.pem --trust {} --manifest {}",
+        manifest.repo.id,
         manifest.repo.revision,
         word(&args.trust.display().to_string()),
         word(&path.display().to_string())
     );
+    let mut prose = vec![format!("signed, not yet admitted: {path:?}")];
+    prose.extend(claims::lines(signed, manifest));
+    prose.extend(signers.lines(trust.threshold()));
     prose.push(format!("  next       give them {path:?}; there: {next}"));
-    let key = |key: &&TrustedKey| json!({ "name": key.name, "key": key.id().to_string() });
-    let more = json!({
-        "admitted": false,
-        "written": path.display().to_string(),
-        "next": next,
-    });
+    let path = path.display().to_string();
+    let more = json!({ "admitted": false, "written": path, "next": next });
     Report {
         verdict: Some("done"),
         subject: args.target.clone(),
         prose,
-        data: format!("{}\n", path.display()),
+        data: format!("{path}\n"),
         evidence: json!({
             "repo": manifest.repo,
             "sequence": manifest.sequence,
@@ -88,11 +72,44 @@ pub(super) fn pending(
             "policy": manifest.policy,
             "manifest": signed.digest(),
             "threshold": trust.threshold(),
-            "signers": have.iter().map(key).collect::<Vec<_>>(),
-            "may_sign": may.iter().map(key).collect::<Vec<_>>(),
+            "signers": Signers::json(&signers.have),
+            "may_sign": Signers::json(&signers.may),
         }),
         more: more.as_object().cloned().unwrap_or_default(),
         ..Report::default()
+    }
+}
+
+/// The keys that count for a repository.
+struct Signers<'t> {
+    /// Those that have signed.
+    have: Vec<&'t TrustedKey>,
+    /// Those that may.
+    may: Vec<&'t TrustedKey>,
+}
+
+impl<'t> Signers<'t> {
+    fn of(trust: &'t TrustPolicy, signed: &SignedManifest, manifest: &Manifest) -> Self {
+        let (repo, now) = (Some(&manifest.repo.id), Timestamp::now());
+        let counts = |key: &&TrustedKey| Standing::of(key, trust, repo, now).counts();
+        let keys = trust.keys().iter().filter(counts);
+        let (have, may) = keys.partition(|key| signed.is_signed_by(&key.key));
+        Self { have, may }
+    }
+
+    fn lines(&self, threshold: usize) -> Vec<String> {
+        let line =
+            |what: &str, key: &TrustedKey| format!("  {what:<10} {:?}, key {}", key.name, key.id());
+        let missing = threshold.saturating_sub(self.have.len());
+        let mut lines: Vec<_> = self.have.iter().map(|key| line("signed by", key)).collect();
+        lines.push(format!("  missing    {missing} of {threshold}: one of"));
+        lines.extend(self.may.iter().map(|key| line("", key)));
+        lines
+    }
+
+    fn json(keys: &[&TrustedKey]) -> Value {
+        let key = |key: &&TrustedKey| json!({ "name": key.name, "key": key.id().to_string() });
+        keys.iter().map(key).collect()
     }
 }
 

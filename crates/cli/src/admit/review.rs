@@ -7,7 +7,9 @@ use tensorgate_verify::{External, FilePath, Manifest, ReviewedCode, Sha256, Unde
 
 use super::decisions::Decisions;
 use super::found::Found;
-use super::points::{Point, words};
+use super::pages;
+use super::points::Point;
+use crate::declarations::Accept;
 use crate::failure::Failure;
 use crate::fetch::Session;
 use crate::output::say;
@@ -34,25 +36,11 @@ impl Review<'_> {
             ..Decisions::default()
         };
         let mut open = Vec::new();
-        for asked in &self.found.surveyed.undecided {
-            match asked {
-                Undecided::External { field, name } => match self.external(field, name).await? {
-                    Some(external) => decided.externals.push(external),
-                    None => open.push(open_external(field, name)),
-                },
-                Undecided::Code { path, sha256 } => match self.code(path, sha256).await? {
-                    Some(review) => decided.reviewed_code.push(review),
-                    None => open.push(open_code(path, sha256)),
-                },
-                _ => {}
-            }
+        for asked in &self.found.asked.undecided {
+            open.extend(self.answer(asked, &mut decided).await?);
         }
         for point in points {
-            if self.agrees(point).await? {
-                point.accept(&mut decided.accept);
-            } else {
-                open.push(format!("{point}: `{}` under [accept]", point.toml()));
-            }
+            open.extend(self.agree_to(point, &mut decided.accept).await?);
         }
         match open.is_empty() {
             true => Ok(decided),
@@ -60,71 +48,88 @@ impl Review<'_> {
         }
     }
 
-    async fn agrees(&self, point: &Point) -> Result<bool, Failure> {
-        if point.is_accepted(&self.decisions.accept) {
-            return Ok(true);
+    /// Answers one question, or says that it is open.
+    async fn answer(
+        self,
+        asked: &Undecided,
+        decided: &mut Decisions,
+    ) -> Result<Option<String>, Failure> {
+        match asked {
+            Undecided::External { field, name } => match self.external(field, name).await? {
+                Some(external) => decided.externals.push(external),
+                None => return Ok(Some(open_external(field, name))),
+            },
+            Undecided::Code { path, sha256 } => match self.code(path, sha256).await? {
+                Some(review) => decided.reviewed_code.push(review),
+                None => return Ok(Some(open_code(path, sha256))),
+            },
+            // What is not answered, the second survey refuses.
+            _ => {}
         }
-        if !self.asks {
-            return Ok(false);
-        }
-        if point.is_asked_alone() {
-            agree(&format!("{point}; let it pass? [y/N] "), &point.to_string()).await?;
-        }
-        Ok(true)
+        Ok(None)
     }
 
-    async fn external(&self, field: &str, name: &str) -> Result<Option<External>, Failure> {
+    /// Agrees to one thing, or says that it is open.
+    async fn agree_to(self, point: &Point, accept: &mut Accept) -> Result<Option<String>, Failure> {
+        if !point.is_accepted(accept) {
+            if !self.asks {
+                let answer = point.toml();
+                return Ok(Some(format!("{point}: `{answer}` under [accept]")));
+            }
+            if point.is_asked_alone() {
+                let what = point.to_string();
+                if let Some(text) = point.long() {
+                    pages::show(&what, &text).await?;
+                }
+                agree(&format!("{what}; let it pass? [y/N] "), &what).await?;
+            }
+        }
+        point.accept(accept);
+        Ok(None)
+    }
+
+    async fn external(self, field: &str, name: &str) -> Result<Option<External>, Failure> {
         if let Some(decided) = self.decisions.external(field, name) {
             return Ok(Some(decided.clone()));
         }
         if !self.asks {
             return Ok(None);
         }
-        let (place, artifact) = (words(field), words(name));
         say(&format!(
-            "{place} names {artifact}, which loading the policy would fetch"
+            "{field:?} names {name:?}, which loading the policy would fetch"
         ));
-        let subject = format!("{place} naming {artifact}");
-        let declared = self
-            .proposed
-            .into_iter()
-            .flat_map(|manifest| &manifest.externals);
-        let mut declared =
-            declared.filter(|external| external.field == field && external.name == name);
-        if let Some(declared) = declared.next() {
-            for line in lines_of(declared) {
-                say(&line);
+        let subject = format!("{field:?} naming {name:?}");
+        let proposed = self.proposed.into_iter();
+        let mut proposed = proposed.flat_map(|manifest| &manifest.externals);
+        match proposed.find(|one| one.field == field && one.name == name) {
+            Some(declared) => {
+                show(declared);
+                agree("the manifest declares that; do you? [y/N] ", &subject).await?;
+                Ok(Some(declared.clone()))
             }
-            agree("the manifest declares that; do you? [y/N] ", &subject).await?;
-            return Ok(Some(declared.clone()));
-        }
-        match &*terminal::line("absent, pinned, or neither? [a/p/N] ").await? {
-            "a" | "absent" => {
-                let reason = text("why is it not needed? ", &subject).await?;
-                Ok(Some(External::absent(
-                    field.to_owned(),
-                    name.to_owned(),
-                    reason,
-                )))
-            }
-            "p" | "pinned" => {
-                let target = text("pinned to REPO@REVISION: ", &subject).await?;
-                let pinned = self.session.pinned(field, name, &target).await?;
-                for line in lines_of(&pinned) {
-                    say(&line);
-                }
-                agree("declare that? [y/N] ", &subject).await?;
-                Ok(Some(pinned))
-            }
-            _ => Err(declined(&subject)),
+            None => self.declare(field, name, &subject).await.map(Some),
         }
     }
 
-    async fn code(
-        &self,
-        path: &FilePath,
-        sha256: &Sha256,
-    ) -> Result<Option<ReviewedCode>, Failure> {
+    async fn declare(self, field: &str, name: &str, subject: &str) -> Result<External, Failure> {
+        let (field, name) = (field.to_owned(), name.to_owned());
+        match &*terminal::line("absent, pinned, or neither? [a/p/N] ").await? {
+            "a" | "absent" => {
+                let reason = text("why is it not needed? ", subject).await?;
+                Ok(External::absent(field, name, reason))
+            }
+            "p" | "pinned" => {
+                let target = text("pinned to REPO@REVISION: ", subject).await?;
+                let pinned = self.session.pinned(&field, &name, &target).await?;
+                show(&pinned);
+                agree("declare that? [y/N] ", subject).await?;
+                Ok(pinned)
+            }
+            _ => Err(declined(subject)),
+        }
+    }
+
+    async fn code(self, path: &FilePath, sha256: &Sha256) -> Result<Option<ReviewedCode>, Failure> {
         // One of other bytes is `code-changed`, whoever is asked.
         if let Some(review) = self.decisions.review(path) {
             return Ok(Some(review.clone()));
@@ -137,33 +142,26 @@ impl Review<'_> {
             "code, which tensorgate never runs: {:?}, sha256 {sha256}",
             path.as_str()
         ));
-        for line in self.found.text(path, sha256)?.lines() {
-            say(&format!("  | {line}"));
+        pages::show(&subject, &self.found.text(path, sha256)?).await?;
+        let proposed = self.proposed.into_iter();
+        let mut proposed = proposed.flat_map(|manifest| &manifest.reviewed_code);
+        match proposed.find(|one| one.path == *path && one.sha256 == *sha256) {
+            Some(review) => {
+                let ReviewedCode { reviewer, note, .. } = review;
+                say(&format!("  reviewed by {reviewer:?}: {note:?}"));
+                agree("the manifest says that; do you agree? [y/N] ", &subject).await?;
+                Ok(Some(review.clone()))
+            }
+            None => review(path, sha256, &subject).await.map(Some),
         }
-        let declared = self
-            .proposed
-            .into_iter()
-            .flat_map(|manifest| &manifest.reviewed_code);
-        let mut declared =
-            declared.filter(|review| review.path == *path && review.sha256 == *sha256);
-        if let Some(review) = declared.next() {
-            say(&format!(
-                "  reviewed by {:?}: {:?}",
-                review.reviewer, review.note
-            ));
-            agree("the manifest says that; do you agree? [y/N] ", &subject).await?;
-            return Ok(Some(review.clone()));
-        }
-        agree("let it pass to the robot's disk? [y/N] ", &subject).await?;
-        let reviewer = text("reviewed by: ", &subject).await?;
-        let note = text("note: ", &subject).await?;
-        Ok(Some(ReviewedCode::new(
-            path.clone(),
-            *sha256,
-            reviewer,
-            note,
-        )))
     }
+}
+
+async fn review(path: &FilePath, sha256: &Sha256, subject: &str) -> Result<ReviewedCode, Failure> {
+    agree("let it pass to the robot's disk? [y/N] ", subject).await?;
+    let reviewer = text("reviewed by: ", subject).await?;
+    let note = text("note: ", subject).await?;
+    Ok(ReviewedCode::new(path.clone(), *sha256, reviewer, note))
 }
 
 /// Asks for a yes; anything else is a no.
@@ -186,6 +184,11 @@ async fn text(question: &str, subject: &str) -> Result<String, Failure> {
 fn declined(subject: &str) -> Failure {
     let detail = format!("declined: {subject}; nothing was signed");
     Failure::about(Path::new(""), detail)
+}
+
+/// What is declared, a line for each file.
+fn show(external: &External) {
+    lines_of(external).iter().for_each(|line| say(line));
 }
 
 fn lines_of(external: &External) -> Vec<String> {

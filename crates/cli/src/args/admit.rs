@@ -41,9 +41,11 @@ What --decisions may answer: [[externals]] and [[reviewed_code]] as `audit --hel
   policy_types = [\"act\"]
   dtypes = [\"F32\", \"I64\"]
   max_bytes = 300000000
-  fields = [\"config.json#/my_field\"]       # fields of config.json that no known type has
-  findings = [\"normalizer-degenerate\"]     # of what the trust policy lets pass with a note
-  valid_days = 90                          # in place of --expires")]
+  fields = ['\"config.json#/my_field\": 3']  # that no known type has: with its value, as shown
+  findings = ['CODE: \"SUBJECT\": DETAIL']   # that the trust policy lets pass: whole, as told
+  valid_days = 90                          # in place of --expires
+It names no repository: an answer holds wherever the file is given. Nobody can agree to what cannot
+be shown whole, such as more than 256 fields, or a value of more than 4,096 characters.")]
 pub(crate) struct Admit {
     /// OWNER/NAME and a commit; a branch or tag is looked up once, shown and pinned
     #[arg(value_name = "REPO@REVISION")]

@@ -3,8 +3,8 @@
 //!
 //! <https://huggingface.co/docs/hub/model-cards#model-card-metadata>. YAML is read event by event, so
 //! that aliases stay names and nothing is built but what is kept. Whatever is not plainly there (two
-//! entries of one key, an alias, a mapping in place of a text, a broken document) is not stated: a
-//! card is never a reason to refuse a policy.
+//! entries of one key, an alias, a mapping in place of a text, a broken document) is not stated, and
+//! never a reason to refuse a policy: but for its licence, of which a person has to know what it is.
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde::Serialize;
@@ -20,12 +20,18 @@ const MAX_DEPTH: usize = 32;
 const MAX_CHARS: usize = 512;
 /// Entries of one list; the tags of a model in many languages are about a hundred.
 const MAX_ENTRIES: usize = 256;
+/// The key of a merge (<https://yaml.org/type/merge.html>), and what stands here for one that is no text.
+const ANY_KEY: &str = "<<";
+const UNREADABLE: &str = "one is stated, in a form that is not read here";
 
 /// What the author states. Untrusted text, to be escaped wherever it is shown.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub(crate) struct Card {
     /// `license`: identifiers such as `apache-2.0`.
     pub(crate) license: Vec<String>,
+    /// The same as somebody agrees to it.
+    #[serde(skip)]
+    pub(crate) terms: Terms,
     /// `license_name`, where `license` is `other`.
     pub(crate) license_name: Option<String>,
     /// `license_link`.
@@ -44,21 +50,39 @@ pub(crate) struct Card {
     pub(crate) model_name: Option<String>,
 }
 
+/// The licences of a card, as somebody agrees to them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Terms {
+    /// There is no card, or it has no such entry.
+    #[default]
+    Unstated,
+    /// Identifiers; of `other`, with the name and the address that it goes by.
+    Stated(Vec<String>),
+    /// Something is stated, and what it is cannot be said: nobody can agree to it.
+    Unreadable,
+}
+
 impl Card {
     /// Reads the front matter of a README.md.
     pub(crate) fn read(bytes: &[u8]) -> Self {
-        let entries = front_matter(bytes).and_then(entries).unwrap_or_default();
-        let list = |key: &str| match only(&entries, key) {
-            Some(Stated::Text(text)) => vec![text.clone()],
-            Some(Stated::List(all)) => all.clone(),
+        let Some(front_matter) = FrontMatter::of(bytes) else {
+            return Self::default();
+        };
+        let entries = front_matter.0.and_then(entries);
+        let terms = entries.as_deref().map_or(Terms::Unreadable, Terms::of);
+        let entries = entries.unwrap_or_default();
+        let list = |key: &str| match stated(&entries, key) {
+            Ok(Stated::Text(text)) => vec![text.clone()],
+            Ok(Stated::List(all)) => all.clone(),
             _ => Vec::new(),
         };
-        let text = |key: &str| match only(&entries, key) {
-            Some(Stated::Text(text)) => Some(text.clone()),
+        let text = |key: &str| match stated(&entries, key) {
+            Ok(Stated::Text(text)) => Some(text.clone()),
             _ => None,
         };
         Self {
             license: list("license"),
+            terms,
             license_name: text("license_name"),
             license_link: text("license_link"),
             datasets: list("datasets"),
@@ -73,8 +97,12 @@ impl Card {
     /// What it says, under the word for it.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
         let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
+        let license = match self.terms {
+            Terms::Unreadable => vec![UNREADABLE.to_owned()],
+            _ => self.license.clone(),
+        };
         [
-            ("licence", self.license.clone()),
+            ("licence", license),
             ("licence name", one(&self.license_name)),
             ("licence link", one(&self.license_link)),
             ("datasets", self.datasets.clone()),
@@ -96,36 +124,95 @@ impl Card {
     }
 }
 
-/// What lies between the first line, `---`, and the next such line.
-fn front_matter(bytes: &[u8]) -> Option<&str> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let start = ["---\n", "---\r\n"]
-        .iter()
-        .find_map(|line| bytes.strip_prefix(line.as_bytes()))?;
-    let start = &start[..start.len().min(MAX_BYTES)];
-    let mut end = 0;
-    for line in start.split_inclusive(|byte| *byte == b'\n') {
-        if line.trim_ascii_end() == b"---" {
-            return str::from_utf8(&start[..end]).ok();
+impl Terms {
+    fn of(entries: &[(String, Stated)]) -> Self {
+        // Readers that merge mappings, or follow an alias, may find a licence there.
+        if entries.iter().any(|(name, _)| name == ANY_KEY) {
+            return Self::Unreadable;
         }
-        end += line.len();
+        let licences = match stated(entries, "license") {
+            Ok(Stated::Nothing) => return Self::Unstated,
+            Ok(Stated::List(all)) if all.is_empty() => return Self::Unstated,
+            Ok(Stated::Text(text)) => vec![text.clone()],
+            Ok(Stated::List(all)) => all.clone(),
+            _ => return Self::Unreadable,
+        };
+        match licences
+            .into_iter()
+            .map(|one| named(one, entries))
+            .collect()
+        {
+            Some(licences) => Self::Stated(licences),
+            None => Self::Unreadable,
+        }
     }
-    None
+}
+
+/// `other` is as many licences as there are names for it.
+fn named(licence: String, entries: &[(String, Stated)]) -> Option<String> {
+    if licence != "other" {
+        return Some(licence);
+    }
+    let mut words = Vec::new();
+    for key in ["license_name", "license_link"] {
+        match stated(entries, key) {
+            Ok(Stated::Nothing) => {}
+            Ok(Stated::Text(text)) => words.push(&**text),
+            _ => return None,
+        }
+    }
+    match words.is_empty() {
+        true => Some(licence),
+        false => Some(format!("{licence}: {}", words.join(", "))),
+    }
+}
+
+/// What lies between the first line, `---`, and the next such line; nothing where it cannot be read.
+struct FrontMatter<'b>(Option<&'b str>);
+
+impl<'b> FrontMatter<'b> {
+    /// `None` where no reader would find any.
+    fn of(bytes: &'b [u8]) -> Option<Self> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        // The Hub's own reader passes over white space.
+        let is_there = bytes.trim_ascii_start().starts_with(b"---");
+        is_there.then(|| Self(Self::text(bytes)))
+    }
+
+    fn text(bytes: &'b [u8]) -> Option<&'b str> {
+        let start = ["---\n", "---\r\n"]
+            .iter()
+            .find_map(|line| bytes.strip_prefix(line.as_bytes()))?;
+        let start = &start[..start.len().min(MAX_BYTES)];
+        let mut end = 0;
+        for line in start.split_inclusive(|byte| *byte == b'\n') {
+            if line.trim_ascii_end() == b"---" {
+                return str::from_utf8(&start[..end]).ok();
+            }
+            end += line.len();
+        }
+        None
+    }
 }
 
 /// The value of a key at the top.
 enum Stated {
     Text(String),
     List(Vec<String>),
+    /// YAML's null, or a text of no characters.
+    Nothing,
     /// Nothing that this reads.
     Other,
 }
 
-/// The one value of a key: of two, readers would take different ones.
-fn only<'e>(entries: &'e [(String, Stated)], key: &str) -> Option<&'e Stated> {
+/// The one value of a key, or that there are two, of which readers would take different ones.
+fn stated<'e>(entries: &'e [(String, Stated)], key: &str) -> Result<&'e Stated, ()> {
     let mut found = entries.iter().filter(|(name, _)| name == key);
-    let (_, stated) = found.next()?;
-    found.next().is_none().then_some(stated)
+    match (found.next(), found.next()) {
+        (None, _) => Ok(&Stated::Nothing),
+        (Some((_, stated)), None) => Ok(stated),
+        _ => Err(()),
+    }
 }
 
 /// The entries of the mapping at the top, or `None` where the whole is no such thing.
@@ -145,8 +232,7 @@ fn entries(yaml: &str) -> Option<Vec<(String, Stated)>> {
             Event::Scalar(text, ..) => text.into_owned(),
             other => {
                 events.skip(&other)?;
-                // Not a name of any field here.
-                String::new()
+                ANY_KEY.to_owned()
             }
         };
         entries.push((key, events.value()?));
@@ -170,6 +256,7 @@ impl<'y> Events<'y> {
             Event::SequenceStart(..) => self.list(),
             Event::Scalar(text, style, ..) => Some(match kept(&text, style) {
                 Some(text) => Stated::Text(text),
+                None if says_nothing(&text, style) => Stated::Nothing,
                 None => Stated::Other,
             }),
             other => self.skip(&other).map(|()| Stated::Other),
@@ -224,179 +311,17 @@ const fn opens(event: &Event<'_>) -> usize {
     }
 }
 
-/// A text that says something, and not too much. Of unquoted texts, the null of YAML's core schema
-/// says nothing.
+/// A text that says something, and not too much.
 fn kept(text: &str, style: ScalarStyle) -> Option<String> {
-    let is_null =
-        style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL");
     let is_short = text.chars().nth(MAX_CHARS).is_none();
-    (!is_null && is_short && !text.is_empty()).then(|| text.to_owned())
+    (is_short && !says_nothing(text, style)).then(|| text.to_owned())
+}
+
+/// Of unquoted texts, the null of YAML's core schema says nothing.
+fn says_nothing(text: &str, style: ScalarStyle) -> bool {
+    let is_null = || matches!(text, "~" | "null" | "Null" | "NULL");
+    text.is_empty() || style == ScalarStyle::Plain && is_null()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(yaml: &str) -> Card {
-        Card::read(format!("---\n{yaml}\n---\n# walk\n").as_bytes())
-    }
-
-    #[test]
-    fn what_a_card_states_is_read() {
-        // As LeRobot's `push_to_hub` writes it.
-        let card = read(
-            "base_model: lerobot/smolvla_base\ndatasets: lerobot/svla_so101_pickplace\n\
-             library_name: lerobot\nlicense: apache-2.0\nmodel_name: smolvla\n\
-             pipeline_tag: robotics\ntags:\n- robotics\n- lerobot\n- smolvla",
-        );
-        assert_eq!(card.license, ["apache-2.0"]);
-        assert_eq!(card.datasets, ["lerobot/svla_so101_pickplace"]);
-        assert_eq!(card.base_model, ["lerobot/smolvla_base"]);
-        assert_eq!(card.tags, ["robotics", "lerobot", "smolvla"]);
-        assert_eq!(card.library.as_deref(), Some("lerobot"));
-        assert_eq!(card.pipeline_tag.as_deref(), Some("robotics"));
-        assert_eq!(card.model_name.as_deref(), Some("smolvla"));
-        let card = read(
-            "license: other\nlicense_name: >-\n  a\n  b\nlicense_link: 'x: y'\ndatasets: [a, b]",
-        );
-        assert_eq!(card.license_name.as_deref(), Some("a b"));
-        assert_eq!(card.license_link.as_deref(), Some("x: y"));
-        assert_eq!(card.datasets, ["a", "b"]);
-    }
-
-    #[test]
-    fn what_is_not_plainly_there_is_not_stated() {
-        for yaml in [
-            "license: apache-2.0\nlicense: mit",
-            "license: apache-2.0\n\"license\": apache-2.0",
-            "a: &a mit\nlicense: *a",
-            "license: {name: mit}",
-            "license: [[mit]]",
-            "license: [mit, {a: b}]",
-            "license:",
-            "license: ~",
-            "license: null",
-            "license: ''",
-            "License: mit",
-            "<<: {license: mit}",
-            "x: {license: mit}",
-            "- license: mit",
-            "license: mit\n  broken: [",
-            "license: mit\n...\nlicense: gpl",
-            "license",
-            "",
-        ] {
-            assert_eq!(read(yaml).license, Vec::<String>::new(), "{yaml:?}");
-        }
-        for bytes in [
-            &b""[..],
-            b"# walk\n",
-            b"---\nlicense: mit\n",
-            b"---\nlicense: mit",
-            b"\n---\nlicense: mit\n---\n",
-            b"---\nlicense: \xff\n---\n",
-            b"--- \nlicense: mit\n---\n",
-        ] {
-            assert_eq!(Card::read(bytes), Card::default(), "{bytes:?}");
-        }
-        assert_eq!(
-            Card::read(b"\xef\xbb\xbf---\r\nlicense: mit\r\n---\r\n").license,
-            ["mit"]
-        );
-    }
-
-    #[test]
-    fn a_bomb_of_aliases_stays_as_small_as_it_is_written() {
-        let mut yaml = "a0: &a0 [x, x]\n".to_owned();
-        for n in 1..100 {
-            let before = n - 1;
-            yaml += &format!("a{n}: &a{n} [*a{before}, *a{before}, *a{before}]\n");
-        }
-        let card = read(&format!("{yaml}license: mit\ntags: *a99\n"));
-        assert_eq!(
-            (card.license, card.tags),
-            (vec!["mit".to_owned()], Vec::new())
-        );
-    }
-
-    #[test]
-    fn bounds_hold() {
-        let long = "x".repeat(MAX_CHARS);
-        assert_eq!(read(&format!("license: {long}")).license, [long.as_str()]);
-        assert_eq!(
-            read(&format!("license: {long}x")).license,
-            Vec::<String>::new()
-        );
-        let tags = |n| read(&format!("tags: [{}]", "t, ".repeat(n))).tags.len();
-        assert_eq!((tags(MAX_ENTRIES), tags(MAX_ENTRIES + 1)), (MAX_ENTRIES, 0));
-        let nested = |n| {
-            read(&format!(
-                "x: {}{}\nlicense: mit",
-                "[".repeat(n),
-                "]".repeat(n)
-            ))
-        };
-        assert_eq!(nested(MAX_DEPTH).license, ["mit"]);
-        assert_eq!(nested(MAX_DEPTH + 2), Card::default());
-        assert_eq!(nested(30_000), Card::default());
-        let padded = format!("license: mit\nx: {}", "y".repeat(MAX_BYTES));
-        assert_eq!(read(&padded), Card::default());
-    }
-
-    #[test]
-    fn whatever_is_broken_is_survived() {
-        // A generator without a crate: the 32-bit xorshift of Marsaglia (2003).
-        let mut state = 2_463_534_242_u32;
-        let mut random = move || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state as usize
-        };
-        let parts = [
-            "license",
-            ": ",
-            "mit",
-            "\n",
-            "  ",
-            "- ",
-            "[",
-            "]",
-            "{",
-            "}",
-            "&a ",
-            "*a",
-            "|",
-            ">-",
-            "'",
-            "\"",
-            "\\",
-            "#",
-            "? ",
-            "!!x ",
-            "!<",
-            "%YAML 1.2",
-            "---",
-            "...",
-            ",",
-            "\t",
-            "\u{feff}",
-            "\u{85}",
-            "\u{1b}",
-            "@",
-            "`",
-            "~",
-            "\r",
-            "\0",
-            "<<",
-            "é",
-            "\\u12",
-            "\\x",
-        ];
-        for _ in 0..20_000 {
-            let length = random() % 24;
-            let yaml: String = (0..length).map(|_| parts[random() % parts.len()]).collect();
-            read(&yaml);
-        }
-    }
-}
+mod tests;

@@ -17,9 +17,9 @@ use tensorgate_verify::{
 
 use crate::failure::{Failure, Finding};
 use crate::text::{count, shorten, thousands};
-pub(crate) use card::Card;
+pub(crate) use card::{Card, Terms};
 pub(crate) use numbers::{BINS, Numbers};
-pub(crate) use odd::Odd;
+pub(crate) use odd::{Member, Odd};
 pub(crate) use statistics::{Feature, State};
 pub(crate) use tensors::Tensor;
 

@@ -20,7 +20,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use tensorgate_verify::{
-    Directory, External, Limits, Policy, RepoType, ReviewedCode, Survey, Surveyed, Verified,
+    Asked, Directory, External, FileEntry, FilePath, Limits, Policy, RepoType, ReviewedCode,
+    Survey, Surveyed, Verified,
 };
 
 use crate::beside::{self, Form};
@@ -69,12 +70,37 @@ impl Shown {
         limits: &Limits,
     ) -> Result<Surveyed, Failure> {
         let mut facts = Facts::default();
-        let surveyed = survey.run_with(directory, |path, bytes| {
-            facts.see(path, repo_type, bytes, limits);
-        });
-        let surveyed = surveyed.map_err(Failure::from);
+        let see = |path: &FilePath, bytes: &[u8]| facts.see(path, repo_type, bytes, limits);
+        let surveyed = survey.run_with(directory, see).map_err(Failure::from);
+        self.keep(facts, surveyed, |surveyed| &surveyed.files)
+    }
+
+    /// The same of a first survey.
+    ///
+    /// # Errors
+    /// As the survey's.
+    pub(crate) fn asking(
+        &mut self,
+        survey: Survey<'_>,
+        directory: &Directory,
+        repo_type: RepoType,
+        limits: &Limits,
+    ) -> Result<Asked, Failure> {
+        let mut facts = Facts::default();
+        let see = |path: &FilePath, bytes: &[u8]| facts.see(path, repo_type, bytes, limits);
+        let asked = survey.asking(directory, see).map_err(Failure::from);
+        self.keep(facts, asked, |asked| &asked.files)
+    }
+
+    /// Keeps what was seen of the files that were not refused.
+    fn keep<S>(
+        &mut self,
+        mut facts: Facts,
+        surveyed: Result<S, Failure>,
+        files: impl Fn(&S) -> &[FileEntry],
+    ) -> Result<S, Failure> {
         match &surveyed {
-            Ok(surveyed) => facts.name_digests(&surveyed.files),
+            Ok(surveyed) => facts.name_digests(files(surveyed)),
             Err(Failure::Rejected(refused)) => facts.forget(refused),
             Err(Failure::Error(_)) => return surveyed,
         }

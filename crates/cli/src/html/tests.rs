@@ -96,7 +96,7 @@ fn report(text: &str, verdict: Option<&'static str>) -> Report {
 }
 
 fn shown(text: &str) -> Shown {
-    let file: tensorgate_verify::FilePath = "model.safetensors".parse().unwrap();
+    let file: FilePath = "model.safetensors".parse().unwrap();
     let numbers = Numbers {
         range: Some((-1.0, 1.0)),
         nan: 1,
@@ -139,6 +139,7 @@ fn shown(text: &str) -> Shown {
         odd: vec![Odd {
             field: text.into(),
             value: text.into(),
+            is_whole: true,
         }],
     };
     let sha256 = tensorgate_verify::Sha256::of(b"");

@@ -2,14 +2,12 @@
 
 mod oms;
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tensorgate_oms::BUNDLE_FILE;
 use tensorgate_verify::{
-    About, Code, Context, Directory, KeyHolder, Limits, MANIFEST_FILE, Manifest, Predicate,
-    PublicKey, Repo, Rules, SignedManifest, Survey, Surveyed,
+    About, Code, Context, Directory, FileEntry, KeyHolder, Limits, MANIFEST_FILE, Manifest,
+    Predicate, PublicKey, Repo, Rules, SignedManifest, Survey, Surveyed,
 };
 
 use crate::args::sign::{Format, Release, Sign};
@@ -31,57 +29,113 @@ pub(crate) fn run(args: &Sign, json: bool) -> Result<Report, Failure> {
 }
 
 fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
-    let limits = Limits::default();
     let signer = keys::signer(&args.signing)?;
-    let signer = signer.as_ref();
     let target = Target::of(args, MANIFEST_FILE)?;
     let directory = target.directory(&args.dir)?;
-    let declared = match &release.externals {
-        Some(file) => Declarations::read(file)?,
-        None => Declarations::default(),
+    let declared = declared(release)?;
+    let surveyed = survey(args, &directory, &declared, &[MANIFEST_FILE]).map_err(no_bundle)?;
+    let about = about(args, release, &directory)?;
+    let manifest = manifest(args, release, about, declared, surveyed.files)?;
+    let signing = Signing {
+        signer: signer.as_ref(),
+        target: &target,
+        limits: Limits::default(),
     };
-    let surveyed = survey(args, &directory, &declared, &[MANIFEST_FILE]).map_err(|error| {
-        error.hint_where(
-            |found| found.subject == BUNDLE_FILE,
-            "a manifest has no other proof beside it: move model.sig away",
-        )
-    })?;
-    let about = about(args, release, &directory, &limits)?;
+    let (signed, action) = signing.put(manifest, release.replace, json)?;
+    let mut report = report(args, &signing, &signed, action)?;
+    report.waived = surveyed.notices;
+    Ok(report)
+}
+
+fn declared(release: &Release) -> Result<Declarations, Failure> {
+    match &release.externals {
+        Some(file) => Declarations::read(file),
+        None => Ok(Declarations::default()),
+    }
+}
+
+fn no_bundle(failure: Failure) -> Failure {
+    failure.hint_where(
+        |found| found.subject == BUNDLE_FILE,
+        "a manifest has no other proof beside it: move model.sig away",
+    )
+}
+
+/// What this release is.
+fn manifest(
+    args: &Sign,
+    release: &Release,
+    about: About,
+    declared: Declarations,
+    files: Vec<FileEntry>,
+) -> Result<Manifest, Failure> {
     let issued = now_in_seconds();
     refuse_expired(release.expires, issued)?;
     let mut repo = Repo::model(release.repo.clone(), release.revision.clone());
     repo.repo_type = args.repo_type.into();
     let validity = (issued, release.expires);
-    let mut manifest = Manifest::new(repo, release.sequence, validity, about, surveyed.files);
+    let mut manifest = Manifest::new(repo, release.sequence, validity, about, files);
     manifest.externals = declared.externals;
     manifest.reviewed_code = declared.reviewed_code;
+    Ok(manifest)
+}
 
-    // Until it is dropped, nobody else adds a signature that this one would overwrite.
-    let folder = target.lock(json)?;
-    let now = Timestamp::now();
-    let earlier = target.read(&limits)?.filter(|_| !release.replace);
-    let (signed, action) = match earlier {
-        Some(earlier) => add_signature(earlier, manifest, signer, &target.path, &limits, now)?,
-        None => (
-            SignedManifest::sign(&manifest, signer, &limits)?,
-            Action::Signed,
-        ),
-    };
-    prove(&signed, &signer.public(), now)?;
-    if action != Action::Nothing {
-        target.write(&folder, &signed.to_bytes())?;
+/// Who signs, and where it goes.
+struct Signing<'a> {
+    signer: &'a dyn KeyHolder,
+    target: &'a Target,
+    limits: Limits,
+}
+
+impl Signing<'_> {
+    /// Signs it, proves that, and puts it in its place; or adds to what is there.
+    fn put(
+        &self,
+        ours: Manifest,
+        replace: bool,
+        json: bool,
+    ) -> Result<(SignedManifest, Action), Failure> {
+        // Until it is dropped, nobody else adds a signature that this one would overwrite.
+        let folder = self.target.lock(json)?;
+        let now = Timestamp::now();
+        let earlier = self.target.read(&self.limits)?.filter(|_| !replace);
+        let (signed, action) = match earlier {
+            Some(earlier) => self.add_signature(earlier, ours, now)?,
+            None => {
+                let signed = SignedManifest::sign(&ours, self.signer, &self.limits)?;
+                (signed, Action::Signed)
+            }
+        };
+        prove(&signed, &self.signer.public(), now)?;
+        if action != Action::Nothing {
+            self.target.write(&folder, &signed.to_bytes())?;
+        }
+        Ok((signed, action))
     }
-    let manifest = signed.untrusted(&limits)?;
-    let mut report = report(
-        args,
-        &manifest,
-        &signed,
-        &signer.public(),
-        &target.path,
-        action,
-    );
-    report.waived = surveyed.notices;
-    Ok(report)
+
+    /// Signs the payload that is there, if it says what we would say now.
+    fn add_signature(
+        &self,
+        mut signed: SignedManifest,
+        mut ours: Manifest,
+        now: Timestamp,
+    ) -> Result<(SignedManifest, Action), Failure> {
+        let (limits, path) = (&self.limits, &self.target.path);
+        let theirs = signed.untrusted(limits)?;
+        ours.issued = theirs.issued;
+        if ours.to_payload(limits)? != theirs.to_payload(limits)? {
+            let what = differences(&ours, &theirs).join(", ");
+            let detail = format!("{path:?} says something else ({what}); nothing was touched");
+            return Err(Failure::about(path, detail).hint(
+                "--replace puts the new manifest in its place, and drops the signatures there",
+            ));
+        }
+        if prove(&signed, &self.signer.public(), now).is_ok() {
+            return Ok((signed, Action::Nothing));
+        }
+        signed.add_signature(self.signer, limits)?;
+        Ok((signed, Action::Added))
+    }
 }
 
 /// Refuses what a verifier would. Code passes if the signer vouches for it, byte for byte: whether
@@ -112,6 +166,16 @@ enum Action {
     Nothing,
 }
 
+impl Action {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Signed => "signed:",
+            Self::Added => "added a signature to",
+            Self::Nothing => "this key had signed before, nothing was added to",
+        }
+    }
+}
+
 /// What a verifier would say, in better words than "expires before it is issued".
 pub(crate) fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<(), Failure> {
     if expires > issued {
@@ -124,15 +188,10 @@ pub(crate) fn refuse_expired(expires: Timestamp, issued: Timestamp) -> Result<()
     ))
 }
 
-fn about(
-    args: &Sign,
-    release: &Release,
-    directory: &Directory,
-    limits: &Limits,
-) -> Result<About, Failure> {
+fn about(args: &Sign, release: &Release, directory: &Directory) -> Result<About, Failure> {
     let policy_type = match &release.policy_type {
         Some(policy_type) => policy_type.clone(),
-        None => type_in_config(directory, limits)?.ok_or_else(|| {
+        None => type_in_config(directory, &Limits::default())?.ok_or_else(|| {
             Failure::about(
                 &args.dir,
                 "\"config.json\" does not say what type the policy is",
@@ -153,30 +212,6 @@ fn type_in_config(directory: &Directory, limits: &Limits) -> Result<Option<Strin
     Ok(policy_type
         .filter(|text| !text.is_empty())
         .map(str::to_owned))
-}
-
-/// Signs the payload that is there, if it says what we would say now.
-fn add_signature(
-    mut signed: SignedManifest,
-    mut ours: Manifest,
-    signer: &dyn KeyHolder,
-    target: &Path,
-    limits: &Limits,
-    now: Timestamp,
-) -> Result<(SignedManifest, Action), Failure> {
-    let theirs = signed.untrusted(limits)?;
-    ours.issued = theirs.issued;
-    if ours.to_payload(limits)? != theirs.to_payload(limits)? {
-        let what = differences(&ours, &theirs).join(", ");
-        let detail = format!("{target:?} says something else ({what}); nothing was touched");
-        return Err(Failure::about(target, detail)
-            .hint("--replace puts the new manifest in its place, and drops the signatures there"));
-    }
-    if prove(&signed, &signer.public(), now).is_ok() {
-        return Ok((signed, Action::Nothing));
-    }
-    signed.add_signature(signer, limits)?;
-    Ok((signed, Action::Added))
 }
 
 /// The fields in which two manifests differ.
@@ -209,43 +244,36 @@ pub(crate) fn prove(
 
 fn report(
     args: &Sign,
-    manifest: &Manifest,
+    signing: &Signing<'_>,
     signed: &SignedManifest,
-    key: &PublicKey,
-    target: &Path,
     action: Action,
-) -> Report {
-    let key = key.id();
-    let outcome = match action {
-        Action::Signed => "signed:",
-        Action::Added => "added a signature to",
-        Action::Nothing => "this key had signed before, nothing was added to",
-    };
+) -> Result<Report, Failure> {
+    let (key, path) = (signing.signer.public().id(), &signing.target.path);
+    let manifest = signed.untrusted(&signing.limits)?;
     let mut prose = vec![
-        format!("{outcome} {target:?}"),
+        format!("{} {path:?}", action.words()),
         format!("  key        {key}"),
     ];
-    prose.extend(claims::lines(signed, manifest));
-    let evidence = json!({
-        "repo": manifest.repo,
-        "sequence": manifest.sequence,
-        "issued": manifest.issued,
-        "expires": manifest.expires,
-        "policy": manifest.policy,
-        "manifest": signed.digest(),
-        "key": key.to_string(),
-        "files": manifest.files.len(),
-        "bytes": claims::bytes(manifest),
-        "externals": manifest.externals.len(),
-        "reviewed_code": manifest.reviewed_code.len(),
-    });
-    let more = json!({ "written": target.display().to_string(), "added_signature": action == Action::Added });
-    Report {
+    prose.extend(claims::lines(signed, &manifest));
+    let more = json!({ "written": path.display().to_string(), "added_signature": action == Action::Added });
+    Ok(Report {
         verdict: Some("done"),
         subject: args.dir.display().to_string(),
         prose,
-        evidence,
+        evidence: json!({
+            "repo": manifest.repo,
+            "sequence": manifest.sequence,
+            "issued": manifest.issued,
+            "expires": manifest.expires,
+            "policy": manifest.policy,
+            "manifest": signed.digest(),
+            "key": key.to_string(),
+            "files": manifest.files.len(),
+            "bytes": claims::bytes(&manifest),
+            "externals": manifest.externals.len(),
+            "reviewed_code": manifest.reviewed_code.len(),
+        }),
         more: more.as_object().cloned().unwrap_or_default(),
         ..Report::default()
-    }
+    })
 }

@@ -155,36 +155,114 @@ fn code_is_shown_and_its_reviewer_asked() {
 }
 
 #[test]
-fn a_name_cannot_move_the_cursor_of_a_reviewer() {
-    let config = CONFIG.replace("ResNet18_Weights.IMAGENET1K_V1", r"x\u001b[2J");
+fn a_name_cannot_hide_from_a_reviewer() {
+    let config = CONFIG.replace("ResNet18_Weights.IMAGENET1K_V1", r"x\u200by");
     let lobby = Lobby::with(&[("config.json", config.as_bytes())]);
     let mut person = person(&lobby, &[]);
     person.sees("[a/p/N] ").types("n\n");
     let run = person.ends();
-    run.expect(2).says(r"x\u{1b}[2J");
-    assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
+    run.expect(2).says(r"x\u{200b}y");
+    assert!(!run.stderr.contains('\u{200b}'), "{run:#?}");
 }
 
 #[test]
-fn long_words_do_not_push_a_question_off_the_screen() {
-    let long = "x".repeat(100_000);
-    let config = format!(r#"{{"type": "{long}", "{long}": "{long}"}}"#);
+fn what_no_manifest_can_declare_is_not_asked_about() {
+    for name in [r"x\u001b[2J", r"x\u202ey", &"x".repeat(1_025)] {
+        let config = CONFIG.replace("ResNet18_Weights.IMAGENET1K_V1", name);
+        let lobby = Lobby::with(&[("config.json", config.as_bytes())]);
+        let run = person(&lobby, &[]).ends();
+        run.expect(1)
+            .says("rejected: external-unpinned: \"config.json#/pretrained_backbone_weights\": ");
+        assert!(!run.stderr.contains(['\u{1b}', '\u{202e}']), "{run:#?}");
+    }
+}
+
+/// What stands behind the marks of the rows that are shown.
+fn shown(stderr: &str) -> String {
+    let marks = ["  | ", "  … "];
+    let text = |row: &str| {
+        marks
+            .iter()
+            .find_map(|mark| row.strip_prefix(mark))
+            .map(str::to_owned)
+    };
+    stderr.lines().filter_map(text).collect()
+}
+
+#[test]
+fn a_long_value_is_shown_whole_before_it_is_asked_about() {
+    let value = format!("[\"{}\"]", "0123456789".repeat(400));
+    let config = CONFIG.replace('}', &format!(r#", "my_field": {value}}}"#));
     let lobby = Lobby::with(&[("config.json", config.as_bytes())]);
-    let mut person = person(&lobby, &[]);
-    person.sees("… and 99,800 more characters\", which loading the policy would fetch");
+    let mut person = person(&lobby, &["--save-decisions", "saved.toml"]);
     person.sees("[a/p/N] ").types("a\n");
     person.sees("not needed? ").types("own\n");
-    person.sees("no known type has the field \"config.json#/xxx");
-    person.sees("… and 99,813 more characters\": \"xxx");
+    for _page in 0..2 {
+        person.sees("  there is more: press Enter ").types("\n");
+    }
+    person.sees("no known type has the field \"config.json#/my_field\": [\"0123");
     person.sees("let it pass? [y/N] ").types("y\n");
     person.sees("let it pass? [y/N] ").types("y\n");
-    person.sees("sign it as release 1 of acme/walk, type \"xxx");
-    person.sees("… and 99,800 more characters\", ").types("n\n");
+    person.sees("[y/N] ").types("y\n");
     let run = person.ends();
-    run.expect(2).says("declined: to sign; nothing was signed");
-    // Of what comes behind the first question, nothing is longer than a screen.
-    let (_, asked) = run.stderr.split_once("which loading").unwrap();
-    assert!(asked.len() < 2_000, "{}", asked.len());
+    let whole = format!("\"config.json#/my_field\": {value}");
+    assert_eq!(shown(&run.expect(0).stderr), whole);
+    // What is saved answers it, and no other value.
+    let unasked = [&UNTIL[..], &["--yes", "--decisions", "saved.toml"]].concat();
+    lobby.admit(&unasked).expect(0);
+    let saved = String::from_utf8(lobby.workshop.read("saved.toml")).unwrap();
+    let other = saved.replacen("9012", "9013", 1);
+    lobby.workshop.write("saved.toml", other);
+    lobby
+        .admit(&unasked)
+        .could_not_check("no known type has the field");
+}
+
+#[test]
+fn what_is_saved_answers_whatever_was_asked() {
+    let nasty = r#""a'''\"\\": "\"''' é \u202e \u0000", "ключ~/": [1e-7, {"k": null}], "": 1.50"#;
+    let config = CONFIG.replace('}', &format!(", {nasty}}}"));
+    let card = "---\nlicense: [other, \"it's 'so'\\n\\\"\"]\nlicense_name: x\n---\n";
+    let lobby = Lobby::with(&[
+        ("config.json", config.as_bytes()),
+        ("README.md", card.as_bytes()),
+    ]);
+    let mut person = person(&lobby, &["--save-decisions", "saved.toml"]);
+    person.sees("[a/p/N] ").types("a\n");
+    person.sees("not needed? ").types("own\n");
+    for _question in 0..5 {
+        person.sees("let it pass? [y/N] ").types("y\n");
+    }
+    person.sees("sign it as ").sees("[y/N] ").types("y\n");
+    person.ends().expect(0);
+    let unasked = [&UNTIL[..], &["--yes", "--decisions", "saved.toml"]].concat();
+    let again = [&unasked[..], &["--save-decisions", "again.toml"]].concat();
+    lobby.admit(&again).expect(0);
+    let read = |name| String::from_utf8(lobby.workshop.read(name)).unwrap();
+    assert_eq!(read("saved.toml"), read("again.toml"));
+}
+
+#[test]
+fn what_cannot_be_shown_whole_is_asked_of_nobody() {
+    let ends = |path: &str, bytes: &[u8]| {
+        let lobby = Lobby::with(&[(path, bytes)]);
+        lobby.allow_code();
+        person(&lobby, &[]).ends()
+    };
+    let config = format!(r#"{{"type": "{}"}}"#, "x".repeat(100_000));
+    let run = ends("config.json", config.as_bytes());
+    run.expect(2)
+        .says(
+            "the policy's type has 100,000 bytes, and a manifest takes 1024; nothing was signed\n",
+        )
+        .says("hint: give --policy-type\n");
+    assert!(run.stderr.len() < 10_000, "{}", run.stderr.len());
+    ends("step.py", "x = 1\n".repeat(1_001).as_bytes())
+        .expect(2)
+        .says("the code \"step.py\" takes more than 1,000 lines, and no more are shown here\n")
+        .says("hint: read it where it lies, and answer in a file: --decisions\n");
+    ends("step.py", b"# -*- coding: latin-1 -*-\nx = '\xe9'\n")
+        .rejected("format-unknown", "step.py");
 }
 
 /// Of the weights in quarantine, one bit.
@@ -268,6 +346,10 @@ fn a_passphrase_is_asked_for_and_not_shown() {
     assert!(!run.expect(0).stderr.contains("correct"), "{run:#?}");
     for (typed, why) in [
         ("wrong\n", "wrong passphrase, or a damaged key"),
+        (
+            "wrong\n",
+            "hint: try it by `openssl pkey -in FILE -noout`; ",
+        ),
         ("\n", "no passphrase: nothing was typed"),
         ("half\x03", "no passphrase: stopped"),
         ("\x04", "no passphrase: the input ended"),

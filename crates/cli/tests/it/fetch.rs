@@ -141,7 +141,7 @@ fn part_of_a_commit_id_is_no_revision() {
     run.could_not_check("\"acme/walk@\" is not a target, which is OWNER/NAME@REVISION");
     let run = fixture.workshop.run(["fetch", "acme/walk"]);
     run.could_not_check("\"acme/walk\" names no commit, and no manifest names one");
-    run.says("hint: add @ and a commit")
+    run.says("hint: type acme/walk@main (a branch is looked up and pinned), or a commit in place of main; ")
         .says("--manifest acme/walk@main --trust FILE`");
     fixture
         .workshop

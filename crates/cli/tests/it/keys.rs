@@ -208,7 +208,7 @@ fn a_stolen_key_is_revoked_and_the_release_admitted_again() {
     lobby.hub.clear_requests();
     let run = lobby.admit_unasked(&UNTIL);
     run.rejected("key-revoked", &stolen);
-    run.says("hint: sign with another key: `tensorgate trust check` lists them\n");
+    run.says("hint: sign with another key: `tensorgate trust check FILE` lists them\n");
     assert!(lobby.hub.requests().is_empty());
     let object = workshop.run(["store", "ls", "--json"]).json();
     assert_eq!(object["accepted"][0]["sequence"], 2);

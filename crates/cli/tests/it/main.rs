@@ -4,6 +4,7 @@
 
 mod admit;
 mod admit_asked;
+mod admit_decided;
 mod admit_second;
 mod agent;
 mod audit;

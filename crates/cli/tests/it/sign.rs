@@ -1,10 +1,12 @@
 //! What `sign` vouches for, and what it will not.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
 use crate::support::{REVISION, Workshop, safetensors_of};
+use crate::told::SIGN;
 
 #[test]
 fn what_is_signed_verifies() {
@@ -247,7 +249,7 @@ fn what_is_no_key_is_named() {
     let run = workshop.sign_as("public", &[]);
     run.could_not_check("is a public key, which cannot sign");
     run.says("hint: give the private one");
-    std::fs::create_dir(workshop.path("dir.key.pem")).unwrap();
+    fs::create_dir(workshop.path("dir.key.pem")).unwrap();
     workshop
         .sign_as("dir", &[])
         .could_not_check("not a regular file");
@@ -352,4 +354,17 @@ fn openssl_checks_the_signature() {
     ]);
     let text = String::from_utf8(payload).unwrap();
     assert!(text.contains(REVISION));
+}
+
+#[test]
+fn whoever_signs_where_a_gate_runs_is_told_what_it_waits_for() {
+    let workshop = Workshop::new();
+    workshop.keygen("release");
+    workshop.policy("walk");
+    let mut command = workshop.command();
+    command.args(SIGN.split(' '));
+    let directory = fs::File::open(workshop.path("walk")).unwrap();
+    Workshop::while_locked(&directory, &mut command, || {})
+        .expect(0)
+        .says("note: another process has \"walk\"; waiting for it\nhint: somebody signs there, or a gate runs from it; with --out FILE no gate is waited for\n");
 }

@@ -7,6 +7,7 @@ use super::processor::Step;
 use super::tables::{Artifact, Steps, Types};
 use super::{Audit, Parsed};
 use crate::error::Findings;
+use crate::manifest_rules::{TEXT_BYTES, printable};
 use crate::survey::Undecided;
 use crate::{Kind, Rejection};
 
@@ -107,9 +108,10 @@ impl Externals<'_, '_> {
 
     /// The fields of which it is known that they name an artifact.
     fn judge_artifacts(&mut self, root: &str, fields: Option<&Value>, artifacts: &[&Artifact]) {
+        let root = Place::Root(root);
         for artifact in artifacts {
             let value = fields.and_then(|fields| fields.get(&artifact.field));
-            let place = format!("{root}/{}", artifact.field);
+            let place = Place::Key(&root, &artifact.field);
             let default = match value {
                 None => artifact.default.as_deref(),
                 Some(Value::Null) => artifact.default.as_deref().filter(|_| artifact.and_null),
@@ -117,15 +119,15 @@ impl Externals<'_, '_> {
             };
             let written = value.filter(|value| !value.is_null());
             match (&artifact.always, default, written) {
-                (Some(always), ..) => self.demand(&place, always, artifact.code),
-                (None, Some(default), _) => self.demand(&place, default, artifact.code),
+                (Some(always), ..) => self.demand(place, always, artifact.code),
+                (None, Some(default), _) => self.demand(place, default, artifact.code),
                 (None, None, Some(Value::String(name))) => {
-                    self.demand(&place, name, artifact.code);
+                    self.demand(place, name, artifact.code);
                 }
                 (None, None, Some(_)) => {
                     let detail = "neither a name nor null stands where an artifact is named";
                     self.findings
-                        .reject(Rejection::ExternalUnpinned, &place, detail);
+                        .reject(Rejection::ExternalUnpinned, place, detail);
                 }
                 (None, None, None) => {}
             }
@@ -151,28 +153,25 @@ impl Externals<'_, '_> {
             };
             let is_called_so = !is_known && is_called_artifact(key);
             if text.contains(['/', '\\']) || is_called_so && !text.is_empty() {
-                self.demand(&place.to_string(), text, false);
+                self.demand(place, text, false);
             }
             true
         });
     }
 
     /// Something would be loaded: the signer must have decided about it.
-    fn demand(&mut self, place: &str, name: &str, brings_code: bool) {
-        let mut decided = self.audit.declared.externals.iter();
-        let undecided = || Undecided::External {
-            field: place.to_owned(),
-            name: name.to_owned(),
-        };
-        if !decided.any(|external| external.field == place && external.name == name)
-            && !self.findings.leave_open(undecided)
-        {
-            let detail = format!(
-                "loading would fetch {}; declare it as pinned or absent",
-                Quoted(name)
-            );
-            self.findings
-                .reject(Rejection::ExternalUnpinned, place, detail);
+    fn demand(&mut self, place: Place<'_>, name: &str, brings_code: bool) {
+        match declarable(place, name) {
+            Some(field) => self.demand_decision(place, field, name),
+            None => {
+                let name = Quoted(name);
+                let detail = format!(
+                    "loading would fetch {name}, which no manifest can declare: field or name is empty, \
+                     has more than {TEXT_BYTES} bytes, or control characters"
+                );
+                self.findings
+                    .reject(Rejection::ExternalUnpinned, place, detail);
+            }
         }
         if brings_code && !self.audit.has_reviewed_code(self.findings) {
             let detail = format!("{} is let pass only with reviewed code", Quoted(name));
@@ -180,6 +179,34 @@ impl Externals<'_, '_> {
                 .reject(Rejection::RemoteCodeRequested, place, detail);
         }
     }
+
+    fn demand_decision(&mut self, place: Place<'_>, field: String, name: &str) {
+        let mut decided = self.audit.declared.externals.iter();
+        if decided.any(|external| external.field == field && external.name == name) {
+            return;
+        }
+        let undecided = || Undecided::External {
+            field,
+            name: name.to_owned(),
+        };
+        if !self.findings.leave_open(undecided) {
+            let detail = format!(
+                "loading would fetch {}; declare it as pinned or absent",
+                Quoted(name)
+            );
+            self.findings
+                .reject(Rejection::ExternalUnpinned, place, detail);
+        }
+    }
+}
+
+/// The field as a manifest declares it, where that is possible: what could only be shown in part is
+/// decided about by nobody.
+fn declarable(place: Place<'_>, name: &str) -> Option<String> {
+    let is_text = |text: &str| printable("externals", text).is_ok();
+    place
+        .whole()
+        .filter(|field| is_text(field) && is_text(name))
 }
 
 /// Whether a field is called so that its value may name an artifact. No loader reads a name of

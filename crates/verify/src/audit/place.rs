@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::manifest_rules::TEXT_BYTES;
+
 /// Text of a document in quotes, in a message: no more of it than a person reads.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
@@ -28,6 +30,28 @@ fn shown(text: &str) -> (&str, &str) {
     }
 }
 
+/// A name as a JSON pointer has it.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+impl Place<'_> {
+    /// Every byte of it, by which something is declared, unless there are more than a manifest takes:
+    /// cut as it is shown, two places could have one name.
+    pub(super) fn whole(self) -> Option<String> {
+        let (parent, part) = match self {
+            Self::Root(text) => return Some(text.to_owned()),
+            Self::Key(_, key) if key.len() > TEXT_BYTES => return None,
+            Self::Key(parent, key) => (parent, escaped(key)),
+            Self::Index(parent, index) => (parent, index.to_string()),
+        };
+        let mut whole = parent.whole()?;
+        whole.push('/');
+        whole.push_str(&part);
+        (whole.len() <= TEXT_BYTES).then_some(whole)
+    }
+}
+
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (start, more) = shown(self.0);
@@ -42,8 +66,7 @@ impl fmt::Display for Place<'_> {
             Self::Index(parent, index) => write!(f, "{parent}/{index}"),
             Self::Key(parent, key) => {
                 let (start, more) = shown(key);
-                let escaped = start.replace('~', "~0").replace('/', "~1");
-                write!(f, "{parent}/{escaped}{more}")
+                write!(f, "{parent}/{}{more}", escaped(start))
             }
         }
     }
@@ -92,5 +115,20 @@ mod tests {
         let long = "é".repeat(1 << 20);
         let shown = Place::Key(&root, &long).to_string();
         assert!(shown.len() < 100 && shown.ends_with("é…"), "{shown}");
+    }
+
+    #[test]
+    fn a_place_is_declared_by_every_byte_of_it_or_not_at_all() {
+        let root = Place::Root("a.json#");
+        let list = Place::Key(&root, "a/b~c");
+        let item = Place::Index(&list, 7);
+        assert_eq!(item.whole().unwrap(), "a.json#/a~1b~0c/7");
+        let most = "x".repeat(TEXT_BYTES - "a.json#/".len());
+        let whole = Place::Key(&root, &most).whole().unwrap();
+        assert_eq!(whole, format!("a.json#/{most}"));
+        assert_eq!(Place::Key(&root, &format!("{most}x")).whole(), None);
+        // Of many short names, too, and of those that grow as they are escaped.
+        assert_eq!(Place::Key(&Place::Key(&root, &most), "y").whole(), None);
+        assert_eq!(Place::Key(&root, &"~".repeat(600)).whole(), None);
     }
 }

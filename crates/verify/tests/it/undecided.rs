@@ -5,13 +5,12 @@ use tensorgate_verify::*;
 use crate::lerobot::*;
 use crate::support::directory;
 
-fn ask(files: &Files) -> Result<Surveyed> {
+fn ask(files: &Files) -> Result<Asked> {
     let folder = files.write();
     let survey = Survey::new(&files.rules)
         .with_externals(&files.externals)
-        .with_reviewed_code(&files.reviewed_code)
-        .asking();
-    survey.run(&directory(folder.path()))
+        .with_reviewed_code(&files.reviewed_code);
+    survey.asking(&directory(folder.path()), |_, _| {})
 }
 
 #[test]
@@ -93,4 +92,57 @@ fn more_than_anybody_could_answer_is_refused() {
     }
     let refused = ask(&files).unwrap_err();
     assert_eq!(refused.rejection(), Some(Rejection::ExternalUnpinned));
+}
+
+#[test]
+fn fields_that_begin_alike_are_two_decisions() {
+    let mut files = Files::act();
+    let field = |end: &str| format!("{}_{end}", "long".repeat(100));
+    files.config()[field("weights")] = "acme/w".into();
+    files.config()[field("backbone")] = "acme/w".into();
+    let undecided = ask(&files).unwrap().undecided;
+    let fields = ["backbone", "weights"].map(|end| format!("config.json#/{}", field(end)));
+    let open = fields.clone().map(|field| Undecided::External {
+        field,
+        name: "acme/w".into(),
+    });
+    assert_eq!(undecided, open);
+    // What is decided of one of them is not decided of the other.
+    let [one, other] = fields;
+    let absent = |field| External::absent(field, "acme/w".into(), "unused".into());
+    files.externals.push(absent(one));
+    let shown = format!("config.json#/{}…", "long".repeat(16));
+    files.refused(Rejection::ExternalUnpinned, &shown);
+    files.externals.push(absent(other));
+    files.passes();
+}
+
+#[test]
+fn what_no_manifest_can_declare_is_refused_whoever_asks() {
+    let most = 1024 - "config.json#/".len();
+    for (field, name) in [
+        ("x_weights".to_owned(), "y/".repeat(513)),
+        ("x_weights".to_owned(), "a/\u{1b}[2J".to_owned()),
+        ("x_weights".to_owned(), "a/\u{202e}b".to_owned()),
+        ("x".repeat(most + 1), "a/b".to_owned()),
+        ("x\ny_weights".to_owned(), "a/b".to_owned()),
+    ] {
+        let mut files = Files::act();
+        files.config()[&field] = name.as_str().into();
+        // As it is shown where it is cut, too.
+        let declared = [
+            format!("config.json#/{field}"),
+            format!("config.json#/{}…", field.get(..64).unwrap_or(&field)),
+        ];
+        let absent = |field| External::absent(field, name.clone(), "unused".into());
+        files.externals.extend(declared.map(absent));
+        for refused in [ask(&files).unwrap_err(), files.survey().unwrap_err()] {
+            assert_eq!(refused.rejection(), Some(Rejection::ExternalUnpinned));
+            assert!(refused.to_string().contains("no manifest can declare"));
+        }
+    }
+    let mut files = Files::act();
+    files.config()["x".repeat(most)] = "y/".repeat(512).into();
+    let asked = ask(&files).unwrap();
+    assert_eq!(asked.undecided.len(), 1);
 }
