@@ -1,10 +1,10 @@
 //! Files of the operator and of the policy: opened without surprises, written all or nothing.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -159,10 +159,36 @@ pub(crate) fn replace(
     drafts: &str,
     bytes: &[u8],
 ) -> io::Result<()> {
+    replace_with(folder, name, drafts, |draft| draft.write_all(bytes))
+}
+
+/// The same over a file of the user's, of which owner and mode stay.
+pub(crate) fn rewrite(
+    folder: &OwnedFd,
+    name: &OsStr,
+    before: &Metadata,
+    bytes: &[u8],
+) -> io::Result<()> {
+    replace_with(folder, name, "", |draft| {
+        draft.write_all(bytes)?;
+        let (own, owner) = (draft.metadata()?, (before.uid(), before.gid()));
+        if (own.uid(), own.gid()) != owner {
+            fchown(&*draft, Some(owner.0), Some(owner.1))?;
+        }
+        draft.set_permissions(Permissions::from_mode(before.mode() & 0o777))
+    })
+}
+
+fn replace_with(
+    folder: &OwnedFd,
+    name: &OsStr,
+    drafts: &str,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let draft = Path::new(drafts).join(draft_name()?);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(openat(folder, &draft, flags, Mode::from_raw_mode(0o644))?);
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = write(&mut file).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| Ok(renameat(folder, &draft, folder, name)?));
     placed.inspect_err(|_| {
         // The first error is the one to report.
