@@ -126,6 +126,21 @@ def test_what_a_program_prints_meanwhile_is_awaited(follow):
     follow(page + "```console terminal=a\nseen\n```\n```console terminal=a\n^C\n```\n")
 
 
+def test_an_interrupt_ends_a_line_whatever_of_it_runs(follow):
+    """Also what the shell starts only after it: bash ignores it, and goes on with the line."""
+    line = "echo on; sleep 1000; sleep 1001; (sleep 1002; sleep 1003)"
+    page = f"```console terminal=a\n$ {line}\non\n```\n```console terminal=a\n^C\n```\n"
+    follow(page + "```console terminal=a\n$ echo again\nagain\n```\n")
+
+
+def test_an_interrupt_comes_once(follow):
+    """Who takes its time to end is not told a second time."""
+    program = "import signal, time; signal.signal(signal.SIGINT, lambda *_: print('once')); "
+    program += "print('on'); signal.pause(); time.sleep(2)"
+    page = f"```console terminal=a\n$ python3 -c \"{program}\"\non\n```\n"
+    follow(page + "```console terminal=a\n^C\nonce\n```\n")
+
+
 @pytest.mark.parametrize(
     "page",
     [

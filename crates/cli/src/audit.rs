@@ -79,7 +79,8 @@ impl Subject {
             return Ok(Self {
                 name: args.target.clone(),
                 repo_type: args.repo_type.map_or(RepoType::Model, RepoType::from),
-                directory: disk::hold_directory(path)?,
+                directory: disk::hold_directory(path)
+                    .map_err(|failure| fetch::or_at_hub(failure, path, "audit"))?,
                 fetched: None,
             });
         }

@@ -1,10 +1,10 @@
 //! Files of the operator and of the policy: opened without surprises, written all or nothing.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -162,7 +162,30 @@ pub(crate) fn replace(
     drafts: &str,
     bytes: &[u8],
 ) -> io::Result<()> {
-    write_draft(folder, drafts, bytes, |draft| {
+    write_draft(
+        folder,
+        drafts,
+        |draft| draft.write_all(bytes),
+        |draft| Ok(renameat(folder, draft, folder, name)?),
+    )
+}
+
+/// The same over a file of the user's, of which owner and mode stay.
+pub(crate) fn rewrite(
+    folder: &OwnedFd,
+    name: &OsStr,
+    before: &Metadata,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let write = |draft: &mut File| {
+        draft.write_all(bytes)?;
+        let (own, owner) = (draft.metadata()?, (before.uid(), before.gid()));
+        if (own.uid(), own.gid()) != owner {
+            fchown(&*draft, Some(owner.0), Some(owner.1))?;
+        }
+        draft.set_permissions(Permissions::from_mode(before.mode() & 0o777))
+    };
+    write_draft(folder, "", write, |draft| {
         Ok(renameat(folder, draft, folder, name)?)
     })
 }
@@ -171,13 +194,13 @@ pub(crate) fn replace(
 fn write_draft(
     folder: &OwnedFd,
     drafts: &str,
-    bytes: &[u8],
+    write: impl FnOnce(&mut File) -> io::Result<()>,
     place: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let draft = Path::new(drafts).join(draft_name()?);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(openat(folder, &draft, flags, Mode::from_raw_mode(0o644))?);
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = write(&mut file).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| place(&draft));
     placed.inspect_err(|_| {
         // The first error is the one to report.
@@ -193,7 +216,8 @@ fn write_draft(
 /// `AlreadyExists`, if anything else has the name: nothing would bring it back.
 pub(crate) fn put(path: &Path, head: &[u8], bytes: &[u8]) -> io::Result<()> {
     let (folder, name) = (open_parent(path)?, file_name(path)?);
-    write_draft(&folder, "", bytes, |draft| {
+    let write = |draft: &mut File| draft.write_all(bytes);
+    write_draft(&folder, "", write, |draft| {
         // As late as can be, so that what came meanwhile stays.
         has_earlier(&folder, name, head)?;
         Ok(renameat(&folder, draft, &folder, name)?)

@@ -72,6 +72,18 @@ fn typed(text: &str, named: RepoType, given: Option<RepoTypeArg>) -> Result<Repo
     }
 }
 
+/// What to do where nothing is there, and it is called like a repository on a Hub, which `command` takes.
+pub(crate) fn or_at_hub(failure: Failure, path: &Path, command: &str) -> Failure {
+    let named = path.to_str().filter(|_| !path.exists());
+    let repo = named.and_then(|text| text.split('@').next());
+    match repo.filter(|repo| Target::repository(repo).is_ok()) {
+        Some(repo) => failure.or_hint(&format!(
+            "if it is on a Hub: `tensorgate {command} {repo}@main`"
+        )),
+        None => failure,
+    }
+}
+
 /// A repository, and where in its history, unless it is the manifest that names the commit.
 pub(crate) struct Asked {
     text: String,

@@ -24,7 +24,7 @@ pub(crate) const fn of(rejection: Rejection) -> &'static str {
         }
         R::ManifestMissing => "sign the directory with `tensorgate sign`, or give --manifest FILE",
         R::ManifestExpired => {
-            "ask the publisher for a newer release, or sign again with a later --expires"
+            "is this machine's clock right? then ask the publisher for a newer release, or sign again with a later --expires"
         }
         R::ManifestNotYetValid => "is this machine's clock right? it is behind the signer's",
         R::ManifestRollback => {

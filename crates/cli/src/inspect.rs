@@ -10,6 +10,7 @@ use crate::args::Inspect;
 use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
+use crate::fetch;
 use crate::header;
 use crate::listing::{self, Listed};
 use crate::output::Report;
@@ -21,7 +22,8 @@ pub(crate) const UNTRUSTED: &str = "untrusted: nothing below was verified";
 pub(crate) fn run(args: &Inspect) -> Result<Report, Failure> {
     let path = args.path.as_path();
     let limits = Limits::default();
-    let found = fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
+    let found = fs::metadata(path)
+        .map_err(|error| fetch::or_at_hub(Failure::io("read", path, &error), path, "fetch"))?;
     let (data, mut more) = if found.is_dir() {
         directory(path, &limits)?
     } else if path.extension().is_some_and(|ending| ending == "json") {

@@ -36,6 +36,7 @@ mod progress;
 mod release;
 mod sarif;
 mod sign;
+mod signals;
 mod stop;
 mod store;
 mod target;

@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::signals::{END, Held};
 use crate::text::plain;
 
 /// Bytes of an answer; a terminal in its usual mode takes 4,095 in a line.
@@ -59,24 +61,27 @@ fn unanswered(question: &str, why: &dyn std::fmt::Display) -> Failure {
 /// # Errors
 /// The input ended, Ctrl-C was typed, or nothing was.
 pub(crate) fn secret(question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    // Whoever sees the question is heard, and not seen.
-    let read = Silence::begin().and_then(|silence| {
-        write!(io::stderr(), "{}", plain(question)).ok();
-        silence.read()
-    });
-    writeln!(io::stderr()).ok();
     let failed = |why: &dyn std::fmt::Display| {
         Failure::about(Path::new("terminal"), format!("no passphrase: {why}"))
     };
-    let typed = read.map_err(|error| failed(&error))?;
+    let typed = unseen(question).map_err(|error| failed(&error))?;
     match typed.is_empty() {
         true => Err(failed(&"nothing was typed")),
         false => Ok(typed),
     }
 }
 
+fn unseen(question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Outlives the silence: a signal ends the process at a terminal that is as it was.
+    let held = Held::back(&END)?;
+    let silence = Silence::begin()?;
+    // Whoever sees the question is heard, and not seen.
+    write!(io::stderr(), "{}", plain(question)).ok();
+    silence.read(&held)
+}
+
 /// A terminal that shows nothing, hands over each key at once and sends no signal, until it is
-/// dropped: whoever gives up at the question finds it as it was.
+/// dropped: whoever gives up at the question finds it as it was, in a line of its own.
 struct Silence {
     before: Termios,
 }
@@ -92,15 +97,13 @@ impl Silence {
         Ok(Self { before })
     }
 
-    fn read(&self) -> io::Result<Zeroizing<Vec<u8>>> {
+    fn read(&self, held: &Held) -> io::Result<Zeroizing<Vec<u8>>> {
         // Reserved at once: bytes that move leave copies behind that nobody wipes.
         let mut typed = Zeroizing::new(Vec::with_capacity(MAX_SECRET));
         loop {
-            match self.key()? {
+            match self.key(held)? {
                 b'\n' | b'\r' => return Ok(typed),
-                key if self.is(SpecialCodeIndex::VINTR, key) => {
-                    return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
-                }
+                key if self.is(SpecialCodeIndex::VINTR, key) => return Err(stopped()),
                 key if self.is(SpecialCodeIndex::VEOF, key) => {
                     return Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
@@ -121,9 +124,16 @@ impl Silence {
     }
 
     /// Past the buffer of `io::stdin`, which nobody would wipe.
-    fn key(&self) -> io::Result<u8> {
+    fn key(&self, held: &Held) -> io::Result<u8> {
+        let stdin = io::stdin();
+        let waits = PollFlags::IN;
+        let mut either = [PollFd::new(&stdin, waits), PollFd::new(held, waits)];
+        rustix::io::retry_on_intr(|| poll(&mut either, None))?;
+        if !either[1].revents().is_empty() {
+            return Err(stopped());
+        }
         let mut key = [0];
-        match rustix::io::retry_on_intr(|| rustix::io::read(io::stdin(), &mut key))? {
+        match rustix::io::retry_on_intr(|| rustix::io::read(&stdin, &mut key))? {
             0 => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the input ended",
@@ -140,7 +150,12 @@ impl Silence {
 impl Drop for Silence {
     fn drop(&mut self) {
         tcsetattr(io::stdin(), OptionalActions::Flush, &self.before).ok();
+        writeln!(io::stderr()).ok();
     }
+}
+
+fn stopped() -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, "stopped")
 }
 
 /// The last character, of however many bytes.

@@ -13,6 +13,7 @@ use crate::args::Verify;
 use crate::claims;
 use crate::disk;
 use crate::failure::Failure;
+use crate::fetch;
 use crate::html::{self, Shown};
 use crate::memory::Memory;
 use crate::oms;
@@ -50,7 +51,8 @@ fn judge(
     seen: &mut Seen,
 ) -> Result<Report, Failure> {
     let started = Instant::now();
-    let directory = disk::hold_directory(&args.dir)?;
+    let directory = disk::hold_directory(&args.dir);
+    let directory = directory.map_err(|failure| fetch::or_at_hub(failure, &args.dir, "fetch"))?;
     let memory = Memory::open(args.state.as_deref(), move |lock| say_waiting(json, lock))?;
     if let Some(bundle) = oms::find(args, trust, &directory, &memory)? {
         return oms::verify(args, &bundle, trust, &directory, &memory, shown);

@@ -130,7 +130,7 @@ impl FetchError {
         match self {
             Self::Refused(refused) => refused.hint(),
             Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
-                "check the network, the proxy and the endpoint; what came is kept, and a later fetch goes on from there",
+                "check the network, the proxy and the endpoint, as `tensorgate doctor` does; what came is kept, and what is in the store needs no network: HF_HUB_OFFLINE=1",
             ),
             Self::NotTrusted { hint, .. } => Some(hint),
             Self::Malformed { .. } => {

@@ -187,7 +187,13 @@ fn roots_that_cannot_be_used_are_named() {
         path.to_str().unwrap().to_owned()
     };
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    // Neither is waited for, nor read to its end.
+    let fifo = dir.path().join("fifo");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     for (name, path) in [
+        ("SSL_CERT_FILE", fifo.to_str().unwrap().to_owned()),
+        ("SSL_CERT_FILE", "/dev/zero".to_owned()),
         (
             "SSL_CERT_FILE",
             dir.path().join("none.pem").to_str().unwrap().to_owned(),
@@ -211,4 +217,25 @@ fn roots_that_cannot_be_used_are_named() {
     let both = format!("{broken}{}", std::fs::read_to_string(site).unwrap());
     assert!(config_of(&[("SSL_CERT_FILE", &write("both.pem", &both))]).is_ok());
     assert!(config_of(&[("SSL_CERT_FILE", "")]).unwrap().roots.is_none());
+    // What is no file in a directory of them is passed over, and so is a link that leads nowhere.
+    for name in ["words.pem", "empty.pem", "broken.pem"] {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", dir.path().join("0123abcd.0")).unwrap();
+    let folder = dir.path().to_str().unwrap();
+    assert!(
+        config_of(&[("SSL_CERT_DIR", folder)])
+            .unwrap()
+            .roots
+            .is_some()
+    );
+    write(
+        "bad.pem",
+        "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n",
+    );
+    let error = config_of(&[("SSL_CERT_DIR", folder)]).unwrap_err();
+    assert!(
+        error.to_string().contains("bad.pem\": it is no PEM: "),
+        "{error}"
+    );
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::args::html::Html;
 use crate::args::sign::Signing;
-use crate::args::{RepoTypeArg, Source, instant};
+use crate::args::{RepoTypeArg, Source, instant, sequence};
 
 /// Take a policy from a Hub to the robot's store: fetch, judge, decide, sign, prove
 ///
@@ -69,7 +69,7 @@ pub(crate) struct Admit {
     #[arg(long, requires = "decisions")]
     pub(crate) yes: bool,
     /// The release's number [default: the one after the release that the store accepted last]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = sequence)]
     pub(crate) sequence: Option<u64>,
     /// When the signature stops to count, in RFC 3339 [default: `valid_days` of --decisions from now]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]

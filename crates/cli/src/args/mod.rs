@@ -361,6 +361,11 @@ pub(crate) fn instant(text: &str) -> Result<Timestamp, &'static str> {
         .map_err(|_| "an instant has date, time and zone, as in 2027-11-01T00:00:00Z")
 }
 
+pub(crate) fn sequence(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .map_err(|_| "a sequence is a whole number, which grows with each release")
+}
+
 /// The public Hub answers an address about 500 times in five minutes.
 const SHORTEST: Duration = Duration::from_secs(1);
 

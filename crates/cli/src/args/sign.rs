@@ -8,7 +8,7 @@ use clap::{ArgGroup, ArgMatches, Args, Id, ValueEnum};
 use jiff::Timestamp;
 use tensorgate_verify::{RepoId, Revision};
 
-use crate::args::{RepoTypeArg, instant, revision};
+use crate::args::{RepoTypeArg, instant, revision, sequence};
 
 /// Check a policy's files and sign what they are
 ///
@@ -97,7 +97,7 @@ pub(crate) struct Release {
     )]
     pub(crate) revision: Revision,
     /// The release's number; robots refuse one that is lower than they have seen
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = sequence, allow_negative_numbers = true)]
     #[arg(
         required = false,
         required_unless_present = "format",

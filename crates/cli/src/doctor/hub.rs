@@ -76,9 +76,10 @@ fn answer(hub: Hub, config: &Config, known: Option<&(RepoType, RepoId)>) -> Resu
     let began = Instant::now();
     let asked = async move {
         let repository = hub.repository(repo_type, &repo);
-        Ok(repository.resolve("main", &Silent).await.map(drop))
+        repository.resolve("main", &Silent).await.map(drop)
     };
-    let answered = stop::to_the_end(asked)?;
+    let stopped = || Failure::about(Path::new(&endpoint), "stopped before the Hub answered");
+    let answered = stop::until_stopped(asked)?.ok_or_else(stopped)?;
     let took = format!("in {:.2} s", began.elapsed().as_secs_f64());
     Ok(judge(&endpoint, &took, answered))
 }
@@ -105,7 +106,15 @@ fn judge(endpoint: &str, took: &str, answered: Result<(), FetchError>) -> Check 
             _ => {}
         }
     }
-    Check::failed(NAME, error.into())
+    let silent = matches!(
+        error,
+        FetchError::Unreachable { .. } | FetchError::TimedOut { .. }
+    );
+    let check = Check::failed(NAME, error.into());
+    match silent {
+        true => check.hint("check the network, the proxy of HTTPS_PROXY, and HF_ENDPOINT or --endpoint; what is in the store needs none of them"),
+        false => check,
+    }
 }
 
 /// Where the token is, and who else may read it; what it is stays unsaid.

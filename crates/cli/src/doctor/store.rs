@@ -257,7 +257,7 @@ fn until(
 fn locks(place: &Path) -> Check {
     const NAME: &str = "store-lock";
     let mut held = LOCKS.iter().map(|lock| place.join(lock));
-    match held.find_map(|lock| File::open(lock).ok().filter(is_held)) {
+    match held.find_map(|lock| disk::open_regular(&lock).ok().filter(is_held)) {
         None => Check::ok(NAME, "nobody has it"),
         Some(lock) => {
             let locks = fs::read_to_string("/proc/locks").unwrap_or_default();

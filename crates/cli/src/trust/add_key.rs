@@ -1,9 +1,6 @@
 //! `tensorgate trust add-key`: one more key in a trust policy, which stays as it was written.
 
-use std::ffi::OsStr;
-use std::fs::{File, Metadata};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::io;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -24,40 +21,37 @@ pub(crate) fn run(args: &AddKey, json: bool) -> Result<Report, Failure> {
         .map_err(|error| Failure::about(&args.key, error))?;
     let parent = disk::parent(&args.trust);
     let failed =
-        |what: &'static str| move |error: std::io::Error| Failure::io(what, &args.trust, &error);
-    let _folder = disk::lock_parent(&args.trust, || say_waiting(json, parent))
+        |what: &'static str| move |error: io::Error| Failure::io(what, &args.trust, &error);
+    let folder = disk::lock_parent(&args.trust, || say_waiting(json, parent))
         .map_err(failed("open the directory of"))?;
     // Who may write it, and all that it says, is judged as on a robot.
     let before = trust::load(&args.trust)?;
     refuse_known(&before, &key, args)?;
     let file = disk::open_regular(&args.trust).map_err(failed("read"))?;
     let metadata = file.metadata().map_err(failed("read"))?;
-    let text = std::io::read_to_string(file).map_err(failed("read"))?;
+    let text = io::read_to_string(file).map_err(failed("read"))?;
     let text = with_key(&text, args, &pem)?;
-    let draft = Draft::beside(&args.trust, &text, &metadata).map_err(failed("write"))?;
-    let after = trust::load(&draft.path).map_err(|failure| failure.note("nothing was touched"))?;
-    trust::check::require_usable(&after, &args.trust, Timestamp::now())
-        .map_err(|failure| failure.note("nothing was touched"))?;
-    draft.put(&args.trust).map_err(failed("write"))?;
+    let after = usable(&text, args).map_err(|failure| failure.note("nothing was touched"))?;
+    let name = args.trust.file_name().unwrap_or_default();
+    disk::rewrite(&folder, name, &metadata, text.as_bytes()).map_err(failed("write"))?;
+    Ok(report(args, &key, &after))
+}
+
+fn report(args: &AddKey, key: &PublicKey, after: &TrustPolicy) -> Report {
     let id = key.id().to_string();
-    Ok(Report {
+    let (must, of) = (after.threshold(), after.keys().len());
+    let more = json!({ "key": id, "keys": of, "threshold": must });
+    Report {
         verdict: Some("done"),
         subject: args.trust.display().to_string(),
         prose: vec![
             format!("added to {:?}: {:?}", args.trust, args.name),
             format!("  key        {id}"),
-            format!(
-                "  counts     {} of {} keys must sign",
-                after.threshold(),
-                after.keys().len()
-            ),
+            format!("  counts     {must} of {of} keys must sign"),
         ],
-        more: json!({ "key": id, "keys": after.keys().len(), "threshold": after.threshold() })
-            .as_object()
-            .cloned()
-            .unwrap_or_default(),
+        more: more.as_object().cloned().unwrap_or_default(),
         ..Report::default()
-    })
+    }
 }
 
 /// Neither a key nor a name is there twice: a verdict names who signed.
@@ -73,6 +67,18 @@ fn refuse_known(before: &TrustPolicy, key: &PublicKey, args: &AddKey) -> Result<
         return Err(Failure::about(&args.trust, detail).note("nothing was touched"));
     }
     Ok(())
+}
+
+/// The trust policy of this text, if anything can be accepted under it.
+fn usable(text: &str, args: &AddKey) -> Result<TrustPolicy, Failure> {
+    let home = disk::parent(&args.trust);
+    let key_file = |name: &str| io::read_to_string(disk::open_regular(&home.join(name))?);
+    let policy = TrustPolicy::parse(text, key_file).map_err(|error| {
+        let detail = format!("with this key {:?} could not be used: {error}", args.trust);
+        Failure::about(&args.trust, detail)
+    })?;
+    trust::check::require_usable(&policy, &args.trust, Timestamp::now())?;
+    Ok(policy)
 }
 
 /// The same text with one more table of `[[keys]]`, behind the others.
@@ -107,42 +113,4 @@ fn with_key(text: &str, args: &AddKey, pem: &str) -> Result<String, Failure> {
 fn literal(pem: &str) -> Result<Item, toml_edit::TomlError> {
     let item: Item = value(format!("'''\n{pem}'''").parse::<toml_edit::Value>()?);
     Ok(item)
-}
-
-/// What is to take the place of a trust policy, with its mode and owner; gone if it does not.
-struct Draft {
-    path: PathBuf,
-}
-
-impl Draft {
-    fn beside(trust: &Path, text: &str, like: &Metadata) -> std::io::Result<Self> {
-        let name = trust
-            .file_name()
-            .unwrap_or_else(|| OsStr::new("trust.toml"));
-        let number = getrandom::u64().map_err(std::io::Error::other)?;
-        let name = format!(".{}.{number:016x}", name.to_string_lossy());
-        let path = disk::parent(trust).join(name);
-        disk::create(&path, 0o600, text.as_bytes())?;
-        let draft = Self { path };
-        let file = File::open(&draft.path)?;
-        let metadata = file.metadata()?;
-        if (metadata.uid(), metadata.gid()) != (like.uid(), like.gid()) {
-            fchown(&file, Some(like.uid()), Some(like.gid()))?;
-        }
-        file.set_permissions(PermissionsExt::from_mode(like.mode() & 0o777))?;
-        file.sync_all()?;
-        Ok(draft)
-    }
-
-    fn put(self, trust: &Path) -> std::io::Result<()> {
-        std::fs::rename(&self.path, trust)?;
-        disk::sync_parent(trust)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // After `put` there is none of this name.
-        std::fs::remove_file(&self.path).ok();
-    }
 }

@@ -16,7 +16,11 @@ use crate::failure::Failure;
 pub(crate) fn load(path: &Path) -> Result<TrustPolicy, Failure> {
     TrustPolicy::open(CWD, path).map_err(|error| {
         let detail = format!("the trust policy {path:?} cannot be used: {error}");
-        Failure::about(path, detail).hint(hint(&error))
+        let is_other = path.symlink_metadata().is_ok_and(|found| !found.is_file());
+        Failure::about(path, detail).hint(match is_other {
+            true => "name the file itself: a link could lead to where others write",
+            false => hint(&error),
+        })
     })
 }
 

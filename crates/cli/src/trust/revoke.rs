@@ -19,8 +19,10 @@ pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
     let signer = keys::signer(&args.signing)?;
     let signer = signer.as_ref();
     let name = args.list.file_name();
-    let name =
-        name.ok_or_else(|| Failure::about(&args.list, format!("{:?} names no file", args.list)))?;
+    let name = name.ok_or_else(|| {
+        let failure = Failure::about(&args.list, format!("{:?} names no file", args.list));
+        failure.hint("the list is a file of its own, for instance revocations.dsse.json")
+    })?;
     let parent = disk::parent(&args.list);
     let folder = disk::lock_parent(&args.list, || say_waiting(json, parent))
         .map_err(|error| Failure::io("open the directory", parent, &error))?;
@@ -32,7 +34,8 @@ pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
         }
         (None, true) => {
             let detail = format!("{:?} is not there: nothing to sign", args.list);
-            return Err(Failure::about(&args.list, detail));
+            let hint = "without --add-signature a first list is made";
+            return Err(Failure::about(&args.list, detail).hint(hint));
         }
         (earlier, false) => renew(args, earlier.as_ref(), signer, &limits)?,
     };

@@ -289,3 +289,24 @@ fn what_is_fetched_and_audited_is_a_data_set_if_one_is_asked_for() {
         .json();
     assert_eq!(object["code"], "usage");
 }
+
+/// Who leaves out where in its history.
+#[test]
+fn a_directory_that_could_be_a_repository_is_told_as_one() {
+    let workshop = Workshop::new();
+    workshop.keygen("release");
+    workshop.trust(1, &["release"]);
+    let verify = ["verify", "acme/walk", "--trust", "trust.toml"];
+    for (line, command) in [
+        (&["audit", "acme/walk"][..], "audit"),
+        (&["inspect", "acme/walk@main"], "fetch"),
+        (&verify, "fetch"),
+    ] {
+        let run = workshop.run(line);
+        run.could_not_check("No such file or directory");
+        let hint = format!("\nhint: if it is on a Hub: `tensorgate {command} acme/walk@main`\n");
+        assert!(run.stderr.ends_with(&hint), "{run:#?}");
+    }
+    let run = workshop.run(["audit", "nowhere"]);
+    assert!(!run.could_not_check("nowhere").stderr.contains("hint"));
+}

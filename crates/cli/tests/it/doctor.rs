@@ -1,8 +1,9 @@
 //! `tensorgate doctor` on real stores, trust policies, sockets and Hubs.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::fixture::Fixture;
@@ -308,6 +309,8 @@ fn a_hub_that_answers_is_told_with_its_time_and_one_that_does_not_with_why() {
     drop(closed);
     let object = ask(&address).expect(2).json();
     expect(&object, "hub", "fail", "refused");
+    let network = "check the network, the proxy of HTTPS_PROXY, and HF_ENDPOINT or --endpoint; what is in the store needs none of them";
+    assert_eq!(check(&object, "hub").2, network);
     expect(
         &ask("https://nowhere.invalid").expect(2).json(),
         "hub",
@@ -335,6 +338,22 @@ fn a_hub_that_answers_is_told_with_its_time_and_one_that_does_not_with_why() {
             .env("HF_HUB_OFFLINE", "1"),
     );
     expect(&offline.expect(0).json(), "hub", "skipped", "was not asked");
+}
+
+#[test]
+fn whoever_does_not_wait_for_the_hub_is_told_so() {
+    let workshop = Workshop::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let mut command = workshop.command();
+    command.args(["doctor", "--endpoint", &endpoint]);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let (_connection, _) = silent.accept().unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(told, "error: stopped before the Hub answered\n");
 }
 
 #[test]
@@ -377,6 +396,35 @@ fn a_token_is_told_by_its_place_alone() {
         "fail",
         "the proxy of HTTPS_PROXY cannot be used",
     );
+}
+
+/// What the environment names, and what lies in a store, is opened without waiting.
+#[test]
+fn nobody_waits_for_a_fifo() {
+    let workshop = Workshop::signed();
+    workshop.verify(&[]).expect(0);
+    workshop.fifo("token");
+    fs::remove_file(workshop.path("store/state/lock")).unwrap();
+    workshop.fifo("store/state/lock");
+    let home = workshop.path("");
+    let what = "it is no regular file, but a directory, FIFO or device";
+    for (name, value, token) in [
+        ("HF_TOKEN_PATH", "token", true),
+        ("HF_HOME", home.to_str().unwrap(), true),
+        ("SSL_CERT_FILE", "token", false),
+    ] {
+        let run = Run::of(command(&workshop).arg("--json").env(name, value));
+        let object = run.expect(2).json();
+        expect(&object, "hub", "fail", what);
+        let hint = match token {
+            true => {
+                "name a file with a token, or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to use none that is stored"
+            }
+            false => "SSL_CERT_FILE names a file in PEM, SSL_CERT_DIR directories with such files",
+        };
+        assert_eq!(check(&object, "hub").2, hint);
+        expect(&object, "store-lock", "ok", "nobody has it");
+    }
 }
 
 /// A prefix as colcon installs one.

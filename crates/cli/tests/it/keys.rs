@@ -1,7 +1,11 @@
 //! Keys come and go: added, ended, revoked.
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+use std::process::Command;
+
 use crate::lobby::{Lobby, UNTIL};
-use crate::support::{EXPIRES, Workshop};
+use crate::support::{EXPIRES, Run, Workshop};
 
 const TRUST: &str = "\
 # Whom the lab's robots believe.
@@ -51,7 +55,7 @@ fn a_key_is_added_and_nothing_else_changes() {
         id(&workshop, "next")
     ));
     let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(workshop.path("trust.toml"))
+        &fs::metadata(workshop.path("trust.toml"))
             .unwrap()
             .permissions(),
     );
@@ -83,16 +87,65 @@ fn what_would_not_be_read_is_not_written() {
     workshop.chmod("trust.toml", 0o644);
     workshop.write("trust.toml", "threshold = 1\nkeys = []\n");
     add("next.pub.pem", "next", &[]).expect(2);
-    let left = std::fs::read_dir(workshop.path("")).unwrap();
-    let left = left.filter(|entry| {
-        entry
-            .as_ref()
-            .unwrap()
-            .file_name()
-            .to_string_lossy()
-            .starts_with(".trust")
-    });
-    assert_eq!(left.count(), 0);
+    assert_eq!(drafts(&workshop), 0);
+}
+
+/// Files that nobody named, and that a failure must not leave.
+fn drafts(workshop: &Workshop) -> usize {
+    let entries = fs::read_dir(workshop.path("")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.as_encoded_bytes().starts_with(b"."))
+        .count()
+}
+
+#[test]
+fn a_trust_policy_that_cannot_be_replaced_as_a_whole_stays() {
+    let workshop = Workshop::new();
+    workshop.keygen("release");
+    workshop.keygen("next");
+    workshop.write("trust.toml", TRUST);
+    workshop.chmod("trust.toml", 0o644);
+    let add = |trust: &str| {
+        let mut command = workshop.command();
+        command.args(["trust", "add-key", trust, "next.pub.pem", "--name", "next"]);
+        command
+    };
+    // A disk that takes no byte more: the shell's limit, of which a write says that it failed.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
+    shell.arg(env!("CARGO_BIN_EXE_tensorgate"));
+    shell.args(add("trust.toml").get_args());
+    let run = Run::of(shell.current_dir(workshop.path("")));
+    run.could_not_check("could not write \"trust.toml\": File too large");
+    assert_eq!((trust(&workshop).as_str(), drafts(&workshop)), (TRUST, 0));
+    // A link stays one, and whoever follows it is told to.
+    symlink("trust.toml", workshop.path("link.toml")).unwrap();
+    let run = Run::of(&mut add("link.toml"));
+    run.could_not_check("it is a link: name the file itself");
+    run.says("hint: name the file itself: a link could lead to where others write\n");
+    assert!(workshop.path("link.toml").is_symlink());
+    assert_eq!((trust(&workshop).as_str(), drafts(&workshop)), (TRUST, 0));
+    // The directory may be one.
+    symlink(".", workshop.path("here")).unwrap();
+    let group = a_group_of_ours();
+    chown(workshop.path("trust.toml"), None, group).unwrap();
+    Run::of(&mut add("here/trust.toml")).expect(0);
+    assert!(workshop.path("here").is_symlink());
+    let after = fs::metadata(workshop.path("trust.toml")).unwrap();
+    assert_eq!(Some(after.gid()), group.or(Some(after.gid())));
+    assert_eq!(drafts(&workshop), 0);
+}
+
+/// Another than the one that new files get, if this user has one to give.
+fn a_group_of_ours() -> Option<u32> {
+    if rustix::process::geteuid().is_root() {
+        return Some(4242);
+    }
+    let own = rustix::process::getegid();
+    let groups = rustix::process::getgroups().unwrap();
+    let other = groups.into_iter().find(|group| *group != own);
+    other.map(rustix::process::Gid::as_raw)
 }
 
 #[test]

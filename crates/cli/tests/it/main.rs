@@ -36,6 +36,7 @@ mod oms;
 mod operator;
 mod peak;
 mod place;
+mod prompt;
 mod rejections;
 mod resume;
 mod sarif;

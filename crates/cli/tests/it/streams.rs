@@ -4,10 +4,15 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, pipe};
+use std::io::{BufRead as _, BufReader, Read as _, pipe};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Pid, Signal};
+use tensorgate_testhub::{Repository, TestHub};
 
 use crate::support::{Run, Workshop};
 
@@ -28,6 +33,9 @@ const LINES: [(i32, &str); 14] = [
     (0, "audit walk --json"),
     (2, "verify --json"),
 ];
+
+/// Against hanging for ever; a signal ends a command within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn ready() -> Workshop {
     let workshop = Workshop::signed();
@@ -253,18 +261,39 @@ fn names_that_are_no_text_are_names() {
     }
 }
 
+/// A shell without job control has what it starts in the background ignore interrupts.
+fn interruptible(workshop: &Workshop, arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_tensorgate")]);
+    command.args(arguments).current_dir(workshop.path("."));
+    command.env("TENSORGATE_STORE", workshop.path("store"));
+    command
+}
+
+/// What it dies of, before it would have ended by itself.
+#[track_caller]
+fn dies_of(child: &mut Child, signal: Signal) -> Option<i32> {
+    rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.signal();
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("{signal:?} does not end it");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Ctrl-C ends what does not fetch as any program; the shell makes 130 of it.
 #[test]
 fn an_interrupt_ends_a_command_that_waits() {
     let workshop = ready();
     let lock = File::create(workshop.path("store/state/lock")).unwrap();
     lock.lock().unwrap();
-    // A shell without job control has what it starts in the background ignore interrupts.
-    let mut child = Command::new("env")
-        .args(["--default-signal=INT", env!("CARGO_BIN_EXE_tensorgate")])
-        .args(["verify", "walk", "--trust", "trust.toml"])
-        .env("TENSORGATE_STORE", workshop.path("store"))
-        .current_dir(workshop.path("."))
+    let mut child = interruptible(&workshop, &["verify", "walk", "--trust", "trust.toml"])
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
@@ -275,9 +304,56 @@ fn an_interrupt_ends_a_command_that_waits() {
         line.clear();
         assert_ne!(told.read_line(&mut line).unwrap(), 0);
     }
-    let process = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-    assert_eq!(child.wait().unwrap().signal(), Some(2));
+    assert_eq!(dies_of(&mut child, Signal::INT), Some(2));
     lock.unlock().unwrap();
     workshop.verify(&[]).expect(0);
+}
+
+/// And so it does behind the part of a command that asks a Hub, which is stopped in an order of its
+/// own: what was fetched is there for the next.
+#[test]
+fn an_interrupt_ends_what_comes_after_a_fetch() {
+    let workshop = Workshop::new();
+    for n in 1..=50 {
+        let shard = format!("walk/model-{n:05}-of-00050.safetensors");
+        workshop.write(&shard, format!("no weights {n}"));
+    }
+    workshop.write("other/config.json", "{}");
+    let walk = Repository::new("acme/walk").unwrap();
+    let walk = walk.commit_dir(workshop.path("walk")).unwrap();
+    let target = format!("acme/walk@{}", walk.commits()[0]);
+    let hub = TestHub::start().unwrap();
+    hub.serve(walk);
+    let long = format!("{}/{}", hub.endpoint(), "long/".repeat(1000));
+    let lines: [&[&str]; 3] = [
+        &["audit", &target, "--endpoint", hub.endpoint(), "--json"],
+        &[
+            "diff",
+            &target,
+            "other",
+            "--endpoint",
+            hub.endpoint(),
+            "--json",
+        ],
+        &["doctor", "--endpoint", &long, "--json"],
+    ];
+    let mut asked = Vec::new();
+    for line in lines {
+        for signal in [Signal::INT, Signal::TERM] {
+            hub.clear_requests();
+            let (mut reader, writer) = pipe().unwrap();
+            // What it tells has more than a page: it waits for whoever reads that.
+            fcntl_setpipe_size(&writer, 4096).unwrap();
+            let mut command = interruptible(&workshop, line);
+            let mut child = command.stdout(writer).spawn().unwrap();
+            drop(command);
+            reader.read_exact(&mut [0]).unwrap();
+            let died_of = dies_of(&mut child, signal);
+            assert_eq!(died_of, Some(signal.as_raw()), "{line:?}");
+            asked.push(hub.requests().len());
+        }
+    }
+    // The first of them fetched it, for all; the doctor asks once.
+    assert!(asked[0] > 50, "{asked:?}");
+    assert_eq!(asked[1..], [0, 0, 0, 1, 1]);
 }

@@ -73,6 +73,12 @@ impl Workshop {
         fs::remove_file(self.path(name)).unwrap();
     }
 
+    /// What would keep waiting whoever opens it for reading.
+    pub(crate) fn fifo(&self, name: &str) {
+        let made = Command::new("mkfifo").arg(self.path(name)).status();
+        assert!(made.unwrap().success());
+    }
+
     /// A file that its owner alone may open.
     pub(crate) fn secret(&self, name: &str, text: &str) {
         self.write(name, text);

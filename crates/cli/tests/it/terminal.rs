@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::support::Run;
 
@@ -19,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Person {
     terminal: File,
     child: Child,
+    /// How the terminal treated what is typed before the command came.
+    before: LocalModes,
     /// What the terminal shows.
     seen: String,
     /// Up to where it was read.
@@ -34,6 +39,7 @@ impl Person {
         let name = ptsname(&terminal, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let line: OwnedFd = rustix::fs::open(&*name, flags, Mode::empty()).unwrap();
+        let before = tcgetattr(&line).unwrap().local_modes;
         // Of util-linux: it makes the terminal the one whose keys send signals.
         let mut session = Command::new("setsid");
         session
@@ -54,6 +60,7 @@ impl Person {
         Self {
             terminal: terminal.into(),
             child,
+            before,
             seen: String::new(),
             read: 0,
         }
@@ -93,6 +100,26 @@ impl Person {
             stdout,
             stderr: self.seen.replace("\r\n", "\n"),
         }
+    }
+
+    /// Whether the terminal treats what is typed as before the command.
+    pub(crate) fn types_as_before(&self) -> bool {
+        tcgetattr(&self.terminal).unwrap().local_modes == self.before
+    }
+
+    /// Somebody elsewhere sends the command a signal.
+    pub(crate) fn is_interrupted_by(&mut self, signal: Signal) -> &mut Self {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self
+    }
+
+    /// Waits for an end by a signal, which leaves the terminal as it was.
+    #[track_caller]
+    pub(crate) fn dies(mut self) -> Option<i32> {
+        while self.more() {}
+        let status = self.child.wait().unwrap();
+        assert!(self.types_as_before(), "{}", self.seen);
+        status.signal()
     }
 
     /// Reads on; nothing more comes once the command has ended.

@@ -31,9 +31,14 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// What ships of a source file, and its tests.
-fn halves(text: &str) -> (&str, &str) {
-    text.split_once("#[cfg(test)]").unwrap_or((text, ""))
+/// What ships of a source file, and its tests, which may be a file of their own.
+fn halves<'t>(file: &Path, text: &'t str) -> (&'t str, &'t str) {
+    match file.ends_with("tests.rs") {
+        true => ("", text),
+        false => text
+            .split_once("#[cfg(test)]\nmod tests {")
+            .unwrap_or((text, "")),
+    }
 }
 
 /// Every text of the command's source that has a space in it: a word alone is no message.
@@ -41,7 +46,7 @@ fn literals() -> Vec<Literal> {
     let mut all = Vec::new();
     for file in files("src", ".rs") {
         let source = fs::read_to_string(&file).unwrap();
-        let lines = halves(&source).0.lines();
+        let lines = halves(&file, &source).0.lines();
         let code: Vec<&str> = lines
             .filter(|line| !line.trim_start().starts_with("//"))
             .collect();
@@ -95,9 +100,10 @@ fn literal(source: &str) -> (String, &str) {
 
 /// Whether somebody is told what to do by it.
 fn is_hint(literal: &Literal) -> bool {
-    const CALLS: [&str; 5] = [
+    const CALLS: [&str; 6] = [
         "hint(",
         "hint(format!(",
+        "hint(&format!(",
         "hint = ",
         "hint = format!(",
         "hint: Some(",
@@ -126,7 +132,7 @@ fn tests() -> String {
         text.push_str(&fs::read_to_string(file).unwrap());
     }
     for file in files_of_units() {
-        text.push_str(halves(&fs::read_to_string(file).unwrap()).1);
+        text.push_str(halves(&file, &fs::read_to_string(&file).unwrap()).1);
     }
     let mut joined = String::new();
     let mut rest = text.as_str();
@@ -203,7 +209,8 @@ fn messages_are_in_house_words() {
         "unable to ",
     ];
     let wrong = |literal: &Literal| {
-        let text = literal.text.to_lowercase();
+        // A word of the Content Security Policy's.
+        let text = literal.text.to_lowercase().replace("'unsafe-inline'", "");
         let is_safe = text
             .split(|c: char| !c.is_alphanumeric())
             .any(|word| word == "safe");

@@ -112,7 +112,7 @@ fn every_tampering_has_its_word() {
         }),
         ("file-not-regular", "README.md", &|w| {
             w.remove("walk/README.md");
-            fifo(w, "walk/README.md");
+            w.fifo("walk/README.md");
         }),
         ("file-not-regular", "deep", &|w| {
             symlink("..", w.path("walk/deep")).unwrap()
@@ -127,7 +127,7 @@ fn every_tampering_has_its_word() {
         }),
         ("file-not-regular", "policy.dsse.json", &|w| {
             w.remove("walk/policy.dsse.json");
-            fifo(w, "walk/policy.dsse.json");
+            w.fifo("walk/policy.dsse.json");
         }),
         ("manifest-missing", "policy.dsse.json", &|w| {
             w.remove("walk/policy.dsse.json")
@@ -325,11 +325,4 @@ fn a_link_to_the_directory_is_the_users_own() {
     workshop
         .run(["verify", "current", "--trust", "trust.toml"])
         .expect(0);
-}
-
-fn fifo(workshop: &Workshop, name: &str) {
-    let made = std::process::Command::new("mkfifo")
-        .arg(workshop.path(name))
-        .status();
-    assert!(made.unwrap().success());
 }

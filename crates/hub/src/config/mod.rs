@@ -1,6 +1,7 @@
 //! Where the Hub is, who we are there, and how much of it we take.
 
 pub(crate) mod endpoint;
+mod file;
 pub(crate) mod proxies;
 pub(crate) mod roots;
 pub(crate) mod token;

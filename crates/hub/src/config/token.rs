@@ -1,14 +1,13 @@
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::ConfigError;
 use crate::config::endpoint::Endpoint;
+use crate::config::{ConfigError, file};
 
 /// Bytes of a token file; a token has about 40.
 const MAX_BYTES: u64 = 64 << 10;
@@ -41,7 +40,7 @@ impl Token {
         }
     }
 
-    /// A token from a file.
+    /// A token from a regular file.
     ///
     /// # Errors
     /// [`ConfigError::TokenFile`], and as [`new`](Self::new).
@@ -139,19 +138,10 @@ impl fmt::Debug for Token {
     }
 }
 
-/// All of a file that may be a pipe of the shell's, and is not taken for one that has no end.
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(MAX_BYTES.saturating_add(1))
-        .read_to_string(&mut text)?;
-    match u64::try_from(text.len()).is_ok_and(|len| len <= MAX_BYTES) {
-        true => Ok(text),
-        false => Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {MAX_BYTES} bytes, it is something else"),
-        )),
-    }
+    let bytes = file::read(path, MAX_BYTES)?;
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text"))
 }
 
 /// The order of `huggingface_hub`: the variable, the named file, the file of `hf auth login`.
@@ -182,15 +172,39 @@ pub(crate) fn huggingface_home(var: &dyn Fn(&str) -> Option<OsString>) -> Option
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode};
+
     use super::*;
 
     #[test]
-    fn a_file_without_end_is_no_token() {
-        let refused = Token::from_file("/dev/zero".into()).unwrap_err();
-        assert_eq!(
-            std::error::Error::source(&refused).unwrap().to_string(),
-            "it has more than 65536 bytes, it is something else"
-        );
+    fn what_is_no_file_of_a_token_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (fifo, large) = (folder.path().join("fifo"), folder.path().join("large"));
+        rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        std::fs::File::create(&large)
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        let binary = folder.path().join("binary");
+        std::fs::write(&binary, [0xff]).unwrap();
+        let other = "it is no regular file, but a directory, FIFO or device";
+        for (path, why) in [
+            (fifo, other),
+            ("/dev/zero".into(), other),
+            (folder.path().to_owned(), other),
+            (large, "it has more than 65536 bytes, it is something else"),
+            (binary, "it is no text"),
+        ] {
+            let refused = Token::from_file(path).unwrap_err();
+            let source = std::error::Error::source(&refused).unwrap();
+            assert_eq!(source.to_string(), why);
+            assert!(
+                refused
+                    .hint()
+                    .unwrap()
+                    .starts_with("name a file with a token")
+            );
+        }
     }
 
     #[test]

@@ -142,7 +142,10 @@ impl Refused {
                 "try again later; behind a proxy, the trouble may also be the proxy's"
             }
             (Reason::XetOnly, _) => "fetch it from a mirror that serves whole files",
-            (Reason::FileNotFound | Reason::Other, _) => return None,
+            (Reason::Other, _) => {
+                "check that the endpoint is a Hub, and that nobody answers in its place"
+            }
+            (Reason::FileNotFound, _) => return None,
         })
     }
 }
