@@ -156,5 +156,4 @@ fn explain(error: io::Error, size: usize) -> io::Error {
 }
 
 #[cfg(test)]
-#[path = "agent/tests.rs"]
 mod tests;

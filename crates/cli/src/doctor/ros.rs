@@ -187,5 +187,4 @@ fn security(environment: &Environment) -> Check {
 }
 
 #[cfg(test)]
-#[path = "ros/tests.rs"]
 mod tests;

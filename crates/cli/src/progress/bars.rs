@@ -203,5 +203,4 @@ fn name(path: &FilePath) -> String {
 }
 
 #[cfg(test)]
-#[path = "bars/tests.rs"]
 mod tests;

@@ -193,5 +193,4 @@ fn percent(part: u64, whole: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "lines/tests.rs"]
 mod tests;
