@@ -69,10 +69,13 @@ fn limits_of_now_count_for_what_was_parsed_before() {
     for (limit, code) in [
         ("files = 1", "manifest-malformed"),
         ("manifest_bytes = 100", "manifest-too-large"),
+        ("tensors = 1", "tensor-too-many"),
     ] {
         let tight = with(1, 1, "", &format!("[limits]\n{limit}"));
         assert_eq!(codes(tight.renew(proven(&trust), &context())), [code]);
-        let anew = tight.authenticate(&Fixture::new().signed(), &context());
+        let bytes = Fixture::new().signed().to_bytes();
+        let anew = SignedManifest::parse(&bytes, tight.limits());
+        let anew = anew.and_then(|signed| tight.authenticate(&signed, &context()));
         assert_eq!(codes(anew), [code], "as if it had come now");
     }
 }
