@@ -110,7 +110,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def say_verified(policy: Policy) -> None:
-    size = sum(nbytes for *_, nbytes in policy.tensors()) / 1e6
+    size = sum(tensor.nbytes for tensor in policy.tensors()) / 1e6
     say(f"verified {policy.repo}@{policy.revision}")
     say(f"  release {policy.sequence} of type {policy.policy_type}")
     say(f"  signed by {', '.join(policy.signers)}; manifest sha256 {policy.manifest_digest}")

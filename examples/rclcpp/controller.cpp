@@ -10,8 +10,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -110,20 +111,28 @@ private:
     report(tensorgate_receiver_fragment(receiver_.get(), &fragment));
   }
 
+  /// Asks for the fragments that do not come, until nothing more is due.
   void pull()
   {
-    tensorgate_pull pull;
-    const auto result = tensorgate_receiver_pull(receiver_.get(), &pull);
-    if (result != TENSORGATE_RESULT_OK || pull.count == 0) {
-      return report(result);
+    for (;;) {
+      tensorgate_pull pull;
+      const auto result = tensorgate_receiver_pull(receiver_.get(), &pull);
+      if (result != TENSORGATE_RESULT_OK || pull.count == 0) {
+        return report(result);
+      }
+      ask(pull);
     }
-    if (asked_) {
-      // Its answer was lost; rclcpp would keep the request for ever.
-      get_fragments_->remove_pending_request(*asked_);
-      asked_.reset();
-    }
+  }
+
+  void ask(const tensorgate_pull & pull)
+  {
     if (!get_fragments_->service_is_ready()) {
       return report(tensorgate_receiver_pulled(receiver_.get(), &pull));
+    }
+    if (asked_.size() >= 2) {
+      // The oldest was lost; rclcpp would keep the request for ever.
+      get_fragments_->remove_pending_request(asked_.begin()->second);
+      asked_.erase(asked_.begin());
     }
     auto request = std::make_shared<GetFragments::Request>();
     std::copy_n(pull.session_id, 16, request->session_id.begin());
@@ -131,14 +140,15 @@ private:
     request->first = pull.first;
     request->count = pull.count;
     const auto sent = get_fragments_->async_send_request(
-      request, [this, pull](rclcpp::Client<GetFragments>::SharedFuture answer) {
-        asked_.reset();
+      request, [this, asked = pull](rclcpp::Client<GetFragments>::SharedFuture answer) {
+        asked_.erase(asked.ticket);
         for (const auto & fragment : answer.get()->fragments) {
           take(fragment);
         }
-        report(tensorgate_receiver_pulled(receiver_.get(), &pull));
+        report(tensorgate_receiver_pulled(receiver_.get(), &asked));
+        this->pull();
       });
-    asked_ = sent.request_id;
+    asked_.emplace(pull.ticket, sent.request_id);
   }
 
   void control()
@@ -168,7 +178,7 @@ private:
   rclcpp::Subscription<PolicyStatus>::SharedPtr statuses_;
   rclcpp::Subscription<TensorFragment>::SharedPtr fragments_;
   rclcpp::Client<GetFragments>::SharedPtr get_fragments_;
-  std::optional<int64_t> asked_;
+  std::map<uint64_t, int64_t> asked_;  // requests by their tickets, which grow
   rclcpp::TimerBase::SharedPtr pull_;
   rclcpp::TimerBase::SharedPtr control_;
 };

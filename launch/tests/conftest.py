@@ -7,11 +7,9 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import rclpy
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(os.environ.get("TENSORGATE_PROGRAMS", ROOT / "target/debug"))
@@ -20,6 +18,7 @@ ARGUMENTS = {"use_sim_time": "false", "autostart": "true", "channel": ""}
 sys.path.append(str(ROOT / "ros"))
 import own_domain  # noqa: E402
 from hang_guard import hang_guard, pytest_configure  # noqa: E402, F401 # pytest finds them here
+from observer import observer  # noqa: E402
 
 own_domain.claim()
 
@@ -82,33 +81,5 @@ def gate(signed):
 @pytest.fixture
 def ros():
     """A node of this process, with `wait_for` and `ask`."""
-    rclpy.init()
-    node = rclpy.create_node("observer")
-
-    def wait_for(condition, what, seconds=60):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f"waited {seconds} s for {what}"
-            rclpy.spin_once(node, timeout_sec=0.05)
-
-    def ask(kind, service, request):
-        """The answer, asked for again every few seconds: one to a client that was not yet matched
-        is lost."""
-        client = node.create_client(kind, service)
-        wait_for(client.service_is_ready, service)
-        asked = []
-
-        def answered():
-            if not asked or time.monotonic() > asked[-1][0] + 3:
-                asked.append((time.monotonic(), client.call_async(request)))
-            return [future for _, future in asked if future.done()]
-
-        wait_for(answered, f"an answer of {service}")
-        return answered()[0].result()
-
-    node.wait_for, node.ask = wait_for, ask
-    try:
+    with observer() as node:
         yield node
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()

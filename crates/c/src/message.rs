@@ -76,7 +76,7 @@ pub struct Pull {
     /// `count`; 0 where nothing is due.
     count: u32,
     /// Tells one request from another; not a field of the message.
-    pub(crate) ticket: u64,
+    ticket: u64,
 }
 
 impl Announcement<'_> {
@@ -118,14 +118,26 @@ impl<'a> Fragment<'a> {
     }
 }
 
-impl Pull {
-    pub(crate) const fn of(pull: &tensorgate_client::Pull, ticket: u64) -> Self {
+impl From<tensorgate_client::Pull> for Pull {
+    fn from(pull: tensorgate_client::Pull) -> Self {
         Self {
             session_id: pull.session,
             epoch: pull.epoch,
             first: pull.first,
             count: pull.count,
-            ticket,
+            ticket: pull.number,
+        }
+    }
+}
+
+impl Pull {
+    pub(crate) const fn read(&self) -> tensorgate_client::Pull {
+        tensorgate_client::Pull {
+            session: self.session_id,
+            epoch: self.epoch,
+            first: self.first,
+            count: self.count,
+            number: self.ticket,
         }
     }
 }

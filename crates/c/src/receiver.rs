@@ -23,7 +23,7 @@ use crate::raw::{Text, lend};
 /// one after the other, and nobody who only asks for `state`, `active` or `policy` waits for them.
 #[derive(Debug)]
 pub struct Receiver {
-    inner: Mutex<Inner>,
+    inner: Mutex<tensorgate_client::Receiver>,
     /// As of the last message: a control loop does not wait for one that is being verified.
     shown: Mutex<Shown>,
     limits: Limits,
@@ -35,14 +35,6 @@ const _: () = {
     shared::<Receiver>();
     shared::<Policy>();
 };
-
-#[derive(Debug)]
-struct Inner {
-    receiver: tensorgate_client::Receiver,
-    /// What C was told to ask for last, and the ticket that it was given.
-    asked: Option<(u64, tensorgate_client::Pull)>,
-    tickets: u64,
-}
 
 #[derive(Debug, Default)]
 struct Shown {
@@ -143,8 +135,8 @@ pub extern "C" fn tensorgate_receiver_status(
 ) -> ResultCode {
     take(receiver, status, |receiver, status| {
         let (status, at) = (status.read(), Instant::now());
-        receiver.change(|inner| {
-            inner.receiver.status(&status, at);
+        receiver.change(|receiver| {
+            receiver.status(&status, at);
             Ok(())
         })
     })
@@ -161,7 +153,7 @@ pub extern "C" fn tensorgate_receiver_knows(
         let receiver = receiver.ok_or_else(null_receiver)?;
         let status = status.ok_or_else(null_message)?.read();
         let inner = lock(&receiver.inner)?;
-        Ok(inner.receiver.knows(status.session, status.epoch))
+        Ok(inner.knows(status.session, status.epoch))
     });
     knows.unwrap_or(false)
 }
@@ -172,26 +164,27 @@ pub extern "C" fn tensorgate_receiver_knows(
 pub extern "C" fn tensorgate_receiver_receiving(receiver: Option<&Receiver>) -> bool {
     let receiving = guard(|| {
         let inner = lock(&receiver.ok_or_else(null_receiver)?.inner)?;
-        Ok(inner.receiver.receiving().is_some())
+        Ok(inner.receiving().is_some())
     });
     receiving.unwrap_or(false)
 }
 
 /// Says what to ask ~/get_fragments for now; `count` is 0 where nothing is due. Call it some ten
-/// times a second. `TENSORGATE_RESULT_FAILED` where the transfer brought nothing for so long that it
-/// was given up: the next announcement begins anew.
+/// times a second, and after each answer, until it is: two requests can be under way, and where a third
+/// is due the first was lost. `TENSORGATE_RESULT_FAILED` where the transfer brought nothing for so long
+/// that it was given up: the next announcement begins anew.
 #[unsafe(no_mangle)]
 pub extern "C" fn tensorgate_receiver_pull(
     receiver: Option<&Receiver>,
     pull: Option<&mut MaybeUninit<Pull>>,
 ) -> ResultCode {
     take(receiver, pull, |receiver, pull| {
-        let mut due = Pull::default();
-        receiver.change(|inner| {
-            due = inner.pull(Instant::now())?;
+        let mut due = None;
+        receiver.change(|receiver| {
+            due = receiver.pull(Instant::now())?;
             Ok(())
         })?;
-        pull.write(due);
+        pull.write(due.map(Pull::from).unwrap_or_default());
         Ok(())
     })
 }
@@ -203,8 +196,7 @@ pub extern "C" fn tensorgate_receiver_pulled(
     pull: Option<&Pull>,
 ) -> ResultCode {
     take(receiver, pull, |receiver, pull| {
-        let mut inner = lock(&receiver.inner)?;
-        inner.pulled(pull, Instant::now());
+        lock(&receiver.inner)?.pulled(&pull.read(), Instant::now());
         Ok(())
     })
 }
@@ -318,19 +310,13 @@ impl Receiver {
             bytes => bytes,
         };
         let receiver = tensorgate_client::Receiver::new(trust, expectations);
-        let receiver = receiver.with_max_bytes(max_bytes);
+        let mut receiver = receiver.with_max_bytes(max_bytes);
+        if let Some(state) = options.state.read() {
+            let state = tensorgate_store::State::open(path(state));
+            receiver = receiver.with_memory(Box::new(state.map_err(Failure::failed)?));
+        }
         Ok(Self {
-            inner: Mutex::new(Inner {
-                receiver: match options.state.read() {
-                    Some(state) => {
-                        let state = tensorgate_store::State::open(path(state));
-                        receiver.with_memory(Box::new(state.map_err(Failure::failed)?))
-                    }
-                    None => receiver,
-                },
-                asked: None,
-                tickets: 0,
-            }),
+            inner: Mutex::new(receiver),
             shown: Mutex::default(),
             limits,
         })
@@ -344,8 +330,8 @@ impl Receiver {
         ) -> tensorgate_client::Result<Option<Candidate>>,
     ) -> Result<(), Failure> {
         let mut complete = None;
-        self.change(|inner| {
-            complete = message(&mut inner.receiver)?;
+        self.change(|receiver| {
+            complete = message(receiver)?;
             Ok(())
         })?;
         let Some(candidate) = complete else {
@@ -353,17 +339,17 @@ impl Receiver {
         };
         let proven = candidate.prove();
         let (now, at) = (Timestamp::now(), Instant::now());
-        self.change(|inner| inner.receiver.settle(proven, now, at).map(drop))
+        self.change(|receiver| receiver.settle(proven, now, at).map(drop))
     }
 
     /// Changes what is in force, and then shows it.
     fn change(
         &self,
-        message: impl FnOnce(&mut Inner) -> tensorgate_client::Result<()>,
+        message: impl FnOnce(&mut tensorgate_client::Receiver) -> tensorgate_client::Result<()>,
     ) -> Result<(), Failure> {
         let mut inner = lock(&self.inner)?;
         let outcome = message(&mut inner).map_err(Failure::from);
-        let shown = self.show(inner.receiver.snapshot());
+        let shown = self.show(inner.snapshot());
         drop(inner);
         // Outside of both locks: with its last holder, a policy's memory is unmapped.
         outcome?;
@@ -381,24 +367,6 @@ impl Receiver {
         let shown = Shown { snapshot, policy };
         let old = std::mem::replace(&mut *lock(&self.shown)?, shown);
         made.map(|()| old)
-    }
-}
-
-impl Inner {
-    fn pull(&mut self, at: Instant) -> tensorgate_client::Result<Pull> {
-        let Some(pull) = self.receiver.pull(at)? else {
-            return Ok(Pull::default());
-        };
-        self.tickets = self.tickets.wrapping_add(1);
-        self.asked = Some((self.tickets, pull));
-        Ok(Pull::of(&pull, self.tickets))
-    }
-
-    fn pulled(&mut self, pull: &Pull, at: Instant) {
-        let awaited = |(ticket, _): &mut (u64, _)| *ticket == pull.ticket;
-        if let Some((_, asked)) = self.asked.take_if(awaited) {
-            self.receiver.pulled(&asked, at);
-        }
     }
 }
 

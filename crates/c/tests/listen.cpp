@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -166,18 +167,24 @@ public:
 
   void ask(const tensorgate::Receiver & receiver)
   {
-    tensorgate_pull pull;
-    const auto result = tensorgate_receiver_pull(receiver.get(), &pull);
-    if (result != TENSORGATE_RESULT_OK || pull.count == 0) {
-      return report(result);
+    for (;;) {
+      tensorgate_pull pull;
+      const auto result = tensorgate_receiver_pull(receiver.get(), &pull);
+      if (result != TENSORGATE_RESULT_OK || pull.count == 0) {
+        return report(result);
+      }
+      tensorgate_msgs__srv__GetFragments_Request request = {};
+      std::memcpy(request.session_id, pull.session_id, sizeof(request.session_id));
+      request.epoch = pull.epoch;
+      request.first = pull.first;
+      request.count = pull.count;
+      int64_t number;
+      require(rcl_send_request(&handle_, &request, &number), "request");
+      if (asked_.size() >= 2) {
+        asked_.erase(asked_.begin());  // It was lost.
+      }
+      asked_.emplace(number, pull);
     }
-    tensorgate_msgs__srv__GetFragments_Request request = {};
-    std::memcpy(request.session_id, pull.session_id, sizeof(request.session_id));
-    request.epoch = pull.epoch;
-    request.first = pull.first;
-    request.count = pull.count;
-    require(rcl_send_request(&handle_, &request, &number_), "request");
-    asked_ = pull;
   }
 
   void take_answer(const tensorgate::Receiver & receiver)
@@ -191,17 +198,16 @@ public:
     for (size_t i = 0; i < response_.fragments.size; ++i) {
       take(receiver, response_.fragments.data[i]);
     }
-    if (header.sequence_number == number_) {
+    if (const auto asked = asked_.extract(header.sequence_number)) {
       std::printf("pulled %zu\n", response_.fragments.size);
-      report(tensorgate_receiver_pulled(receiver.get(), &asked_));
+      report(tensorgate_receiver_pulled(receiver.get(), &asked.mapped()));
     }
   }
 
 private:
   rcl_node_t & node_;
   rcl_client_t handle_ = rcl_get_zero_initialized_client();
-  int64_t number_ = 0;
-  tensorgate_pull asked_ = {};
+  std::map<int64_t, tensorgate_pull> asked_;  // by the requests' numbers, which grow
   tensorgate_msgs__srv__GetFragments_Response response_;
 };
 

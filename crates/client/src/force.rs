@@ -20,7 +20,8 @@ impl Receiver {
         now: Timestamp,
         at: Instant,
     ) -> Result<Arrived> {
-        let lease = self.heard_of(&proven);
+        let mut lease = self.heard_of(&proven);
+        lease.heed(&self.stops, at);
         let policy = proven.policy?;
         let evidence = policy.evidence();
         if self.follow_running(&lease) {
@@ -28,25 +29,25 @@ impl Receiver {
         }
         self.revoked.refuse(evidence)?;
         self.past().refuse_older(evidence)?;
-        let left = time_left(evidence, now)?;
+        let left = time_left(evidence, now.max(evidence.now))?;
         self.floors.raise(evidence)?;
         Ok(Some(self.activate(policy, lease, left, at)))
     }
 
     /// What the gate said of it meanwhile. What was received is used up, whatever comes of it.
     pub(crate) fn heard_of(&mut self, proven: &Proven) -> Lease {
-        let is_it = |incoming: &Incoming| incoming.lease.manifest() == proven.lease.manifest();
-        if proven.arrived {
-            let arrived = |incoming: &mut Incoming| is_it(incoming) && incoming.is_being_proven();
-            let incoming = self.incoming.take_if(arrived);
-            return incoming.map_or(proven.lease, |incoming| incoming.lease);
+        let is_it = |incoming: &&Incoming| incoming.lease.manifest() == proven.lease.manifest();
+        let Some(incoming) = self.incoming.as_ref().filter(is_it) else {
+            return proven.lease;
+        };
+        let mut heard = incoming.lease;
+        match proven.arrived {
+            true if incoming.is_being_proven() => self.incoming = None,
+            // It was announced anew, in another cut.
+            true => {}
+            false => heard.follow(&proven.lease),
         }
-        let incoming = self.incoming.as_mut().filter(|incoming| is_it(incoming));
-        incoming.map_or(proven.lease, |incoming| {
-            let mut heard = incoming.lease;
-            heard.follow(&proven.lease);
-            heard
-        })
+        heard
     }
 
     /// One assignment puts the policy in the place of the one that runs; nothing older than it is
@@ -87,6 +88,7 @@ impl Receiver {
     }
 
     pub(crate) fn stop(&mut self, status: &Status, at: Instant) {
+        self.stops.hear(status.manifest_digest, at);
         let running = self.running.iter_mut().map(|running| &mut running.lease);
         let incoming = self.incoming.iter_mut().map(|incoming| &mut incoming.lease);
         running
@@ -106,7 +108,8 @@ impl Receiver {
     }
 }
 
-/// It was in force when it was announced; a transfer takes its time.
+/// It was in force when it was announced; a transfer takes its time. `now` is no earlier than the
+/// instant at which that was judged, which a clock that was put back cannot be below.
 fn time_left(evidence: &Evidence, now: Timestamp) -> Result<Duration> {
     match Duration::try_from(evidence.until.duration_since(now)) {
         Ok(left) if !left.is_zero() => Ok(left),

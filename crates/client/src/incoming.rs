@@ -56,7 +56,7 @@ impl Incoming {
         let before = assembly.missing_count();
         match assembly.accept(index, fragment.data) {
             Ok(()) if assembly.missing_count() < before => {
-                self.pace.advance(fragment.data.len(), at);
+                self.pace.advance(fragment.index, fragment.data.len(), at);
                 Ok(())
             }
             Err(error) if error.rejection().is_none() || named => Err(error.into()),
@@ -73,13 +73,13 @@ impl Incoming {
         complete
     }
 
-    /// The next batch to ask for: the first run of fragments that are missing.
+    /// The next batch to ask for: the first run of fragments that are missing, and not on their way.
     pub(crate) fn pull(&mut self, at: Instant) -> Option<Pull> {
         let Some(assembly) = &self.assembly else {
             return None;
         };
         let most = self.pace.due(self.table.0.bytes(), at)?;
-        let mut missing = assembly.missing();
+        let mut missing = assembly.missing().filter(|index| !self.pace.awaits(*index));
         let first = missing.next()?;
         let run = (first.saturating_add(1)..).zip(missing);
         let more = run.take_while(|(next, missing)| next == missing);

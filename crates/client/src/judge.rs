@@ -35,7 +35,7 @@ impl Receiver {
         let files = announcement.into_files()?;
         let (size, digests) = table.clone();
         let assembly = Assembly::begin(manifest, files, size, digests, self.trust.rules())?;
-        let pace = Pace::new(is_pulled, at);
+        let (lease, pace) = (self.heard_so_far(lease, at), Pace::new(is_pulled, at));
         self.incoming = Some(Incoming::new(assembly, table, lease, pace));
         Ok(self.complete(at))
     }
@@ -119,6 +119,16 @@ impl Receiver {
             incoming.pace.pull();
         }
         true
+    }
+
+    /// What the gate said of a manifest counts, also where it is cut in another way now.
+    fn heard_so_far(&self, lease: Lease, at: Instant) -> Lease {
+        let same = |incoming: &&Incoming| incoming.lease.manifest() == lease.manifest();
+        let heard = self.incoming.as_ref().filter(same);
+        let mut heard = heard.map_or(lease, |incoming| incoming.lease);
+        heard.follow(&lease);
+        heard.heed(&self.stops, at);
+        heard
     }
 
     pub(crate) fn follow_running(&mut self, lease: &Lease) -> bool {

@@ -10,6 +10,7 @@
 //! - It cannot bring in other weights, undo a revocation, nor wake a policy under the announcement
 //!   that was withdrawn; announcing it again, which a replay does as well, is what it takes.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tensorgate_verify::Sha256;
@@ -36,6 +37,14 @@ pub(crate) struct Lease {
 /// How long such a word outlasts every `READY`: a gate repeats it ten times a second, so whoever has
 /// the manifest announced again, as a replay does, wakes nothing while the gate speaks.
 const OBEYED: Duration = Duration::from_secs(1);
+
+/// Such words about manifests that are not in hand: who announces one a moment later wakes nothing
+/// either. They are not signed: the bound stops memory exhaustion, and the gate repeats the genuine
+/// ones.
+#[derive(Debug)]
+pub(crate) struct Stops(VecDeque<([u8; 32], Instant)>);
+
+const MAX_STOPS: usize = 64;
 
 /// The gate's last word.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +92,14 @@ impl Lease {
             stopped,
             ..*other
         };
+    }
+
+    /// Heeds what a gate said before the manifest was in hand.
+    pub(crate) fn heed(&mut self, stops: &Stops, at: Instant) {
+        self.stopped = self.stopped.max(stops.heard(self.manifest));
+        if self.is_unheard() && self.is_stopped(at) {
+            self.word = Word::Lapsed;
+        }
     }
 
     /// Takes over what is left of the lease of the policy in whose place this one comes, where the
@@ -147,13 +164,38 @@ impl Lease {
     }
 
     fn is_stopped(&self, at: Instant) -> bool {
-        let soon = |stopped: Instant| at.saturating_duration_since(stopped) < OBEYED;
-        self.stopped.is_some_and(soon)
+        self.stopped.is_some_and(|stopped| is_obeyed(stopped, at))
     }
 
     fn is_meant_by(&self, status: &Status) -> bool {
         *self.manifest.as_bytes() == status.manifest_digest
     }
+}
+
+impl Stops {
+    pub(crate) const fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    pub(crate) fn hear(&mut self, manifest: [u8; 32], at: Instant) {
+        let counts =
+            |(named, stopped): &([u8; 32], Instant)| *named != manifest && is_obeyed(*stopped, at);
+        self.0.retain(counts);
+        if self.0.len() >= MAX_STOPS {
+            self.0.pop_front();
+        }
+        self.0.push_back((manifest, at));
+    }
+
+    fn heard(&self, manifest: Sha256) -> Option<Instant> {
+        let mut stops = self.0.iter();
+        let stop = stops.find(|(named, _)| named == manifest.as_bytes());
+        stop.map(|(_, stopped)| *stopped)
+    }
+}
+
+fn is_obeyed(stopped: Instant, at: Instant) -> bool {
+    at.saturating_duration_since(stopped) < OBEYED
 }
 
 fn until(at: Instant, lease: Duration) -> Word {

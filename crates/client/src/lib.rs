@@ -58,15 +58,14 @@
 //! /// Some ten times a second. `ask` calls `~/get_fragments`; a node would not wait here, but call
 //! /// `fragment` and `pulled` when the answer comes.
 //! fn pull(receiver: &mut Receiver, ask: impl Fn(&Pull) -> Vec<(u32, Vec<u8>)>) -> tensorgate_client::Result<()> {
-//!     let Some(pull) = receiver.pull(Instant::now())? else {
-//!         return Ok(()); // nothing is due
-//!     };
-//!     for (index, data) in &ask(&pull) {
-//!         let fragment = Fragment { session: pull.session, epoch: pull.epoch, index: *index, data };
-//!         receiver.fragment(&fragment, jiff::Timestamp::now(), Instant::now())?;
+//!     while let Some(pull) = receiver.pull(Instant::now())? {
+//!         for (index, data) in &ask(&pull) {
+//!             let fragment = Fragment { session: pull.session, epoch: pull.epoch, index: *index, data };
+//!             receiver.fragment(&fragment, jiff::Timestamp::now(), Instant::now())?;
+//!         }
+//!         receiver.pulled(&pull, Instant::now());
 //!     }
-//!     receiver.pulled(&pull, Instant::now());
-//!     Ok(())
+//!     Ok(()) // nothing is due
 //! }
 //! ```
 //!

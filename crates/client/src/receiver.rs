@@ -13,6 +13,7 @@ use tensorgate_verify::{Memory, Policy, Rejection, RepoId, Revision, TrustPolicy
 use crate::error::{Error, Result};
 use crate::history::{Floors, Revoked};
 use crate::incoming::Incoming;
+use crate::lease::Stops;
 use crate::state::Running;
 use crate::{Announcement, Candidate, Fragment, Proven, Pull, Session, Snapshot, State, Status};
 
@@ -103,6 +104,7 @@ pub struct Receiver {
     pub(crate) max_bytes: u64,
     pub(crate) floors: Floors,
     pub(crate) revoked: Revoked,
+    pub(crate) stops: Stops,
     pub(crate) refusals: Refusals,
     pub(crate) running: Option<Running>,
     pub(crate) incoming: Option<Incoming>,
@@ -117,6 +119,7 @@ impl Receiver {
             max_bytes: DEFAULT_MAX_BYTES,
             floors: Floors::new(),
             revoked: Revoked::new(),
+            stops: Stops::new(),
             refusals: Refusals {
                 count: 0,
                 last: None,
@@ -259,8 +262,10 @@ impl Receiver {
 
     /// The batch to ask `~/get_fragments` for now, if any: at once where the announcement says that
     /// fragments are pulled, else when none came for 10 s, or no further one for 2 s. One batch is
-    /// outstanding at a time; it counts as lost after 2 s, or longer where others were. Call it
-    /// some ten times a second.
+    /// outstanding at a time, and two for as long as answers bring something, so that the gate copies
+    /// one while the other is proven; they never ask for the same. A batch counts as lost after 2 s,
+    /// or longer where others were. Call it some ten times a second, and after each answer, until it
+    /// returns `None`.
     ///
     /// # Errors
     /// [`Overdue`](Error::Overdue): for [`PATIENCE`](crate::PATIENCE) nothing came, or too little.
@@ -274,8 +279,8 @@ impl Receiver {
     }
 
     /// Says that the answer to `pull` was taken in, each of its fragments by
-    /// [`fragment`](Self::fragment): whatever it was, the next batch is due at once if it brought
-    /// something, and after a pause that grows if it did not.
+    /// [`fragment`](Self::fragment): whatever it was, the next batch is due at once if any of what was
+    /// asked for came, and after a pause that grows if it did not.
     pub fn pulled(&mut self, pull: &Pull, at: Instant) {
         if let Some(incoming) = &mut self.incoming {
             incoming.pace.answered(pull, at);

@@ -42,9 +42,17 @@ pub(crate) enum Takes {
 /// Follows a channel for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    /// How often; `None` is not at all. The thread ends when this is gone.
-    interval: watch::Sender<Option<Duration>>,
+    /// The thread ends when this is gone.
+    asked: watch::Sender<Asked>,
     answered: Answered,
+}
+
+/// What is asked of the channel, and how often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Asked {
+    takes: Takes,
+    /// `None` is not at all.
+    interval: Option<Duration>,
 }
 
 /// When the channel last answered.
@@ -60,7 +68,10 @@ impl Follower {
         holder: Option<Arc<LeaseHolder>>,
         tell: impl Fn(Followed) + Send + Sync + 'static,
     ) -> Result<Self, LoadError> {
-        let (interval, asked) = watch::channel(settings.update_interval);
+        let (asked, heard) = watch::channel(Asked {
+            takes,
+            interval: settings.update_interval,
+        });
         let answered = Answered::default();
         let tell: Tell = Arc::new(tell);
         let follow = Follow {
@@ -83,20 +94,35 @@ impl Follower {
         let runtime = runtime.map_err(no_thread)?;
         let thread = thread::Builder::new().name("channel".to_owned());
         let run = move || {
-            runtime.block_on(follow.until_nobody_wants_it(asked));
+            runtime.block_on(follow.until_nobody_wants_it(heard));
             // A thread that still hashes what came is not waited for.
             runtime.shutdown_background();
         };
         thread.spawn(run).map_err(no_thread)?;
-        Ok(Self { interval, answered })
+        Ok(Self { asked, answered })
+    }
+
+    /// What is taken from now on. The thread stays, and asks when it was due: whoever on the graph
+    /// turns it around again and again keeps nothing from the robot that was called back.
+    pub(crate) fn take(&self, takes: Takes) {
+        self.ask(|asked| asked.takes = takes);
+    }
+
+    /// What is taken.
+    pub(crate) fn takes(&self) -> Takes {
+        self.asked.borrow().takes
     }
 
     /// How often it is asked from now on; `None` is not at all.
     pub(crate) fn every(&self, interval: Option<Duration>) {
-        self.interval.send_if_modified(|current| {
-            let changed = *current != interval;
-            *current = interval;
-            changed
+        self.ask(|asked| asked.interval = interval);
+    }
+
+    fn ask(&self, change: impl FnOnce(&mut Asked)) {
+        self.asked.send_if_modified(|asked| {
+            let before = *asked;
+            change(asked);
+            *asked != before
         });
     }
 
@@ -150,18 +176,19 @@ enum Trouble {
 
 impl Follow {
     /// A download that hangs is let go of as well; what came of it stays for the next one.
-    async fn until_nobody_wants_it(mut self, mut asked: watch::Receiver<Option<Duration>>) {
-        let mut wanted = asked.clone();
+    async fn until_nobody_wants_it(mut self, mut asked: watch::Receiver<Asked>) {
+        let mut anybody = asked.clone();
         tokio::select! {
             biased;
-            () = nobody(&mut wanted) => {}
+            () = nobody(&mut anybody) => {}
             () = self.follow(&mut asked) => {}
         }
     }
 
-    async fn follow(&mut self, asked: &mut watch::Receiver<Option<Duration>>) {
+    async fn follow(&mut self, asked: &mut watch::Receiver<Asked>) {
         loop {
-            let interval = *asked.borrow_and_update();
+            let Asked { takes, interval } = *asked.borrow_and_update();
+            self.turn_to(takes);
             match interval {
                 Some(interval) => self.at_this_pace(interval, asked).await,
                 None if asked.changed().await.is_err() => return,
@@ -170,12 +197,17 @@ impl Follow {
         }
     }
 
-    /// Asks at this pace, until another one is wanted.
-    async fn at_this_pace(
-        &mut self,
-        interval: Duration,
-        asked: &mut watch::Receiver<Option<Duration>>,
-    ) {
+    /// What was seen for another purpose does not count.
+    fn turn_to(&mut self, takes: Takes) {
+        if self.takes != takes {
+            self.takes = takes;
+            self.watch = Watch::new(self.online.channel().clone());
+            self.known = None;
+        }
+    }
+
+    /// Asks at this pace, until something else is asked.
+    async fn at_this_pace(&mut self, interval: Duration, asked: &mut watch::Receiver<Asked>) {
         let mut pace = Pace::new(interval);
         let mut due = (self.last + pace.after(None)).max(self.peace);
         loop {
@@ -279,9 +311,9 @@ impl Answer {
     }
 }
 
-/// Ready once nobody sets the pace any more.
-async fn nobody(wanted: &mut watch::Receiver<Option<Duration>>) {
-    while wanted.changed().await.is_ok() {}
+/// Ready once nobody asks any more.
+async fn nobody(asked: &mut watch::Receiver<Asked>) {
+    while asked.changed().await.is_ok() {}
 }
 
 /// What is told while the channel is asked.

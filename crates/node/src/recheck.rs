@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tensorgate_store::State;
 use tensorgate_verify::{
-    Accepted, Context, Evidence, History, RepoId, RepoType, Sha256, SignedManifest,
+    Context, Evidence, History, Manifest, RepoId, RepoType, Sha256, SignedManifest, Verified,
 };
 
 use crate::load::LoadError;
@@ -17,15 +17,28 @@ use crate::places;
 /// After so long a trust policy that somebody writes is whole.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// What was accepted before: as it was announced, or as it was judged the last time, and needs not be
+/// parsed any more.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    Announced(Evidence),
+    Judged(Verified<Manifest>),
+}
+
 /// Judges what was accepted before once more: by the trust policy, the list of revocations and the
-/// revocations of this machine as they are on the disk now, and by the clock. Nothing is kept from
-/// one time to the next, and nothing written.
+/// revocations of this machine as they are on the disk now, and by the clock. Nothing of these is kept
+/// from one time to the next, and nothing written; what is kept is the manifest, whose bytes are the
+/// same and whose signatures are counted each time.
 ///
 /// A trust policy that refuses what another one let pass may be half written: it is read again after
 /// a moment, and then its word counts. That it cannot be read at all is no refusal.
-pub(crate) fn judge(settings: &Settings, evidence: &Evidence) -> Result<(), LoadError> {
+pub(crate) fn judge(
+    settings: &Settings,
+    accepted: Accepted,
+) -> Result<Verified<Manifest>, LoadError> {
+    let evidence = accepted.evidence().clone();
     let mut judged_by = None;
-    let refused = match once(settings, evidence, &mut judged_by) {
+    let refused = match once(settings, accepted, &mut judged_by) {
         Err(error) if error.rejection.is_some() => error,
         other => return other,
     };
@@ -33,24 +46,37 @@ pub(crate) fn judge(settings: &Settings, evidence: &Evidence) -> Result<(), Load
         return Err(refused);
     }
     thread::sleep(SETTLE);
-    once(settings, evidence, &mut judged_by)
+    once(settings, Accepted::Announced(evidence), &mut judged_by)
 }
 
 fn once(
     settings: &Settings,
-    evidence: &Evidence,
+    accepted: Accepted,
     judged_by: &mut Option<Sha256>,
-) -> Result<(), LoadError> {
+) -> Result<Verified<Manifest>, LoadError> {
     let trust = places::trust(settings)?;
     *judged_by = Some(trust.digest());
     let state = Running(places::state(settings)?);
-    let signed = SignedManifest::parse(evidence.envelope(), trust.limits())?;
     let mut context = Context::new(Timestamp::now());
     context.history = Some(&state);
     let list = state.0.revocations(&trust, &context)?;
     context.revocations = list.as_ref();
-    trust.authenticate(&signed, &context)?;
-    Ok(())
+    Ok(match accepted {
+        Accepted::Judged(manifest) => trust.renew(manifest, &context)?,
+        Accepted::Announced(evidence) => {
+            let signed = SignedManifest::parse(evidence.envelope(), trust.limits())?;
+            trust.authenticate(&signed, &context)?
+        }
+    })
+}
+
+impl Accepted {
+    fn evidence(&self) -> &Evidence {
+        match self {
+            Self::Announced(evidence) => evidence,
+            Self::Judged(manifest) => manifest.evidence(),
+        }
+    }
 }
 
 /// The memory, for what is in force: a newer release that was accepted meanwhile does not end it
@@ -59,7 +85,11 @@ fn once(
 struct Running(State);
 
 impl History for Running {
-    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+    fn last_accepted(
+        &self,
+        _: RepoType,
+        _: &RepoId,
+    ) -> io::Result<Option<tensorgate_verify::Accepted>> {
         Ok(None)
     }
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from safetensors.numpy import save_file
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,6 +26,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 sys.path.append(str(ROOT / "ros"))
 import own_domain  # noqa: E402
 from hang_guard import hang_guard, pytest_configure  # noqa: E402, F401 # pytest finds them here
+from observer import observer  # noqa: E402
 
 own_domain.claim()
 
@@ -122,42 +122,8 @@ def gate(tmp_path):
 @pytest.fixture
 def ros():
     """A node of this process, spun by `wait_for`."""
-    rclpy.init()
-    node = rclpy.create_node("observer")
-
-    def wait_for(condition, what, seconds=60):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f"waited {seconds} s for {what}"
-            rclpy.spin_once(node, timeout_sec=0.05)
-
-    def spin_for(seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            rclpy.spin_once(node, timeout_sec=0.05)
-
-    def ask(kind, service, request, what):
-        """The answer of a service, asked again every few seconds: a server that has not yet found
-        the reader of its answers gives up on it within 100 ms (rmw_fastrtps, `rmw_send_response`),
-        and `service_is_ready` knows the client's side alone."""
-        client = node.create_client(kind, service)
-        wait_for(client.service_is_ready, f"the service {service}")
-        asked = []
-
-        def answered():
-            if not asked or time.monotonic() > asked[-1][0] + 3:
-                asked.append((time.monotonic(), client.call_async(request)))
-            return [future for _, future in asked if future.done()]
-
-        wait_for(answered, what)
-        return answered()[0].result()
-
-    node.wait_for, node.spin_for, node.ask = wait_for, spin_for, ask
-    try:
+    with observer() as node:
         yield node
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The gate and a Hub: releases and revocations of a channel, and what happens when it is gone."""
 
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from safetensors.numpy import save_file
 from subscriber import Subscriber
 from tensorgate_msgs.action import LoadPolicy as Load
 from tensorgate_msgs.msg import PolicyStatus as Status
+from tensorgate_msgs.srv import LoadPolicy
 from test_gate import state_is
 from test_load import Loads
 
@@ -217,6 +219,28 @@ def test_a_policy_that_is_named_stays_until_the_channel_calls_it_back(channel, g
     assert accepted["sequence"] == 1
 
 
+def test_nobody_on_the_graph_puts_off_what_is_called_back(channel, gate, ros):
+    """Whoever sets `policy` back and forth has the channel followed for releases and for revocations in
+    turn: it is asked when it was due all the same. The loads are refused before they ask it themselves."""
+    first = channel.release(1)
+    named = str(channel.home / "signed-1")
+    follow(gate, channel, policy=named)
+    subscriber = Subscriber(ros)
+    ros.wait_for(stands_by(subscriber, first), "the policy of the directory")
+    channel.revoke(first)
+    channel.publish_list()
+    refused = LoadPolicy.Request(policy=f"{REPO}@{'1' * 40}", repo_id="evil/walk")
+    end = time.monotonic() + 60
+    for policy in itertools.cycle(["", named]):
+        if state_is(subscriber, Status.STATE_REVOKED)():
+            break
+        assert time.monotonic() < end, "the list was never taken in"
+        set_parameter(ros, "policy", policy)
+        answer = ros.ask(LoadPolicy, "/tensorgate/load_policy", refused, "the refusal")
+        assert answer.code == "repo-mismatch", answer.message
+    assert subscriber.statuses[-1].reason == Status.REASON_MANIFEST_REVOKED
+
+
 def test_a_commit_that_the_store_does_not_have_is_fetched(channel, gate, ros):
     first = channel.release(1)
     commit = channel.commits[0]
@@ -355,7 +379,10 @@ def set_parameter(ros, name, value):
     from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
     from rcl_interfaces.srv import SetParameters
 
-    value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+    if isinstance(value, str):
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
+    else:
+        value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
     request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
     answer = ros.ask(SetParameters, "/tensorgate/set_parameters", request, "the answer")
     assert answer.results[0].successful, answer.results[0].reason

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import Log
 from subscriber import LATCHED, Subscriber
 from tensorgate_msgs.msg import PolicyManifest
+from test_lifecycle import Managed
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -100,6 +101,20 @@ def test_a_refused_policy(tmp_path, gate, ros):
     assert values["state"] == "rejected"
     assert "digest-mismatch" in values["last_rejection"]
     assert (values["repo"], values["epoch"], diagnosed.last().hardware_id) == ("", "0", "")
+
+
+def test_to_announce_nothing_on_request_is_no_fault(tmp_path, gate, ros):
+    """A group of diagnostic_aggregator with a member that says STALE is an ERROR."""
+    signed = Signed(tmp_path, conftest.small_tensors())
+    gate(policy=signed.directory, trust=signed.trust, autostart="false")
+    diagnosed, life = Diagnosed(ros), Managed(ros)
+    ros.wait_for(diagnosed.is_at(OK, "no policy is announced"), "OK, with nothing asked for")
+    life.listen()
+    for label in ("configure", "activate", "deactivate"):
+        assert life.change(label), label
+    ros.wait_for(diagnosed.is_at(OK, "taken back"), "OK, with the opposite asked for")
+    assert diagnosed.values()["state"] == "withdrawn"
+    assert {array.status[0].level for array in diagnosed.arrays} <= {OK, WARN}
 
 
 def test_a_rogue_publisher_is_noticed(tmp_path, gate, ros):

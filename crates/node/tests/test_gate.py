@@ -68,11 +68,11 @@ def test_act_sized_policy_reaches_early_and_late_joiners(tmp_path, gate, ros):
     ros.wait_for(lambda: early.policy, "the policy of the early joiner")
     late = receive(ros, signed)
     assert early.bytes_of("model.safetensors")[:] == late.bytes_of("model.safetensors")[:]
-    rows = {row[1]: row for row in late.policy.tensors()}
-    _, _, dtype, shape, offset, length = rows["action_head.weight"]
-    assert (dtype, shape) == ("F32", [14, 512])
-    received = np.frombuffer(late.bytes_of("model.safetensors"), np.float32, length // 4, offset)
-    assert np.array_equal(received.reshape(shape), conftest.act_tensors()["action_head.weight"])
+    (head,) = [tensor for tensor in late.policy.tensors() if tensor.name == "action_head.weight"]
+    assert (head.dtype, head.shape) == ("F32", (14, 512))
+    file = late.bytes_of(head.file)
+    received = np.frombuffer(file, np.float32, head.nbytes // 4, head.offset)
+    assert np.array_equal(received.reshape(head.shape), conftest.act_tensors()["action_head.weight"])
     memory = node.peak_memory()
     print(f"\n{size} bytes in {late.manifests[0].fragment_count} fragments: "
           f"early joiner {early.complete_after:.2f} s after its start, "

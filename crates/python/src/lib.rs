@@ -16,6 +16,8 @@ use pyo3::prelude::*;
 /// A controller's side of the gate: see _native.pyi.
 #[pymodule(name = "_native")]
 mod module {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::errors::Rejected;
     #[pymodule_export]
@@ -24,6 +26,11 @@ mod module {
     use super::receiver::{Candidate, Pull, Receiver};
     #[pymodule_export]
     use super::well_known;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("TensorInfo", super::tensors::info_type(module.py())?)
+    }
 }
 
 /// Where this user's processes find the gate of that name.

@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyIterator, PyList};
 use tensorgate_verify::{Evidence, File, Hold, Verified};
 
 use crate::errors::poisoned;
-use crate::tensors::{self, Found, Index};
+use crate::tensors::{self, Index};
 
 /// Every file of a policy, as it was signed; it cannot change.
 #[pyclass(frozen, mapping, module = "tensorgate_client")]
@@ -22,9 +22,6 @@ pub(crate) struct Policy {
     /// Python's mappings of the files that arrays were asked of, each made once.
     maps: Mutex<BTreeMap<String, Py<PyAny>>>,
 }
-
-/// (file, name, dtype, shape, offset in the file, bytes)
-type TensorRow = (String, String, String, Vec<usize>, u64, u64);
 
 #[pymethods]
 impl Policy {
@@ -140,8 +137,10 @@ impl Policy {
         true
     }
 
-    fn tensors(&self) -> Vec<TensorRow> {
-        tensors::all(&self.policy).map(row).collect()
+    fn tensors<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let info = py.import("tensorgate_client")?.getattr("TensorInfo")?;
+        let all = tensors::all(&self.policy);
+        all.map(|tensor| tensor.describe(&info)).collect()
     }
 
     fn memfd(&self, file: &str) -> PyResult<RawFd> {
@@ -213,15 +212,4 @@ fn sealed(file: &File) -> PyResult<OwnedFd> {
             Err(PyValueError::new_err(message))
         }
     }
-}
-
-fn row(tensor: Found<'_>) -> TensorRow {
-    (
-        tensor.file.path().to_string(),
-        tensor.name.to_owned(),
-        tensor.dtype.to_string(),
-        tensor.shape.to_vec(),
-        tensor.offset,
-        tensor.len,
-    )
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMemoryView, PySlice};
+use pyo3::types::{PyDict, PyMemoryView, PySlice, PyTuple};
 use safetensors::Dtype;
 use tensorgate_verify::{File, Header, Policy, Tensor};
 
@@ -33,6 +33,15 @@ pub(crate) fn all(policy: &Policy) -> impl Iterator<Item = Found<'_>> {
         let header = file.header().into_iter();
         header.flat_map(move |header| header.tensors.iter().map(|t| Found::of(file, header, t)))
     })
+}
+
+/// What describes a tensor: a named tuple, since numpy's users know those from each other's libraries.
+pub(crate) fn info_type(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let fields = ["file", "name", "dtype", "shape", "offset", "nbytes"];
+    let of = PyDict::new(py);
+    of.set_item("module", "tensorgate_client")?;
+    py.import("collections")?
+        .call_method("namedtuple", ("TensorInfo", fields), Some(&of))
 }
 
 impl Index {
@@ -90,6 +99,18 @@ impl<'a> Found<'a> {
         let file = policy.files().get(file)?;
         let header = file.header()?;
         Some(Self::of(file, header, header.tensors.get(tensor)?))
+    }
+
+    /// As an instance of `info`.
+    pub(crate) fn describe<'py>(&self, info: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        info.call1((
+            self.file.path().as_str(),
+            self.name,
+            self.dtype.to_string(),
+            PyTuple::new(info.py(), self.shape)?,
+            self.offset,
+            self.len,
+        ))
     }
 
     /// A `numpy.ndarray` on `map`, the file's memory.

@@ -6,6 +6,7 @@ The command `tensorgate` signs the policy: `cargo build -p tensorgate` first.
 import itertools
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -124,6 +125,21 @@ def test_it_offers_what_a_mapping_does(policy):
     assert np.array_equal(next(iter(policy.values())), policy[policy.keys()[0]])
     with pytest.raises(TypeError, match="numpy has not"):
         policy.get("bf16")
+
+
+def test_it_says_what_there_is(policy):
+    infos = policy.tensors()
+    assert [info.name for info in infos] == policy.keys()
+    for info in infos:
+        assert (info.file, info.shape) == ("model.safetensors", (2, 3))
+        assert (info.dtype, info.nbytes) == (info.name.upper(), policy.raw(info.name).nbytes)
+        raw = policy.read(info.file)[info.offset : info.offset + info.nbytes]
+        assert raw == bytes(policy.raw(info.name))
+    # As others have them: a tuple with names.
+    file, name, *_ = infos[0]
+    assert (file, name) == infos[0][:2] and repr(infos[0]).startswith("TensorInfo(file=")
+    assert infos[0]._replace(name="x").name == "x"
+    assert pickle.loads(pickle.dumps(infos)) == infos
 
 
 def test_the_policy_is_one_object(tmp_path):

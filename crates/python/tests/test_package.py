@@ -30,8 +30,9 @@ def test_the_stubs_name_what_there_is():
     assert set(stubs()) == public(vars(_native)) == set(tensorgate_client.__all__)
     for name, stub in stubs().items():
         if isinstance(stub, ast.ClassDef) and name != "Rejected":
-            methods = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
-            assert public(methods) == public(vars(getattr(_native, name))), name
+            methods = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
+            fields = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
+            assert public(methods | fields) == public(vars(getattr(_native, name))), name
 
 
 def test_the_stubs_have_the_parameters_that_there_are():

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{Error, Findings, Rejected, Result};
 use crate::revocation::RevokedSet;
 use crate::statement::Predicate;
+use crate::statement::sealed::Sealed;
 use crate::trust_text::{Freshness, Reader, Rollback};
 use crate::verified::RevocationEvidence;
 use crate::{
@@ -185,13 +186,43 @@ impl TrustPolicy {
         signed: &SignedManifest,
         context: &Context<'_>,
     ) -> Result<Verified<Manifest>> {
+        self.prove(signed, context, || signed.untrusted(self.limits()))
+    }
+
+    /// Proves once more, at another instant or by a changed trust policy, what was proven before:
+    /// signatures, times, revocations and the memory are judged as [`authenticate`](Self::authenticate)
+    /// does. Only the payload is not parsed again: it is, byte for byte, the one that was.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn renew(
+        &self,
+        manifest: Verified<Manifest>,
+        context: &Context<'_>,
+    ) -> Result<Verified<Manifest>> {
+        let signed = SignedManifest::parse(manifest.evidence().envelope(), self.limits())?;
+        self.prove(&signed, context, || {
+            let manifest = manifest.into_inner();
+            // By the limits of today.
+            manifest.refuse_disorder(self.limits())?;
+            Ok(manifest)
+        })
+    }
+
+    /// `parsed` gives what the payload says, once enough good signatures were found.
+    fn prove(
+        &self,
+        signed: &SignedManifest,
+        context: &Context<'_>,
+        parsed: impl FnOnce() -> Result<Manifest>,
+    ) -> Result<Verified<Manifest>> {
         let now = context.judged_at()?;
         let revoked = self.revoked_set(context);
         let signers = self.count(signed, now, &revoked)?;
         // Enough good signatures: from here on the payload may be parsed.
         let digest = signed.digest();
         context.refuse_revoked_here(digest)?;
-        let manifest = signed.untrusted(self.limits())?;
+        let manifest = parsed()?;
         let signers = self.count_in_scope(signers, Some(&manifest.repo.id))?;
         let mut until = self.until(&signers, (manifest.issued, manifest.expires));
         if let Some(list) = context.revocations {

@@ -24,7 +24,7 @@ pub(crate) struct Gate {
     statuses: Messages<PolicyStatus>,
     fragments: Option<Messages<TensorFragment>>,
     service: Client<GetFragments::Service>,
-    asked: Option<(Pull, Answer)>,
+    asked: Vec<(Pull, Answer)>,
     announced: Instant,
 }
 
@@ -47,7 +47,7 @@ impl Gate {
             statuses,
             fragments: None,
             service,
-            asked: None,
+            asked: Vec::new(),
             announced: Instant::now(),
         })
     }
@@ -71,7 +71,7 @@ impl Gate {
         for message in drain(&mut self.statuses) {
             self.on_status(&message);
         }
-        self.take_answer();
+        self.take_answers();
         self.ask()
     }
 
@@ -116,44 +116,56 @@ impl Gate {
         }
     }
 
-    /// Asks for the fragments that do not come, one batch at a time.
+    /// Asks for the fragments that do not come, until nothing more is due.
     fn ask(&mut self) -> r2r::Result<()> {
-        match self.receiver.pull(Instant::now()) {
-            Ok(None) => {}
-            Ok(Some(pull)) => {
-                let request = GetFragments::Request {
-                    session_id: pull.session.to_vec(),
-                    epoch: pull.epoch,
-                    first: pull.first,
-                    count: pull.count,
-                };
-                // An answer that is still awaited was lost.
-                let answer = self.service.request(&request)?;
-                self.asked = Some((pull, Box::pin(answer)));
-            }
-            Err(error) => {
-                say(&error.to_string());
-                // What is latched comes again.
-                let topic = format!("{}/manifest", self.name);
-                self.manifests = Box::new(self.node.subscribe(&topic, latched(10))?);
+        loop {
+            match self.receiver.pull(Instant::now()) {
+                Ok(None) => return Ok(()),
+                Ok(Some(pull)) => self.request(pull)?,
+                Err(error) => {
+                    say(&error.to_string());
+                    // What is latched comes again.
+                    let topic = format!("{}/manifest", self.name);
+                    self.manifests = Box::new(self.node.subscribe(&topic, latched(10))?);
+                }
             }
         }
+    }
+
+    fn request(&mut self, pull: Pull) -> r2r::Result<()> {
+        let request = GetFragments::Request {
+            session_id: pull.session.to_vec(),
+            epoch: pull.epoch,
+            first: pull.first,
+            count: pull.count,
+        };
+        let answer = self.service.request(&request)?;
+        // Two can be under way: where a third is due, the first was lost.
+        if self.asked.len() >= 2 {
+            drop(self.asked.remove(0));
+        }
+        self.asked.push((pull, Box::pin(answer)));
         Ok(())
     }
 
-    /// Whatever its result says, the fragments prove themselves.
-    fn take_answer(&mut self) {
-        let answered = |(_, answer): &mut (_, Answer)| answer.now_or_never();
-        let Some(answer) = self.asked.as_mut().and_then(answered) else {
-            return;
-        };
-        let fragments = answer.map(|answer| answer.fragments).unwrap_or_default();
-        for message in &fragments {
-            self.on_fragment(message);
-        }
-        if let Some((pull, _)) = self.asked.take() {
+    /// Whatever their results say, the fragments prove themselves.
+    fn take_answers(&mut self) {
+        while let Some((pull, answer)) = self.next_answer() {
+            let fragments = answer.map(|answer| answer.fragments).unwrap_or_default();
+            for message in &fragments {
+                self.on_fragment(message);
+            }
             self.receiver.pulled(&pull, Instant::now());
         }
+    }
+
+    fn next_answer(&mut self) -> Option<(Pull, r2r::Result<GetFragments::Response>)> {
+        let mut asked = self.asked.iter_mut().enumerate();
+        let answered = |(place, (_, answer)): (usize, &mut (Pull, Answer))| {
+            answer.now_or_never().map(|answer| (place, answer))
+        };
+        let (place, answer) = asked.find_map(answered)?;
+        Some((self.asked.remove(place).0, answer))
     }
 
     fn on_status(&mut self, message: &PolicyStatus) {

@@ -157,7 +157,7 @@ impl World {
                         .clone()
                         .all(|index| missing.any(|m| m == index as usize))
                 );
-                assert!(!range.is_empty() && range.len() <= 128);
+                assert!(!range.is_empty() && range.len() <= 64);
                 drop(missing);
                 self.asked = Some(pull);
             }

@@ -3,6 +3,7 @@
 
 mod drive;
 mod handed;
+mod outstanding;
 mod props;
 mod pulls;
 mod receive;

@@ -1,7 +1,9 @@
 //! Announcements that are refused, each for its own reason, and change nothing.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use crate::support::*;
 use tensorgate_client::*;
@@ -258,4 +260,44 @@ fn a_file_that_is_missing_foreign_or_altered() {
     let mut header = genuine;
     header.files[1].1[20] ^= 1;
     assert_eq!(refused(header), Rejection::DigestMismatch);
+}
+
+/// A memory that knows of an instant which has passed.
+#[derive(Debug)]
+struct Later(Timestamp);
+
+impl Memory for Later {
+    fn record(&mut self, _: &Evidence) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl History for Later {
+    fn last_accepted(&self, _: RepoType, _: &RepoId) -> io::Result<Option<Accepted>> {
+        Ok(None)
+    }
+
+    fn clock_floor(&self) -> io::Result<Option<Timestamp>> {
+        Ok(Some(self.0))
+    }
+
+    fn is_revoked(&self, _: &Sha256) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Whoever puts the clock back wins no time.
+#[test]
+fn time_below_the_floor_of_the_clock() {
+    let (gate, at) = (Gate::new(5), Instant::now());
+    let floor = instant("2027-10-31T23:59:59.9Z");
+    let mut receiver = receiver().with_memory(Box::new(Later(floor)));
+    gate.send(&mut receiver, at);
+    let left = Duration::from_millis(100);
+    assert_eq!(receiver.state(at + left / 2), State::Active);
+    assert_eq!(receiver.state(at + left), State::Stale);
+    let over = Later(instant("2027-11-01T00:00:00Z"));
+    let mut receiver = crate::support::receiver().with_memory(Box::new(over));
+    let result = receiver.announce(gate.announcement(), now(), at);
+    assert_eq!(refusal(result), Rejection::ManifestExpired);
 }

@@ -1,13 +1,16 @@
 //! Session and epoch are not signed: whoever saw an announcement can send it again under others.
 //! What is signed decides.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::*;
 use tensorgate_client::*;
 use tensorgate_verify::Rejection;
 
 const NEVER_SEEN: u8 = 66;
+/// As long as a word that names the manifest counts.
+const OBEYED: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(1);
 
 #[test]
 fn a_withdrawal_counts_though_a_replay_took_the_policy_to_another_session() {
@@ -150,4 +153,94 @@ fn a_replay_with_an_altered_table_is_refused_and_keeps_what_arrived() {
     assert_eq!(refused, Rejection::DigestMismatch);
     assert_eq!(receiver.receiving(), Some((gate.session, gate.epoch)));
     assert_eq!(receiver.missing().count(), gate.count() - 1);
+}
+
+/// A `READY` under that announcement, from whoever made it.
+fn ready(gate: &Gate, announcement: &Announcement) -> Status {
+    Status {
+        session: announcement.session,
+        epoch: announcement.epoch,
+        ..gate.heartbeat(1)
+    }
+}
+
+#[test]
+fn a_replay_in_another_cut_undoes_no_word_of_the_gate() {
+    for state in [Status::WITHDRAWN, 2, 4] {
+        let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+        receiver.announce(gate.announcement(), now(), at).unwrap();
+        receiver.status(&gate.status(9, state), at);
+        let other = Gate::new(5).cut_into(1 << 20);
+        let replay = other.replay(NEVER_SEEN, 1);
+        let forged = ready(&gate, &replay);
+        receiver.announce(replay, now(), at).unwrap();
+        other.complete(&mut receiver, at);
+        assert_eq!(receiver.state(at), State::Stale);
+        receiver.status(&forged, at + OBEYED - MOMENT);
+        assert_eq!(receiver.state(at + OBEYED - MOMENT), State::Stale);
+        let again = Status {
+            sequence: 2,
+            ..forged
+        };
+        receiver.status(&again, at + OBEYED);
+        assert_eq!(receiver.state(at + OBEYED), State::Active);
+    }
+}
+
+#[test]
+fn a_replay_in_another_cut_during_the_proof_undoes_no_word_of_the_gate() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.begin(gate.announcement(), now(), at).unwrap();
+    let arrived = |index| receiver.accept(&gate.fragment(index), at).unwrap();
+    let candidate = (0..gate.count()).find_map(arrived).unwrap();
+    let other = Gate::new(5).cut_into(1 << 20).replay(NEVER_SEEN, 1);
+    receiver.announce(other, now(), at).unwrap();
+    receiver.status(&gate.status(9, Status::WITHDRAWN), at);
+    let settled = receiver.settle(candidate.prove(), now(), at);
+    assert!(settled.unwrap().is_some());
+    assert_eq!(receiver.state(at), State::Stale);
+    assert_eq!(receiver.receiving(), None);
+}
+
+/// Whoever comes late has a replay and the gate's word on it in either order.
+#[test]
+fn a_replay_wakes_nothing_of_which_the_gate_spoke_before_it_came() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    receiver.status(&gate.status(9, Status::WITHDRAWN), at);
+    let replay = gate.replay(NEVER_SEEN, 1);
+    let forged = ready(&gate, &replay);
+    receiver.announce(replay, now(), at).unwrap();
+    receiver.status(&forged, at);
+    gate.complete(&mut receiver, at);
+    let again = Status {
+        sequence: 2,
+        ..forged
+    };
+    receiver.status(&again, at + OBEYED - MOMENT);
+    assert_eq!(receiver.state(at + OBEYED - MOMENT), State::Stale);
+}
+
+#[test]
+fn a_successor_of_which_the_gate_spoke_before_it_came_takes_over_no_lease() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    gate.send(&mut receiver, at);
+    let next = Gate::new(6).at(2, 1);
+    receiver.status(&next.status(9, Status::WITHDRAWN), at);
+    assert_eq!(receiver.state(at), State::Active, "of another session");
+    next.deliver(&mut receiver, at);
+    assert_eq!(receiver.policy().unwrap().evidence().sequence, 6);
+    assert_eq!(receiver.state(at), State::Stale);
+}
+
+#[test]
+fn a_flood_of_words_about_nothing_hides_none_that_is_repeated() {
+    let (gate, mut receiver, at) = (Gate::new(5), receiver(), Instant::now());
+    for forged in 0..1000_u16 {
+        let mut status = gate.status(9, Status::WITHDRAWN);
+        status.manifest_digest[..2].copy_from_slice(&forged.to_le_bytes());
+        receiver.status(&status, at);
+    }
+    receiver.status(&gate.status(10, Status::WITHDRAWN), at);
+    gate.send(&mut receiver, at);
+    assert_eq!(receiver.state(at), State::Stale);
 }

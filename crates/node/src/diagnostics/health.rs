@@ -12,8 +12,6 @@ use crate::status::{Named, Reason, State};
 const OK: u8 = DiagnosticStatus::OK as u8;
 const WARN: u8 = DiagnosticStatus::WARN as u8;
 const ERROR: u8 = DiagnosticStatus::ERROR as u8;
-/// Nothing to report on, and nothing wrong.
-const STALE: u8 = DiagnosticStatus::STALE as u8;
 
 /// A name or a line from outside takes no more than this many characters.
 const LONGEST: usize = 256;
@@ -128,15 +126,18 @@ impl Health {
         }
     }
 
+    /// That nothing is announced, on request, is no fault, as an inactive node of nav2 is none
+    /// (`LifecycleManager::CreateDiagnostic`). STALE is for who is silent: of a group with one such
+    /// member diagnostic_aggregator makes an ERROR (`GenericAnalyzerBase`).
     fn stands(&self) -> (u8, String) {
         let rejected = |what: &str, code: &str| (ERROR, format!("{what}: {code}"));
         match self.state {
-            State::NoPolicy => (STALE, "no policy is announced".into()),
+            State::NoPolicy => (OK, "no policy is announced".into()),
             State::Loading => (WARN, "a policy is being fetched or verified".into()),
             State::Ready(_) => (OK, "a verified policy is announced".into()),
             State::Rejected(rejection) => rejected("the policy was refused", rejection.code()),
             State::Failed => (ERROR, "the policy could not be checked".into()),
-            State::Withdrawn(_, Reason::Asked) => (STALE, "the policy was taken back".into()),
+            State::Withdrawn(_, Reason::Asked) => (OK, "the policy was taken back".into()),
             State::Withdrawn(_, Reason::Rejected(rejection)) => {
                 rejected("the policy was withdrawn", rejection.code())
             }

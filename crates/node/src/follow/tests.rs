@@ -255,6 +255,37 @@ fn the_pace_counts_at_once_and_none_asks_nobody() {
 }
 
 #[test]
+fn who_turns_it_around_again_and_again_puts_nothing_off() {
+    let mut robot = Robot::new();
+    robot.settings.update_interval = Some(10 * OFTEN);
+    let list = robot.list(Sha256::of(b"elsewhere"));
+    robot.release(1, &[("revocations.dsse.json", list)]);
+    let (follower, _told) = robot.follow(Takes::Revocations);
+    let end = Instant::now() + PATIENCE;
+    let taken_in = robot.dir.path().join("store/state/revocations.dsse.json");
+    while !taken_in.exists() {
+        assert!(Instant::now() < end, "the channel was never asked");
+        follower.take(Takes::Releases);
+        follower.take(Takes::Revocations);
+        thread::sleep(OFTEN / 4);
+    }
+}
+
+#[test]
+fn what_is_taken_can_be_changed_and_the_release_that_is_there_is_told() {
+    let mut robot = Robot::new();
+    let first = robot.release(1, &[]);
+    let (follower, told) = robot.follow(Takes::Revocations);
+    silence(&robot, &told);
+    follower.take(Takes::Releases);
+    released(&told, first);
+    follower.take(Takes::Revocations);
+    silence(&robot, &told);
+    follower.take(Takes::Releases);
+    released(&told, first);
+}
+
+#[test]
 fn who_follows_no_more_is_told_nothing_though_a_download_hangs() {
     let mut robot = Robot::new();
     robot.release(1, &[]);

@@ -17,7 +17,7 @@ use crate::parameters::{Settings, Source};
 /// The channel, while it is followed: from a first configure until cleanup.
 #[derive(Default)]
 pub(super) struct Following {
-    follower: Option<(Takes, Follower)>,
+    follower: Option<Follower>,
     /// A release that came, to be loaded once nothing else goes on; the channel does not bring it again.
     newer: Option<Sha256>,
     /// When that was last tried.
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 impl Following {
     /// When the channel last answered.
     pub(super) fn answered(&self) -> Option<Instant> {
-        self.follower.as_ref()?.1.answered()
+        self.follower.as_ref()?.answered()
     }
 
     /// A release that was refused is not tried again; one that could not be loaded is.
@@ -40,17 +40,30 @@ impl Following {
         }
     }
 
-    /// What a former follower still brings is not asked for.
+    /// What it brings that was asked for before is not asked for now.
     fn bring(&mut self, manifest: Sha256) {
-        if matches!(&self.follower, Some((Takes::Releases, _))) {
+        let follower = self.follower.as_ref();
+        if follower.is_some_and(|follower| follower.takes() == Takes::Releases) {
             (self.newer, self.tried) = (Some(manifest), None);
         }
     }
 
     fn every(&self, interval: Option<Duration>) {
-        if let Some((_, follower)) = &self.follower {
+        if let Some(follower) = &self.follower {
             follower.every(interval);
         }
+    }
+
+    /// Has the follower that there is take this; whether there is one.
+    fn turn_to(&mut self, takes: Takes) -> bool {
+        let Some(follower) = &self.follower else {
+            return false;
+        };
+        if follower.takes() != takes {
+            follower.take(takes);
+            (self.newer, self.tried) = (None, None);
+        }
+        true
     }
 }
 
@@ -62,7 +75,7 @@ impl Gate {
             Ok(wanted) if matches!(wanted.source, Source::Channel) => Takes::Releases,
             _ => Takes::Revocations,
         };
-        if matches!(&self.following.follower, Some((current, _)) if *current == takes) {
+        if self.following.turn_to(takes) {
             return Ok(());
         }
         let Some(online) = Online::open(settings, &Pins::from(settings))? else {
@@ -74,7 +87,7 @@ impl Gate {
         let tell = move |followed| drop(teller.send(News::Channel(followed)));
         let follower = Follower::start(settings.clone(), online, takes, holder, tell)?;
         self.following = Following {
-            follower: Some((takes, follower)),
+            follower: Some(follower),
             ..Following::default()
         };
         Ok(())

@@ -4,12 +4,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tensorgate_verify::Rejection;
+use tensorgate_verify::{Manifest, Rejection, Verified};
 
 use crate::background::Background;
 use crate::gate::Gate;
 use crate::loading::Held;
-use crate::recheck;
+use crate::recheck::{self, Accepted};
 use crate::status::{Named, Reason, State, is_revocation};
 
 /// Between two looks at what may revoke a policy: the files are others' to change.
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Judge {
     last: Option<Instant>,
+    /// As it was judged the last time.
+    judged: Option<Verified<Manifest>>,
     pending: Option<Pending>,
     /// Since when it could not be said, and why the last time.
     doubt: Option<(Instant, String)>,
@@ -30,7 +32,7 @@ pub(super) struct Judge {
 /// A verdict under way. It keeps no policy that was let go of meanwhile.
 struct Pending {
     judged: Weak<Held>,
-    verdict: Background<()>,
+    verdict: Background<Verified<Manifest>>,
 }
 
 impl Gate {
@@ -55,10 +57,12 @@ impl Gate {
             Ok(settings) => settings,
             Err(message) => return self.doubt(message),
         };
-        let evidence = held.announcement.policy().evidence().clone();
+        let evidence = || held.announcement.policy().evidence().clone();
+        let accepted = self.judge.judged.take();
+        let accepted = accepted.map_or_else(|| Accepted::Announced(evidence()), Accepted::Judged);
         let judged = Arc::downgrade(held);
         self.judge.last = Some(now);
-        match Background::start("judge", move || recheck::judge(&settings, &evidence)) {
+        match Background::start("judge", move || recheck::judge(&settings, accepted)) {
             Ok(verdict) => self.judge.pending = Some(Pending { judged, verdict }),
             Err(error) => self.doubt(format!("no thread to judge with: {error}")),
         }
@@ -80,7 +84,10 @@ impl Gate {
         let current = current.is_some_and(|(judged, held)| Arc::ptr_eq(&judged, held));
         match outcome {
             _ if !current => {}
-            Ok(()) => self.judge.doubt = None,
+            Ok(manifest) => {
+                self.judge.judged = Some(manifest);
+                self.judge.doubt = None;
+            }
             Err(error) => match error.rejection {
                 Some(rejection) => self.disown(rejection, &error.message),
                 None => self.doubt(error.message),

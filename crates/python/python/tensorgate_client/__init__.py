@@ -13,8 +13,16 @@ the gate is gone; where that matters, use SROS 2. What was revoked stays so.
 
 from collections.abc import Mapping
 
-from tensorgate_client._native import Candidate, Policy, Pull, Receiver, Rejected, well_known
+from tensorgate_client._native import (
+    Candidate,
+    Policy,
+    Pull,
+    Receiver,
+    Rejected,
+    TensorInfo,
+    well_known,
+)
 
 Mapping.register(Policy)
 
-__all__ = ["Candidate", "Policy", "Pull", "Receiver", "Rejected", "well_known"]
+__all__ = ["Candidate", "Policy", "Pull", "Receiver", "Rejected", "TensorInfo", "well_known"]

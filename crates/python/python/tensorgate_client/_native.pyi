@@ -6,7 +6,7 @@ PolicyManifest, TensorFragment and PolicyStatus. Each method may be called from 
 from collections.abc import ItemsView, Iterator, ValuesView
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 State = Literal["no-policy", "receiving", "verified", "active", "stale", "revoked"]
 
@@ -25,6 +25,20 @@ class Rejected(ValueError):
     """The file, tensor or field that was refused, as found: use repr() to show it."""
     detail: str
     """What was expected and what was found."""
+
+class TensorInfo(NamedTuple):
+    """What a tensor is, and where it lies."""
+
+    file: str
+    """The path of its file."""
+    name: str
+    dtype: str
+    """Of its elements, as safetensors calls it: "F32", "BF16", ..."""
+    shape: tuple[int, ...]
+    offset: int
+    """Of its first byte in the file."""
+    nbytes: int
+    """Bytes that it has."""
 
 @final
 class Policy:
@@ -92,11 +106,8 @@ class Policy:
     def __bool__(self) -> bool:
         """True, also without tensors."""
 
-    def tensors(self) -> list[tuple[str, str, str, list[int], int, int]]:
-        """(file, name, dtype, shape, offset in the file [bytes], length [bytes]) of every tensor.
-
-        dtype is safetensors' name: "F32", "BF16", ...
-        """
+    def tensors(self) -> list[TensorInfo]:
+        """What there is, file after file, without an array being made."""
 
     def memfd(self, file: str) -> int:
         """A new descriptor of the sealed memory that holds a safetensors file, to be mapped by
@@ -217,7 +228,8 @@ class Receiver:
 
     def pull(self) -> Pull | None:
         """The batch to ask ~/get_fragments for now, if any: call it some ten times a second, and
-        `pulled` when the answer's fragments were taken. One batch is outstanding at a time.
+        `pulled` when the answer's fragments were taken. Two batches can be outstanding, so ask again
+        until it is None, also after an answer.
 
         Raises TimeoutError, once, when what was being received is given up: nothing came for a
         minute, or too little.

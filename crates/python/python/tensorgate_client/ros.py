@@ -23,6 +23,7 @@ from tensorgate_msgs.msg import PolicyManifest, PolicyStatus, TensorFragment
 from tensorgate_msgs.srv import GetFragments
 
 from tensorgate_client import Candidate, Policy, Pull, Receiver, Rejected, well_known
+from tensorgate_client.telling import Callbacks, Telling
 
 if TYPE_CHECKING:
     from tensorgate_client._native import State
@@ -35,7 +36,9 @@ HANDOFF_S = 2.0
 # How long the gate may stand by something unknown before it is asked to announce it again, and how
 # often it is.
 LOST_S, AGAIN_S, SELDOM_S = 5.0, 10.0, 160.0
-# Publishers are counted, and a refusal like the last is reported, once in so long.
+# Requests for fragments that the receiver has under way at the most.
+OUTSTANDING = 2
+# Publishers are counted once in so long.
 SECOND_S = 1.0
 
 
@@ -95,18 +98,16 @@ class PolicySubscriber:
             trust, repo=repo, revision=revision, state=state, max_bytes=max_bytes
         )
         self._node, self._logger = node, node.get_logger()
-        self._callbacks = (on_policy, on_stale, on_revoked, on_rejected)
         # Remapping rules are for single topics, and apply when each entity is made.
         self.gate: str = node.resolve_topic_name(gate, only_expand=True)
+        callbacks = Callbacks(on_policy, on_stale, on_revoked, on_rejected)
+        self._telling = Telling(self.gate, self._logger, callbacks)
         self._handoff = handoff
         self._taking_over = False
         self._working = 0  # threads that prove, or wait for the socket
         self._finished: list[Exception | None] = []
         self._answers: list[tuple[Pull, Any]] = []
-        self._pull: tuple[Pull, Any] | None = None
-        self._acted_on: Policy | None = None
-        self._revoked: Policy | None = None
-        self._last_refusal: tuple[str, float] = ("", 0.0)
+        self._asked: list[Any] = []
         self._publishers = 0
         self._counted = 0.0
         self._lost: float | None = None
@@ -349,24 +350,24 @@ class PolicySubscriber:
         self._report()
 
     def _ask(self) -> None:
-        """Asks for the fragments that do not come, one batch at a time."""
+        """Asks for the fragments that do not come, until nothing more is due."""
         try:
-            pull = self._receiver.pull()
+            while pull := self._receiver.pull():
+                self._request(pull)
         except TimeoutError as error:
             self._unsubscribe_fragments()
-            return self._refuse(error)
-        if pull is None:
-            return
-        if self._pull:
-            # Its answer was lost, or is on its way; rclpy would wait for it for ever.
-            self._service.remove_pending_request(self._pull[1])
-            self._pull = None
+            self._refuse(error)
+
+    def _request(self, pull: Pull) -> None:
         if not self._service.service_is_ready():
             return self._receiver.pulled(pull)
+        if len(self._asked) >= OUTSTANDING:
+            # The answer to the oldest was lost; rclpy would wait for it for ever.
+            self._service.remove_pending_request(self._asked.pop(0))
         request = GetFragments.Request(epoch=pull.epoch, first=pull.first, count=pull.count)
         request.session_id = list(pull.session)
         future = self._service.call_async(request)
-        self._pull = (pull, future)
+        self._asked.append(future)
         future.add_done_callback(lambda future: self._bring(pull, future))
 
     def _bring(self, pull: Pull, future: Any) -> None:
@@ -377,8 +378,8 @@ class PolicySubscriber:
 
     def _on_answer(self, pull: Pull, future: Any) -> None:
         """Whatever the result says, the fragments prove themselves."""
-        if self._pull and self._pull[1] is future:
-            self._pull = None
+        if future in self._asked:
+            self._asked.remove(future)
         answer = future.result() if future.exception() is None else None
         for fragment in answer.fragments[: pull.count] if answer else ():
             self._accept(fragment)
@@ -396,39 +397,10 @@ class PolicySubscriber:
             self._logger.warning(f"{count} publishers on {topic}: somebody else announces")
 
     def _refuse(self, error: Exception) -> None:
-        now, (last, then) = time.monotonic(), self._last_refusal
-        if str(error) == last and now - then < SECOND_S:
-            return
-        self._last_refusal = (str(error), now)
-        self._logger.warning(f"{self.gate}: {error}")
-        if self._callbacks[3]:
-            self._callbacks[3](error)
+        self._telling.refuse(error)
 
     def _report(self) -> None:
-        """Tells of each change once. What is told is remembered first: a callback may raise."""
-        state, policy = self._receiver.look()
-        on_policy, on_stale, on_revoked, _ = self._callbacks
-        before = self._acted_on
-        self._acted_on = policy if state == "active" else None
-        if state == "active" and policy is not before:
-            self._logger.info(f"{self.gate}: acting on {_name(policy)}")
-            _call(on_policy, policy)
-        elif state == "revoked" and policy is not self._revoked:
-            self._revoked = policy
-            self._logger.error(f"{self.gate}: {_name(policy)} was revoked")
-            _call(on_revoked, policy)
-        elif before is not None and state not in ("active", "revoked"):
-            self._logger.warning(f"{self.gate}: {_name(before)} may not be acted on any longer")
-            _call(on_stale, before)
-
-
-def _call(callback: Callable[[Policy], None] | None, policy: Policy) -> None:
-    if callback:
-        callback(policy)
-
-
-def _name(policy: Policy) -> str:
-    return f"{policy.repo}@{policy.revision[:12]}, release {policy.sequence}"
+        self._telling.report(*self._receiver.look())
 
 
 def _latched(depth: int) -> QoSProfile:

@@ -23,6 +23,7 @@ mod key_holder;
 mod lerobot;
 mod polyglot;
 mod props;
+mod renew;
 mod reopen;
 mod revocations;
 mod statistics;

@@ -52,7 +52,7 @@ fn value(status: &DiagnosticStatus, key: &str) -> String {
 fn every_state_has_its_level_and_its_words() {
     let expired = Rejection::ManifestExpired;
     let cases = [
-        (State::NoPolicy, STALE, "no policy"),
+        (State::NoPolicy, OK, "no policy"),
         (State::Loading, WARN, "being fetched or verified"),
         (State::Ready(named()), OK, "is announced"),
         (
@@ -61,11 +61,7 @@ fn every_state_has_its_level_and_its_words() {
             "refused: digest-mismatch",
         ),
         (State::Failed, ERROR, "could not be checked"),
-        (
-            State::Withdrawn(named(), Reason::Asked),
-            STALE,
-            "taken back",
-        ),
+        (State::Withdrawn(named(), Reason::Asked), OK, "taken back"),
         (
             State::Withdrawn(named(), Reason::Rejected(expired)),
             ERROR,
