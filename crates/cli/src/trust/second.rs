@@ -117,8 +117,18 @@ fn remembered(limits: &Limits) -> Result<Option<Revocations>, Failure> {
     let Ok(store) = Store::default_location() else {
         return Ok(None);
     };
-    let signed = disk::list_at(&store.join(REMEMBERED), limits)?;
-    Ok(signed.map(|signed| signed.untrusted(limits)).transpose()?)
+    let path = store.join(REMEMBERED);
+    let signed = disk::list_at(&path, limits);
+    let list = signed.and_then(|signed| {
+        let list = signed.map(|signed| signed.untrusted(limits));
+        Ok(list.transpose()?)
+    });
+    // It is not the list that is to be signed that is at fault.
+    list.map_err(|failure| {
+        let (why, _) = failure.told();
+        let detail = format!("the list remembered in {path:?} cannot be compared: {why}");
+        Failure::about(&path, detail).note("nothing was signed")
+    })
 }
 
 /// What was revoked before and would be no more.

@@ -150,3 +150,15 @@ fn what_was_revoked_before_and_is_no_more_is_told() {
         .types("n\n");
     person.ends().expect(2);
 }
+
+#[test]
+fn a_memory_that_cannot_be_read_is_no_empty_one() {
+    let workshop = ready();
+    let before = workshop.read(LIST);
+    workshop.verify(&["--revocations", LIST]).expect(0);
+    workshop.write("store/state/revocations.dsse.json", "{");
+    let run = workshop.run(ADD);
+    run.could_not_check("cannot be compared: manifest-malformed: ")
+        .says("; nothing was signed\n");
+    assert_eq!(workshop.read(LIST), before);
+}
