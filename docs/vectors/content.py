@@ -42,7 +42,7 @@ def unique(pairs):
 
 # Names and kinds
 
-PLAIN = re.compile(r"[A-Za-z0-9 !#$%&'()+,\-.;=@\[\]^_{}~]{1,255}")
+PLAIN = re.compile(r"[A-Za-z0-9 !$%&'()+,\-.;=@\[\]^_{}~]{1,255}")
 DEVICE = re.compile(r"(aux|con|conin\$|conout\$|nul|prn|(com|lpt)[0-9]) *(\..*)?", re.IGNORECASE)
 
 

@@ -20,6 +20,7 @@ pub struct Policy {
     revision: CString,
     manifest_digest: CString,
     policy_type: CString,
+    robot: CString,
     /// In the order of the files, and of the bytes in each.
     rows: Vec<Row>,
     /// Indices of `rows`, in the order of their names.
@@ -50,6 +51,8 @@ pub struct Evidence<'a> {
     manifest_digest: Text<'a>,
     /// The policy's type, such as "act".
     policy_type: Text<'a>,
+    /// The robot that it was made for, such as "unitree-go2"; empty where the signers named none.
+    robot: Text<'a>,
 }
 
 /// A tensor of a policy. All that it points to is the policy's own.
@@ -160,7 +163,7 @@ impl Policy {
     }
 
     fn new(verified: &Arc<Verified<tensorgate_verify::Policy>>) -> Result<Self, Failure> {
-        let evidence = verified.evidence();
+        let (evidence, about) = (verified.evidence(), &verified.manifest().policy);
         let rows = rows(verified)?;
         let mut by_name: Vec<usize> = (0..rows.len()).collect();
         by_name.sort_by_key(|index| rows.get(*index).map(|row| &row.name));
@@ -168,7 +171,8 @@ impl Policy {
             repo: text(evidence.repo.as_str())?,
             revision: text(evidence.revision.as_str())?,
             manifest_digest: text(evidence.manifest.to_string())?,
-            policy_type: text(verified.manifest().policy.policy_type.as_str())?,
+            policy_type: text(about.policy_type.as_str())?,
+            robot: text(about.robot.as_deref().unwrap_or_default())?,
             verified: Arc::clone(verified),
             rows,
             by_name,
@@ -182,6 +186,7 @@ impl Policy {
             sequence: self.verified.evidence().sequence,
             manifest_digest: Text::of(&self.manifest_digest),
             policy_type: Text::of(&self.policy_type),
+            robot: Text::of(&self.robot),
         }
     }
 

@@ -228,9 +228,9 @@ void print(const tensorgate::Policy & policy)
   report(tensorgate_policy_evidence(policy.get(), &evidence));
   report(tensorgate_policy_file(policy.get(), "config.json", &config));
   std::printf(
-    "policy %s@%s %llu %s %s %.*s\n", evidence.repo, evidence.revision,
+    "policy %s@%s %llu %s %s for '%s' %.*s\n", evidence.repo, evidence.revision,
     static_cast<unsigned long long>(evidence.sequence), evidence.manifest_digest,
-    evidence.policy_type, static_cast<int>(config.size), config.data);
+    evidence.policy_type, evidence.robot, static_cast<int>(config.size), config.data);
   for (size_t i = 0; i < tensorgate_policy_tensor_count(policy.get()); ++i) {
     tensorgate_tensor tensor, found;
     report(tensorgate_policy_tensor(policy.get(), i, &tensor));

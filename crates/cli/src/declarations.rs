@@ -1,17 +1,20 @@
 //! `--externals FILE` and `--decisions FILE`: what a signer declares of things that are not in the files themselves.
 
+use std::fmt;
 use std::path::Path;
 
+use rustix::fs::CWD;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use tensorgate_verify::{
-    External, ExternalFile, FilePath, Rejection, RepoId, ReviewedCode, Revision, Sha256,
+    External, ExternalFile, FilePath, Rejection, RepoId, ReviewedCode, Revision, Sha256, own_text,
 };
 use toml::Spanned;
 
 use crate::disk;
 use crate::facts::Member;
 use crate::failure::Failure;
+use crate::trust::hint_to_read;
 
 /// Bytes of the file at the most; a pinned artifact takes a line a file.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -90,12 +93,40 @@ struct Code {
 }
 
 impl Declarations {
-    /// Reads the tables `[[externals]]` and `[[reviewed_code]]`.
+    /// Reads the tables `[[externals]]` and `[[reviewed_code]]`, of which nothing is signed.
     ///
     /// # Errors
     /// It cannot be read, or says something that this version does not know: never skipped.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        match Self::read_for("audit", path)? {
+        let bytes = disk::read_at_most(path, MAX_BYTES)
+            .map_err(|error| Failure::io("read the declarations", path, &error))?;
+        let refuse = |why: &dyn fmt::Display| refusal("audit", path, why);
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(refuse(&"more than 1 MiB"));
+        }
+        let text = str::from_utf8(&bytes).map_err(|error| refuse(&error))?;
+        Self::without_accept(path, text)
+    }
+
+    /// The same of what is signed: whoever else could write the file would decide that.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); and as a trust policy's, if others could write it.
+    pub(crate) fn read_own(path: &Path) -> Result<Self, Failure> {
+        Self::without_accept(path, &own(path)?)
+    }
+
+    /// The same with `[accept]` if it is there.
+    ///
+    /// # Errors
+    /// As [`read_own`](Self::read_own).
+    pub(crate) fn with_accept(path: &Path) -> Result<(Self, Accept), Failure> {
+        let (declared, accept) = Self::parse("admit", path, &own(path)?)?;
+        Ok((declared, accept.unwrap_or_default()))
+    }
+
+    fn without_accept(path: &Path, text: &str) -> Result<Self, Failure> {
+        match Self::parse("audit", path, text)? {
             (declared, None) => Ok(declared),
             (_, Some(_)) => {
                 let detail =
@@ -105,22 +136,9 @@ impl Declarations {
         }
     }
 
-    /// The same, with `[accept]` if it is there, for a command whose help has an example.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub(crate) fn read_for(command: &str, path: &Path) -> Result<(Self, Option<Accept>), Failure> {
-        let bytes = disk::read_at_most(path, MAX_BYTES)
-            .map_err(|error| Failure::io("read the declarations", path, &error))?;
-        let refuse = |why: &dyn std::fmt::Display| {
-            let detail = format!("the declarations {path:?} cannot be used: {why}");
-            let hint = format!("`tensorgate {command} --help` shows an example");
-            Failure::about(path, detail.trim_end()).hint(hint)
-        };
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(refuse(&"more than 1 MiB"));
-        }
-        let text = str::from_utf8(&bytes).map_err(|error| refuse(&error))?;
+    /// For a command whose help has an example.
+    fn parse(command: &str, path: &Path, text: &str) -> Result<(Self, Option<Accept>), Failure> {
+        let refuse = |why: &dyn fmt::Display| refusal(command, path, why);
         let tables: Tables = toml::from_str(text).map_err(|error| refuse(&error))?;
         let external = |table: Spanned<Artifact>| {
             let line = line_of(text, table.span().start);
@@ -148,6 +166,29 @@ impl Declarations {
     pub(crate) fn is_empty(&self) -> bool {
         self.externals.is_empty() && self.reviewed_code.is_empty()
     }
+}
+
+/// The text of a file that decides what is signed.
+fn own(path: &Path) -> Result<String, Failure> {
+    own_text(CWD, path).map_err(|error| {
+        let failure = match error.raw_os_error() {
+            Some(_) => Failure::io("read the declarations", path, &error),
+            None => Failure::about(path, cannot_be_used(path, &error)),
+        };
+        match hint_to_read(&error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+fn refusal(command: &str, path: &Path, why: &dyn fmt::Display) -> Failure {
+    let hint = format!("`tensorgate {command} --help` shows an example");
+    Failure::about(path, cannot_be_used(path, why).trim_end()).hint(hint)
+}
+
+fn cannot_be_used(path: &Path, why: &dyn fmt::Display) -> String {
+    format!("the declarations {path:?} cannot be used: {why}")
 }
 
 impl Accept {

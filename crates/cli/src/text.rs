@@ -91,6 +91,19 @@ pub(crate) fn line(text: &str) -> String {
     plain(text).replace('\n', "\\n")
 }
 
+/// One line of code. A letter of another alphabet that looks like the one that is meant makes another
+/// name of it, and what is not seen may still count: whatever is not printable ASCII is an escape.
+pub(crate) fn visible(code: &str) -> String {
+    let mut out = String::with_capacity(code.len());
+    for c in code.chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            other => out.extend(other.escape_default()),
+        }
+    }
+    out
+}
+
 /// At most `most` characters, and how many more there were: what is left out is never silent.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -170,6 +183,17 @@ mod tests {
     fn foreign_text_cannot_move_the_cursor() {
         assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\r"), "a\\u{1b}[2Jb\\u{202e}c\\r");
         assert_eq!(plain("it's \"fine\"\n"), "it's \"fine\"\n");
+    }
+
+    #[test]
+    fn a_look_alike_is_not_the_letter() {
+        let look_alike = "if \u{430}dmin: # \u{202e}\u{e9}\t\r";
+        assert_eq!(
+            visible(look_alike),
+            "if \\u{430}dmin: # \\u{202e}\\u{e9}\\t\\r"
+        );
+        let all: String = (' '..='~').collect();
+        assert_eq!(visible(&all), all);
     }
 
     #[test]

@@ -150,11 +150,12 @@ def test_a_controller_in_cpp_has_the_signed_policy_and_stops_without_its_gate(
     tmp_path, gate, listener
 ):
     signed = Signed(tmp_path, conftest.small_tensors())
+    signed.sign("--robot", "go2", "--replace")
     node = gate(policy=signed.directory, trust=signed.trust)
     controller = listener(signed.trust, "/tensorgate")
     expect_policy(controller)
     assert any(
-        line.startswith(f"policy {REPO}@{REVISION} 1 ") and line.endswith('mlp {"type": "mlp"}')
+        line.startswith(f"policy {REPO}@{REVISION} 1 ") and line.endswith("""mlp for 'go2' {"type": "mlp"}""")
         for line in controller.seen
     ), controller.seen
     assert not [line for line in controller.seen if line.startswith("refused")]

@@ -57,6 +57,11 @@ impl Policy {
     }
 
     #[getter]
+    fn robot(&self) -> Option<&str> {
+        self.policy.manifest().policy.robot.as_deref()
+    }
+
+    #[getter]
     fn files(&self) -> Vec<&str> {
         let files = self.policy.files().iter();
         files.map(|file| file.path().as_str()).collect()

@@ -42,13 +42,13 @@ PAYLOAD = (
     b'"7864f075320cf03e9702c9346f3443fe11df21b8782b8806f7493cec0e1ac4c8"}}],"predicateType":'
     b'"urn:tensorgate:policy:v1","predicate":{"repo":{"type":"model","id":"acme/walk","revision":'
     b'"0123456789abcdef0123456789abcdef01234567"},"sequence":5,"issued":"2026-11-01T00:00:00Z",'
-    b'"expires":"9999-11-01T00:00:00Z","policy":{"type":"mlp"},"files":[{"path":"config.json",'
+    b'"expires":"9999-11-01T00:00:00Z","policy":{"type":"mlp","robot":"go2"},"files":[{"path":"config.json",'
     b'"size":15,"sha256":"7864f075320cf03e9702c9346f3443fe11df21b8782b8806f7493cec0e1ac4c8",'
     b'"blake3":"8c1a344d77581b26ca891c1389fbe651d2208a02183e287442d0ab4a18344841",'
     b'"kind":"config"}],"externals":[],"reviewed_code":[]}}'
 )
 SIGNATURE = (
-    "OmpQv5M2HINCsAfja1pRIqkq4irXP0o76Sn52FD91MEzlgjxeSNmQX3XKUVjVICcWG7KEB+OBN68GwYIo4x4Cw=="
+    "AerxIPyCAjicFQuJxSV2B9dLbzlI5GXjLpv2CdAqeR3NZlfBsGZRquj3QSMHOhokysyXHZO8IG6vNdCyjpfUAw=="
 )
 RELEASE = {
     "payloadType": "application/vnd.in-toto+json",
@@ -143,6 +143,7 @@ def test_a_policy_that_arrived_is_acted_on_until_it_is_revoked(signer):
     assert receiver.state == "active"
     assert receiver.active is receiver.policy is policy
     assert policy.manifest_digest == MANIFEST.hexdigest()
+    assert (policy.policy_type, policy.robot) == ("mlp", "go2")
     assert policy.read("config.json") == CONFIG
     receiver.status(SESSION, 1, 1, 7, MANIFEST.digest(), 0.5)
     assert receiver.state == "revoked"

@@ -111,6 +111,7 @@ pub use scope::{NotARepoGlob, RepoGlob};
 pub use statement::Predicate;
 pub use trust::TrustPolicy;
 pub use trust_error::TrustPolicyError;
+pub use trust_file::own_text;
 pub use trusted::{OmsAnchor, OmsTrust, TrustedKey};
 pub use verified::{Evidence, RevocationEvidence, Signer, Verified};
 

@@ -135,7 +135,7 @@ fn component_is_plain(component: &str) -> Result<(), &'static str> {
     }
     if !component.bytes().all(is_plain) {
         return Err(
-            "a character other than ASCII letters, digits, space and `!#$%&'()+,-.;=@[]^_{}~`",
+            "a character other than ASCII letters, digits, space and `!$%&'()+,-.;=@[]^_{}~`",
         );
     }
     if component.starts_with([' ', '-', '~']) || component.ends_with([' ', '.']) {
@@ -159,9 +159,11 @@ fn is_device(component: &str) -> bool {
         || is_numbered("lpt")
 }
 
-/// Printable ASCII without what file systems of other systems, shells and globs treat as syntax.
+/// Printable ASCII without what file systems of other systems, shells and globs treat as syntax; and
+/// without `#`, which ends a path where a place inside a file is named: with it, the field `b` of
+/// `a.json#/c.json` could be one inside `a.json`, and what is decided of one were decided of the other.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b" !#$%&'()+,-.;=@[]^_{}~".contains(&byte)
+    byte.is_ascii_alphanumeric() || b" !$%&'()+,-.;=@[]^_{}~".contains(&byte)
 }
 
 impl FromStr for Revision {

@@ -1,4 +1,5 @@
-//! `trust.toml` on disk: read through a handle, and only if nobody else can write it.
+//! `trust.toml` and whatever else decides, on disk: read through a handle, and only if nobody else can
+//! write it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,7 +12,7 @@ use rustix::process::{Uid, geteuid};
 
 use crate::{TrustPolicy, TrustPolicyError};
 
-/// Bytes of a trust policy or a key file at the most; real ones have a few hundred.
+/// Bytes of such a file at the most; real ones have a few hundred.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl TrustPolicy {
@@ -23,14 +24,20 @@ impl TrustPolicy {
     /// others could write it or its directory, and so decide whom this robot trusts.
     pub fn open(directory: impl AsFd, path: &Path) -> Result<Self, TrustPolicyError> {
         let directory = directory.as_fd();
-        let text = read(directory, path).map_err(TrustPolicyError::File)?;
+        let text = own_text(directory, path).map_err(TrustPolicyError::File)?;
         let home = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::parse(&text, |key_file| read(directory, &home.join(key_file)))
+        Self::parse(&text, |key_file| own_text(directory, &home.join(key_file)))
     }
 }
 
-/// Opens the file's own directory first, so that both are judged and neither can be exchanged.
-fn read(directory: impl AsFd, path: &Path) -> io::Result<String> {
+/// The text of a small file that decides what is trusted or signed, if nobody else can write it: the
+/// file at `path`, resolved against the open `directory` as openat(2) does.
+///
+/// # Errors
+/// It is unreadable, a link, has more than 1 MiB, or others could write it or its directory. What the
+/// system did not refuse itself has no `raw_os_error`.
+pub fn own_text(directory: impl AsFd, path: &Path) -> io::Result<String> {
+    // Its own directory first, so that both are judged and neither can be exchanged.
     let home = path.parent().filter(|home| !home.as_os_str().is_empty());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let home = openat(
@@ -64,7 +71,7 @@ fn read(directory: impl AsFd, path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whoever can write the file, or put another in its place, decides whom this robot trusts. In a
+/// Whoever can write the file, or put another in its place, decides in its owner's stead. In a
 /// directory with the sticky bit, others cannot do the latter (unlink(2)).
 fn refuse_foreign(stat: &Stat, what: &str) -> io::Result<()> {
     let owner = Uid::from_raw(stat.st_uid);

@@ -130,6 +130,12 @@ def test_a_rogue_gate_changes_nothing_and_cannot_stand_in_for_one_that_is_killed
     always(walk)
 
 
+def decide(home, layers):
+    """The publisher agrees to such a network: what was decided is for the values that were seen."""
+    text = json.dumps(layers, separators=(",", ":"))
+    (home / "decisions.toml").write_text(stage.DECISIONS.replace("[45,512,256,128,12]", text))
+
+
 def test_what_is_signed_but_not_for_this_robot_or_no_number_makes_it_sit_down(story, tmp_path):
     story.walk()
     story.keep_walking(2)
@@ -138,6 +144,7 @@ def test_what_is_signed_but_not_for_this_robot_or_no_number_makes_it_sit_down(st
     (other / "config.json").write_text(json.dumps({"type": "mlp", "activation": "elu", "layers": layers}))
     tensors = {"actor.0.weight": np.ones((4, 10), np.float32), "actor.0.bias": np.ones(4, np.float32)}
     save_file(tensors, other / "model.safetensors")
+    decide(tmp_path, layers)
     story.publish(2, "other")
     story.operator.wait_for("controller", mode="lying", policy="active", release="2")
     story.controller.wait_for("release 2 has 10 inputs and 4 outputs")
@@ -145,10 +152,12 @@ def test_what_is_signed_but_not_for_this_robot_or_no_number_makes_it_sit_down(st
     # Every weight is finite, and what they compute is not: it is infinity, for each joint, whatever is felt.
     endless = tmp_path / "endless"
     shutil.copytree(tmp_path / "go2-walk", endless)
-    (endless / "config.json").write_text(json.dumps({"type": "mlp", "activation": "elu", "layers": [45, 1, 12]}))
+    layers = [45, 1, 12]
+    (endless / "config.json").write_text(json.dumps({"type": "mlp", "activation": "elu", "layers": layers}))
     tensors = {"actor.0.weight": np.zeros((1, 45), np.float32), "actor.0.bias": np.full(1, 10, np.float32)}
     tensors |= {"actor.2.weight": np.full((12, 1), 3e38, np.float32), "actor.2.bias": np.zeros(12, np.float32)}
     save_file(tensors, endless / "model.safetensors")
+    decide(tmp_path, layers)
     story.publish(3, "endless")
     story.operator.wait_for("controller", policy="active", release="3")
     story.walk(until="sitting")

@@ -32,11 +32,11 @@ struct Saved<'d> {
 
 impl Decisions {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let (declared, accept) = Declarations::read_for("admit", path)?;
+        let (declared, accept) = Declarations::with_accept(path)?;
         let decisions = Self {
             externals: declared.externals,
             reviewed_code: declared.reviewed_code,
-            accept: accept.unwrap_or_default(),
+            accept,
         };
         match decisions.twice() {
             None => Ok(decisions),

@@ -58,7 +58,8 @@ pub(crate) struct Admit {
     /// The trust policy: its rules hold, and the key must count in it
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: PathBuf,
-    /// What was decided before, in TOML: it is not asked again
+    /// What was decided before, in TOML, in a file that nobody else may write to: it is not
+    /// asked again
     #[arg(long, value_name = "FILE")]
     pub(crate) decisions: Option<PathBuf>,
     /// Write what was decided, for --decisions of the next time. It replaces what was saved before, and

@@ -118,7 +118,8 @@ pub(crate) struct Release {
     /// The robot that the policy is for
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) robot: Option<String>,
-    /// What loading the policy would pull in, and what code was reviewed (see `audit --help`)
+    /// What loading the policy would pull in, and what code was reviewed (see `audit --help`), in a file
+    /// that nobody else may write to
     #[arg(long, value_name = "FILE")]
     pub(crate) externals: Option<PathBuf>,
     /// Put the new manifest in place of a different one, which must be a manifest

@@ -6,7 +6,7 @@ use super::comparison::{Closed, CodeChanges, Hunk, Inside};
 use super::files::Version;
 use super::{SHOWN, TEXT_BYTES};
 use crate::failure::Failure;
-use crate::text::shorten;
+use crate::text::{shorten, visible};
 
 /// Characters of a line that are shown.
 const WIDTH: usize = 200;
@@ -66,19 +66,6 @@ fn shown(change: &Change<&str>) -> Vec<String> {
         lines.push("\\ no line end at the end of the file".to_owned());
     }
     lines
-}
-
-/// In code, a letter of another alphabet that looks like the one that is meant is another name, and
-/// what is not seen may still count: whatever is not printable ASCII is written as an escape.
-fn visible(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    for c in line.chars() {
-        match c {
-            ' '..='~' => out.push(c),
-            other => out.extend(other.escape_default()),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

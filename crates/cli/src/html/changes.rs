@@ -5,10 +5,9 @@ use serde_json::{Map, Value};
 
 use super::foreign::{Foreign, code, words};
 use super::plots::bar;
-use crate::text::{count, number, thousands};
+use super::section::{ROWS, Table, columns, more, wide};
+use crate::text::{number, thousands};
 
-/// Rows of one table; the rest is counted.
-const ROWS: usize = 200;
 /// Tensors of one file, those that moved most first.
 const TENSORS: usize = 100;
 
@@ -28,8 +27,8 @@ pub(super) fn sections(compared: &Map<String, Value>) -> Markup {
                 div { dt { "Files that differ" } dd { (thousands(files.len() as u64)) } }
                 div { dt { "Files that are the same" } dd { (thousands(same)) } }
             }
-            @if !files.is_empty() { (table(files)) }
         }
+        (self::files(files))
         (drift(list(compared.get("drift"))))
         @for file in files.iter().take(ROWS) { (inside(file)) }
         (reviews(list(compared.get("reviews"))))
@@ -44,45 +43,37 @@ fn text(value: Option<&Value>) -> &str {
     value.and_then(Value::as_str).unwrap_or_default()
 }
 
-fn more(hidden: usize, what: &str) -> Markup {
-    html! { @if hidden > 0 { p.quiet { "and " (count(hidden, what)) " more." } } }
-}
-
-fn table(files: &[Value]) -> Markup {
+fn files(files: &[Value]) -> Markup {
     let bytes = |side: &Value| {
-        side["bytes"]
-            .as_u64()
-            .map_or_else(|| "-".to_owned(), thousands)
+        let bytes = side["bytes"].as_u64();
+        bytes.map_or_else(|| "-".to_owned(), thousands)
     };
-    html! {
-        div.wide tabindex="0" role="region" aria-label="Files that differ" {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "file" } th scope="col" { "kind" } th scope="col" { "change" }
-                        th.n scope="col" { "bytes in A" } th.n scope="col" { "bytes in B" }
+    let table = Table {
+        title: "Files that differ",
+        lead: "",
+        label: "Files that differ",
+        columns: html! {
+            (columns(&["file", "kind", "change"]))
+            th.n scope="col" { "bytes in A" } th.n scope="col" { "bytes in B" }
+        },
+        what: "file",
+    };
+    table.of(files, |file| {
+        html! {
+            tr {
+                th scope="row" {
+                    (code(text(file.get("path"))))
+                    @for side in ["before", "after"] {
+                        @if let Some(note) = file[side]["note"].as_str() { span.digest { (Foreign(note)) } }
                     }
                 }
-                tbody {
-                    @for file in files.iter().take(ROWS) {
-                        tr {
-                            th scope="row" {
-                                (code(text(file.get("path"))))
-                                @for side in ["before", "after"] {
-                                    @if let Some(note) = file[side]["note"].as_str() { span.digest { (Foreign(note)) } }
-                                }
-                            }
-                            td { (Foreign(text(file.get("kind")))) }
-                            td.whole { (Foreign(text(file.get("change")))) }
-                            td.n { (bytes(&file["before"])) }
-                            td.n { (bytes(&file["after"])) }
-                        }
-                    }
-                }
+                td { (Foreign(text(file.get("kind")))) }
+                td.whole { (Foreign(text(file.get("change")))) }
+                td.n { (bytes(&file["before"])) }
+                td.n { (bytes(&file["after"])) }
             }
         }
-        (more(files.len().saturating_sub(ROWS), "file"))
-    }
+    })
 }
 
 /// What changed inside one file, as far as its kind has an inside that is compared.
@@ -130,28 +121,29 @@ fn tensors(all: &[Value]) -> Markup {
         numbers.reduce(f64::max).unwrap_or(0.0)
     };
     let (max_abs, relative) = (most("max_abs"), most("relative_l2"));
-    html! {
-        div.wide tabindex="0" role="region" aria-label="Tensors that differ" {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "tensor" } th scope="col" { "change" } th.n scope="col" { "differing" }
-                        th.n scope="col" { "max |Δ|" } th.n scope="col" { "L2 of Δ / L2 in A" }
-                    }
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    (columns(&["tensor", "change"])) th.n scope="col" { "differing" }
+                    th.n scope="col" { "max |Δ|" } th.n scope="col" { "L2 of Δ / L2 in A" }
                 }
-                tbody {
-                    @for tensor in &sorted {
-                        tr {
-                            th scope="row" { (code(text(tensor.get("name")))) span.digest { (Foreign(sides(tensor))) } }
-                            td { (Foreign(text(tensor.get("change")))) }
-                            td.n { (differing(tensor)) }
-                            td.n.x { (measured(tensor, "max_abs", max_abs)) }
-                            td.n.x { (measured(tensor, "relative_l2", relative)) }
-                        }
+            }
+            tbody {
+                @for tensor in &sorted {
+                    tr {
+                        th scope="row" { (code(text(tensor.get("name")))) span.digest { (Foreign(sides(tensor))) } }
+                        td { (Foreign(text(tensor.get("change")))) }
+                        td.n { (differing(tensor)) }
+                        td.n.x { (measured(tensor, "max_abs", max_abs)) }
+                        td.n.x { (measured(tensor, "relative_l2", relative)) }
                     }
                 }
             }
         }
+    };
+    html! {
+        (wide("Tensors that differ", &table))
         (more(all.len().saturating_sub(TENSORS), "tensor"))
     }
 }
@@ -184,43 +176,46 @@ fn measured(tensor: &Value, key: &str, most: f64) -> Markup {
 }
 
 fn fields(fields: &[Value]) -> Markup {
-    let value = |field: &Value, side: &str| field.get(side).map(|value| code(value.to_string()));
-    html! {
-        div.wide tabindex="0" role="region" aria-label="Fields that differ" {
-            table {
-                thead { tr { th scope="col" { "field" } th scope="col" { "in A" } th scope="col" { "in B" } } }
-                tbody {
-                    @for field in fields.iter().take(ROWS) {
-                        tr {
-                            th scope="row" { (code(format!("#{}", text(field.get("pointer"))))) }
-                            td { @if let Some(before) = value(field, "before") { (before) } @else { span.quiet { "not there" } } }
-                            td { @if let Some(after) = value(field, "after") { (after) } @else { span.quiet { "not there" } } }
-                        }
+    let value = |field: &Value, side: &str| match field.get(side) {
+        Some(value) => code(value.to_string()),
+        None => html! { span.quiet { "not there" } },
+    };
+    let table = html! {
+        table {
+            thead { tr { (columns(&["field", "in A", "in B"])) } }
+            tbody {
+                @for field in fields.iter().take(ROWS) {
+                    tr {
+                        th scope="row" { (code(format!("#{}", text(field.get("pointer"))))) }
+                        td { (value(field, "before")) }
+                        td { (value(field, "after")) }
                     }
                 }
             }
         }
+    };
+    html! {
+        (wide("Fields that differ", &table))
         (more(fields.len().saturating_sub(ROWS), "field"))
     }
 }
 
 fn hunks(hunks: &[Value]) -> Markup {
-    html! {
-        div.wide tabindex="0" role="region" aria-label="Lines that differ" {
-            div.code-lines.mono {
-                @for hunk in hunks {
-                    div.at { (Foreign(text(hunk.get("header")))) }
-                    @for line in list(hunk.get("lines")).iter().filter_map(Value::as_str) {
-                        @match line.as_bytes().first() {
-                            Some(b'+') => div.plus { (words(line)) },
-                            Some(b'-') => div.minus { (words(line)) },
-                            _ => div { (words(line)) },
-                        }
+    let lines = html! {
+        div.code-lines.mono {
+            @for hunk in hunks {
+                div.at { (Foreign(text(hunk.get("header")))) }
+                @for line in list(hunk.get("lines")).iter().filter_map(Value::as_str) {
+                    @match line.as_bytes().first() {
+                        Some(b'+') => div.plus { (words(line)) },
+                        Some(b'-') => div.minus { (words(line)) },
+                        _ => div { (words(line)) },
                     }
                 }
             }
         }
-    }
+    };
+    wide("Lines that differ", &lines)
 }
 
 /// How far the statistics moved that scale what the motors get.
@@ -229,43 +224,32 @@ fn drift(all: &[Value]) -> Markup {
         let parts = list(drift.get("relative")).iter().filter_map(Value::as_f64);
         parts.map(f64::abs).reduce(f64::max)
     };
-    let shown = &all[..all.len().min(ROWS)];
-    let most = shown
-        .iter()
-        .filter_map(farthest)
-        .reduce(f64::max)
-        .unwrap_or(0.0);
-    html! {
-        @if !all.is_empty() {
-            section {
-                h2 { "How far the normaliser moved" }
-                p { "The farthest dimension of each statistic, against what the statistic is measured by in A." }
-                div.wide tabindex="0" role="region" aria-label="Normaliser drift" {
-                    table {
-                        thead { tr { th scope="col" { "statistic" } th scope="col" { "measured by" } th.n scope="col" { "moved by" } } }
-                        tbody {
-                            @for drift in shown {
-                                tr {
-                                    th scope="row" {
-                                        (code(format!("{}.{}", text(drift.get("feature")), text(drift.get("statistic")))))
-                                        span.digest { (Foreign(text(drift.get("path")))) }
-                                    }
-                                    td { (Foreign(text(drift.get("relative_to")))) }
-                                    td.n.x {
-                                        @match farthest(drift) {
-                                            None => "-",
-                                            Some(part) => { (number(part)) (bar(part, most, "part", &number(part))) }
-                                        }
-                                    }
-                                }
-                            }
-                        }
+    let shown = all.iter().take(ROWS).filter_map(farthest);
+    let most = shown.reduce(f64::max).unwrap_or(0.0);
+    let table = Table {
+        title: "How far the normaliser moved",
+        lead: "The farthest dimension of each statistic, against what the statistic is measured by in A.",
+        label: "Normaliser drift",
+        columns: html! { (columns(&["statistic", "measured by"])) th.n scope="col" { "moved by" } },
+        what: "statistic",
+    };
+    table.of(all, |drift| {
+        html! {
+            tr {
+                th scope="row" {
+                    (code(format!("{}.{}", text(drift.get("feature")), text(drift.get("statistic")))))
+                    span.digest { (Foreign(text(drift.get("path")))) }
+                }
+                td { (Foreign(text(drift.get("relative_to")))) }
+                td.n.x {
+                    @match farthest(drift) {
+                        None => "-",
+                        Some(part) => { (number(part)) (bar(part, most, "part", &number(part))) }
                     }
                 }
-                (more(all.len() - shown.len(), "statistic"))
             }
         }
-    }
+    })
 }
 
 fn reviews(all: &[Value]) -> Markup {
@@ -274,28 +258,21 @@ fn reviews(all: &[Value]) -> Markup {
         "changed-since-review" => "changed since review",
         _ => "not reviewed",
     };
-    html! {
-        @if !all.is_empty() {
-            section {
-                h2 { "Code against its review" }
-                p { "As the manifests claim it." }
-                div.wide tabindex="0" role="region" aria-label="Reviews" {
-                    table {
-                        thead { tr { th scope="col" { "file" } th scope="col" { "in" } th scope="col" { "review" } th scope="col" { "reviewer" } } }
-                        tbody {
-                            @for review in all.iter().take(ROWS) {
-                                tr {
-                                    th scope="row" { (code(text(review.get("path")))) }
-                                    td { (Foreign(text(review.get("side")).to_uppercase())) }
-                                    td { (words(review)) }
-                                    td { (Foreign(text(review.get("reviewer")))) }
-                                }
-                            }
-                        }
-                    }
-                }
-                (more(all.len().saturating_sub(ROWS), "file"))
+    let table = Table {
+        title: "Code against its review",
+        lead: "As the manifests claim it.",
+        label: "Reviews",
+        columns: columns(&["file", "in", "review", "reviewer"]),
+        what: "file",
+    };
+    table.of(all, |review| {
+        html! {
+            tr {
+                th scope="row" { (code(text(review.get("path")))) }
+                td { (Foreign(text(review.get("side")).to_uppercase())) }
+                td { (words(review)) }
+                td { (Foreign(text(review.get("reviewer")))) }
             }
         }
-    }
+    })
 }

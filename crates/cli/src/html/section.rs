@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::text::count;
 
 /// Rows of one table; the rest is counted.
-const ROWS: usize = 200;
+pub(super) const ROWS: usize = 200;
 
 /// One section: its title, what has to be known before it is read, and what it shows.
 pub(super) fn section(title: &str, lead: &str, body: &Markup) -> Markup {
@@ -55,7 +55,7 @@ pub(super) fn columns(names: &[&str]) -> Markup {
 }
 
 /// What may be wider than a phone: moved by a finger, or by keys.
-fn wide(label: &str, inside: &Markup) -> Markup {
+pub(super) fn wide(label: &str, inside: &Markup) -> Markup {
     html! { div.wide tabindex="0" role="region" aria-label=(label) { (inside) } }
 }
 

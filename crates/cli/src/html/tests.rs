@@ -207,6 +207,78 @@ fn what_cannot_be_seen_is_shown() {
     assert!(!page.contains(['\u{202e}', '\u{200b}', '\u{301}']));
 }
 
+/// Words of a page, as somebody reads them.
+fn words(page: &str) -> String {
+    fn gather(node: &Handle, words: &mut String) {
+        if let NodeData::Text { contents } = &node.data {
+            words.push_str(&contents.borrow());
+        }
+        for child in node.children.borrow().iter() {
+            gather(child, words);
+        }
+    }
+    let mut words = String::new();
+    gather(&parse(page).document, &mut words);
+    words
+}
+
+fn page_of(outcome: &Result<Report, Failure>) -> String {
+    let shown = Shown::default();
+    let page = page(("verify", "x"), outcome, &shown, Timestamp::UNIX_EPOCH);
+    words(&page.into_string())
+}
+
+#[test]
+fn what_is_left_out_is_counted() {
+    let mut report = report("x", Some("verified"));
+    let waived = report.waived[0].clone();
+    let signer = |n: usize| json!({ "name": "ada", "key": format!("key{n}") });
+    report.evidence = json!({
+        "signers": (0..203).map(signer).collect::<Vec<_>>(),
+        "not_promised": (0..205).map(|n| format!("promise{n}")).collect::<Vec<_>>(),
+    });
+    report.waived = vec![waived; 201];
+    report.notices = (0..210).map(|n| format!("notice{n}.")).collect();
+    let change = |n: usize| json!({ "path": format!("file{n}."), "kind": "x", "change": "x" });
+    let drift = |n: usize| json!({ "path": "x", "feature": format!("f{n}."), "relative": [0.5] });
+    let review = |n: usize| json!({ "path": format!("code{n}."), "side": "a", "review": "x" });
+    let more = json!({
+        "same": 1,
+        "files": (0..202).map(change).collect::<Vec<_>>(),
+        "drift": (0..204).map(drift).collect::<Vec<_>>(),
+        "reviews": (0..206).map(review).collect::<Vec<_>>(),
+    });
+    report.more = more.as_object().unwrap().clone();
+    let page = page_of(&Ok(report));
+    for (shown, left_out, said) in [
+        ("key199", "key200", "and 3 signers more; --json has them"),
+        ("promise199", "promise200", "and 5 values more; --json has"),
+        ("notice199.", "notice200.", "and 11 notices more; --json ha"),
+        ("file199.", "file200.", "and 2 files more."),
+        ("f199.", "f200.", "and 4 statistics more."),
+        ("code199.", "code200.", "and 6 files more."),
+    ] {
+        assert!(page.contains(shown), "{shown}");
+        assert!(!page.contains(left_out), "{left_out}");
+        assert!(page.contains(said), "{said}");
+    }
+    let reason =
+        |n: usize| Finding::new(Rejection::FileNameUnsafe, format!("r{n}."), String::new());
+    let page = page_of(&Err(Failure::Rejected((0..201).map(reason).collect())));
+    assert!(page.contains("r199.") && !page.contains("r200."), "{page}");
+    assert!(page.contains("and 1 reason more; --json has them all."));
+}
+
+#[test]
+fn where_all_is_shown_nothing_is_counted() {
+    let mut report = report("x", Some("verified"));
+    report.notices = vec!["notice.".to_owned(); 200];
+    report.evidence = json!({ "signers": vec![json!({ "key": "k" }); 200] });
+    let page = page_of(&Ok(report));
+    assert_eq!(page.matches("notice.").count(), 200);
+    assert!(!page.contains("has them all"), "{page}");
+}
+
 #[test]
 fn a_page_asks_for_nothing() {
     for page in pages("x") {

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Finding};
 use crate::output::Report;
 use crate::text::{count, thousands};
 
-/// Refusals and notices that a page lists; the rest is counted.
+/// Entries of one list; the rest is counted.
 const LISTED: usize = 200;
 
 /// What a report says first.
@@ -115,9 +115,10 @@ impl Verdict {
 fn signers(outcome: &Result<Report, Failure>) -> Markup {
     let evidence = outcome.as_ref().ok().map(|report| &report.evidence);
     let signers = evidence.and_then(|evidence| evidence["signers"].as_array());
+    let signers = signers.map_or(&[][..], Vec::as_slice);
     let words = |signer: &Value, field: &str| signer[field].as_str().map(code);
     html! {
-        @for signer in signers.into_iter().flatten().take(LISTED) {
+        @for signer in signers.iter().take(LISTED) {
             p {
                 "Signed by "
                 @if let Some(name) = words(signer, "name").or_else(|| words(signer, "subject")) { (name) ", " }
@@ -125,6 +126,7 @@ fn signers(outcome: &Result<Report, Failure>) -> Markup {
                 @if let Some(key) = words(signer, "key") { (key) }
             }
         }
+        (more(left_out(signers), "signer"))
     }
 }
 
@@ -137,7 +139,7 @@ pub(super) fn reasons(outcome: &Result<Report, Failure>) -> Markup {
                 ul.found {
                     @for found in all.iter().take(LISTED) { (finding(found)) }
                 }
-                (more(all.len(), "reason"))
+                (more(left_out(all), "reason"))
             }
         },
         Err(Failure::Error(trouble)) => html! {
@@ -183,14 +185,18 @@ fn notices(report: &Report) -> Markup {
                     li.let { p { (Foreign(notice)) } }
                 }
             }
-            (more(report.waived.len().max(report.notices.len()), "notice"))
+            (more(left_out(&report.waived) + left_out(&report.notices), "notice"))
         }
     }
 }
 
-fn more(all: usize, what: &str) -> Markup {
+const fn left_out<T>(all: &[T]) -> usize {
+    all.len().saturating_sub(LISTED)
+}
+
+fn more(hidden: usize, what: &str) -> Markup {
     html! {
-        @if all > LISTED { p.quiet { "and " (count(all - LISTED, what)) " more; " code { "--json" } " has them all." } }
+        @if hidden > 0 { p.quiet { "and " (count(hidden, what)) " more; " code { "--json" } " has them all." } }
     }
 }
 
@@ -261,6 +267,7 @@ fn shown(value: &Value) -> Option<Markup> {
         Value::Array(all) if all.is_empty() => return None,
         Value::Array(all) => html! {
             @for one in all.iter().take(LISTED).filter_map(shown) { div { (one) } }
+            (more(left_out(all), "value"))
         },
         Value::Object(fields) => match (fields.get("id"), fields.get("revision")) {
             (Some(Value::String(id)), Some(Value::String(revision))) => {

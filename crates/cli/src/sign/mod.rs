@@ -49,7 +49,7 @@ fn sign(args: &Sign, release: &Release, json: bool) -> Result<Report, Failure> {
 
 fn declared(release: &Release) -> Result<Declarations, Failure> {
     match &release.externals {
-        Some(file) => Declarations::read(file),
+        Some(file) => Declarations::read_own(file),
         None => Ok(Declarations::default()),
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod revoke;
 mod second;
 pub(crate) mod show;
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rustix::fs::CWD;
@@ -26,18 +27,9 @@ pub(crate) fn load(path: &Path) -> Result<TrustPolicy, Failure> {
 }
 
 fn hint(error: &TrustPolicyError) -> &'static str {
-    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    const SMALLEST: &str = "`tensorgate verify --help` shows the smallest trust.toml";
     match error {
-        TrustPolicyError::File(source) if source.kind() == NotFound => {
-            "`tensorgate verify --help` shows the smallest trust.toml"
-        }
-        // The system's own refusal has a number; that of a file which others can write has none.
-        TrustPolicyError::File(source) if source.raw_os_error().is_some() => {
-            "it must be a file that you may read"
-        }
-        TrustPolicyError::File(source) if source.kind() == PermissionDenied => {
-            "read it first, somebody may have changed it; then `chmod go-w`"
-        }
+        TrustPolicyError::File(source) => hint_to_read(source).unwrap_or(SMALLEST),
         TrustPolicyError::KeyFile { .. } => {
             "`public_key_file` is relative to the directory of the trust policy"
         }
@@ -47,6 +39,21 @@ fn hint(error: &TrustPolicyError) -> &'static str {
         TrustPolicyError::Threshold { .. } => {
             "`threshold` says how many of the `[[keys]]` must have signed"
         }
-        _ => "`tensorgate verify --help` shows the smallest trust.toml",
+        _ => SMALLEST,
+    }
+}
+
+/// What to do about a file that decides and could not be read ([`own_text`]), if it is there.
+///
+/// [`own_text`]: tensorgate_verify::own_text
+pub(crate) fn hint_to_read(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound => None,
+        // The system's own refusal has a number; that of a file which others can write has none.
+        _ if error.raw_os_error().is_some() => Some("it must be a file that you may read"),
+        ErrorKind::PermissionDenied => {
+            Some("read it first, somebody may have changed it; then `chmod go-w`")
+        }
+        _ => None,
     }
 }

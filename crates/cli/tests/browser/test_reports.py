@@ -106,6 +106,7 @@ class Policy:
             f"name = {quoted(self.words(5), ensure_ascii=False)}\n"
             f'decision = "absent"\nreason = {quoted(self.words(7), ensure_ascii=False)}\n',
         )
+        (self.folder / f"{name}.toml").chmod(0o644)
 
     def page(self, command):
         """The report of one command."""

@@ -1,6 +1,6 @@
 //! From a Hub to the robot's store, with the answers in a file.
 
-use crate::lobby::{CARD, CODE, CONFIG, Lobby, serve};
+use crate::lobby::{CARD, CODE, CONFIG, DECISIONS, Lobby, UNTIL, serve};
 
 #[test]
 fn what_the_decisions_answer_is_admitted() {
@@ -307,4 +307,33 @@ fn after_the_last_number_there_is_none() {
             "{sequence}, but 18446744073709551615 was accepted here before"
         ));
     }
+}
+
+#[test]
+fn decisions_that_others_may_write_decide_nothing() {
+    let lobby = Lobby::new();
+    let hint = "hint: read it first, somebody may have changed it; then `chmod go-w`\n";
+    for mode in [0o666, 0o664, 0o646] {
+        lobby.workshop.chmod("decisions.toml", mode);
+        let run = lobby.admit_unasked(&[]);
+        run.could_not_check(
+            "the declarations \"decisions.toml\" cannot be used: it may be written by its group or by everybody",
+        );
+        run.says(hint);
+    }
+    lobby.workshop.chmod("decisions.toml", 0o644);
+    let admit = |decisions: &str| lobby.admit(&["--yes", "--decisions", decisions]);
+    std::os::unix::fs::symlink("decisions.toml", lobby.workshop.path("link.toml")).unwrap();
+    admit("link.toml").could_not_check("it is a link: name the file itself");
+    // Whoever may write to a directory puts another file in its place.
+    lobby.workshop.write("shared/decisions.toml", DECISIONS);
+    lobby.workshop.chmod("shared", 0o775);
+    let run = admit("shared/decisions.toml");
+    run.could_not_check("the directory that it lies in may be written by its group");
+    run.says(hint);
+    admit("missing.toml").could_not_check("could not read the declarations \"missing.toml\"");
+    assert!(lobby.is_empty());
+    lobby.workshop.chmod("shared", 0o755);
+    let decided = ["--yes", "--decisions", "shared/decisions.toml"];
+    lobby.admit(&[&UNTIL[..], &decided].concat()).expect(0);
 }

@@ -154,6 +154,23 @@ fn code_is_shown_and_its_reviewer_asked() {
     assert!(saved.contains("reviewer = \"R. Viewer\""), "{saved}");
 }
 
+/// Cyrillic а, which no eye tells from a.
+#[test]
+fn a_letter_of_code_that_looks_like_another_is_shown_as_what_it_is() {
+    let code = "def step(admin, \u{430}dmin=True):\n    if \u{430}dmin:\n        return 1\n";
+    let lobby = Lobby::with(&[("step.py", code.as_bytes())]);
+    lobby.allow_code();
+    let mut person = person(&lobby, &[]);
+    person.sees("  | def step(admin, \\u{430}dmin=True):");
+    person.sees("  |     if \\u{430}dmin:");
+    person
+        .sees("let it pass to the robot's disk? [y/N] ")
+        .types("n\n");
+    let run = person.ends();
+    run.expect(2).says("declined: the code \"step.py\"");
+    assert!(!run.stderr.contains('\u{430}'), "{run:#?}");
+}
+
 #[test]
 fn a_name_cannot_hide_from_a_reviewer() {
     let config = CONFIG.replace("ResNet18_Weights.IMAGENET1K_V1", r"x\u200by");

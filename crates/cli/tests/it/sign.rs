@@ -298,6 +298,23 @@ fn declarations_are_signed_with_the_files() {
 }
 
 #[test]
+fn declarations_that_others_may_write_are_not_signed() {
+    let workshop = Workshop::signed();
+    workshop.write("declared.toml", "");
+    workshop.chmod("declared.toml", 0o664);
+    let before = workshop.read("walk/policy.dsse.json");
+    let run = workshop.sign(&["--externals", "declared.toml", "--replace"]);
+    run.could_not_check(
+        "the declarations \"declared.toml\" cannot be used: it may be written by its group",
+    );
+    run.says("hint: read it first, somebody may have changed it; then `chmod go-w`\n");
+    assert_eq!(workshop.read("walk/policy.dsse.json"), before);
+    // An audit signs nothing: in a checkout, a group may write to all of it.
+    let audit = workshop.run(["audit", "walk", "--externals", "declared.toml"]);
+    audit.expect(0);
+}
+
+#[test]
 fn a_data_set_is_signed_and_verified_as_one() {
     let workshop = Workshop::new();
     workshop.keygen("release");

@@ -63,6 +63,10 @@ impl Workshop {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
+        // Whatever the umask: where a group may write, no file that decides is read.
+        if name.ends_with(".toml") {
+            self.chmod(name, 0o644);
+        }
     }
 
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
@@ -111,7 +115,6 @@ impl Workshop {
             |key| format!("[[keys]]\nname = \"{key}\"\npublic_key_file = \"{key}.pub.pem\"\n");
         let entries: String = keys.iter().map(entry).collect();
         self.write("trust.toml", format!("threshold = {threshold}\n{entries}"));
-        self.chmod("trust.toml", 0o644);
     }
 
     /// Signs `walk` with the key `release`; the same options again replace these.

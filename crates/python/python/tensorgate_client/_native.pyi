@@ -68,6 +68,9 @@ class Policy:
     def policy_type(self) -> str:
         """The policy's type, as signed."""
     @property
+    def robot(self) -> str | None:
+        """The robot that it was made for, as signed; None where the signers named none."""
+    @property
     def files(self) -> list[str]:
         """Paths of all files."""
 

@@ -118,6 +118,29 @@ fn fields_that_begin_alike_are_two_decisions() {
 }
 
 #[test]
+fn no_file_has_the_name_of_a_place_in_another() {
+    let mut files = Files::act();
+    files.config()["a"] = serde_json::json!({"config.json#": {"b_weights": "acme/w"}});
+    let undecided = ask(&files).unwrap().undecided;
+    let field = "config.json#/a/config.json#/b_weights".to_owned();
+    let name = "acme/w".to_owned();
+    let reason = "unused".to_owned();
+    files
+        .externals
+        .push(External::absent(field.clone(), name.clone(), reason));
+    assert_eq!(undecided, [Undecided::External { field, name }]);
+    files.passes();
+    // In a file of its own it would be another field, and could not be told from the first.
+    let below = br#"{"b_weights": "acme/w"}"#.to_vec();
+    files
+        .bytes
+        .insert("config.json#/a/config.json".into(), below);
+    let refused = ask(&files).unwrap_err();
+    assert_eq!(refused.rejection(), Some(Rejection::FileNameUnsafe));
+    files.refused(Rejection::FileNameUnsafe, "config.json#");
+}
+
+#[test]
 fn what_no_manifest_can_declare_is_refused_whoever_asks() {
     let most = 1024 - "config.json#/".len();
     for (field, name) in [

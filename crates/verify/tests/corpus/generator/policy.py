@@ -130,6 +130,7 @@ def entries():
         ("leading_dash", b"-rf.md", "An option to whatever is called with `*`."),
         ("tilde", b"~root.md", "Somebody's home."),
         ("star", b"*.md", "Means all of them."),
+        ("place", b"config.json#.md", "Names a place inside config.json, about which something else was decided."),
         ("quote", b'a".md', "Ends a string in whatever is built by pasting."),
         ("device", b"nul.md", "A device on other systems."),
         ("device_with_number", b"COM1.md", "A device on other systems."),
