@@ -15,6 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use tensorgate_verify::{
     Directory, LeaseHolder, LeaseSignal, Limits, MANIFEST_FILE, Rejection, SignedManifest,
+    SignedRevocations,
 };
 
 use crate::failure::Failure;
@@ -78,6 +79,15 @@ pub(crate) fn manifest_at(path: &Path, limits: &Limits) -> Result<SignedManifest
     let bytes = read_at_most(path, limits.manifest_bytes)
         .map_err(|error| Failure::io("read the manifest", path, &error))?;
     Ok(SignedManifest::parse(&bytes, limits)?)
+}
+
+/// The list of revocations that lies there, if one does.
+pub(crate) fn list_at(path: &Path, limits: &Limits) -> Result<Option<SignedRevocations>, Failure> {
+    match read_at_most(path, limits.manifest_bytes) {
+        Ok(bytes) => Ok(Some(SignedRevocations::parse(&bytes, limits)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::io("read", path, &error)),
+    }
 }
 
 /// A file directly in `directory`, if it is there: never through a link, never waiting. At most

@@ -44,6 +44,20 @@ pub(crate) async fn line(question: &str) -> Result<String, Failure> {
     }
 }
 
+/// Asks for a yes; anything else is a no.
+pub(crate) async fn agree(question: &str, subject: &str) -> Result<(), Failure> {
+    match &*line(question).await? {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(declined(subject)),
+    }
+}
+
+/// That somebody said no.
+pub(crate) fn declined(subject: &str) -> Failure {
+    let detail = format!("declined: {subject}; nothing was signed");
+    Failure::about(Path::new(""), detail)
+}
+
 fn read_line() -> io::Result<String> {
     let mut text = String::new();
     io::stdin().lock().take(MAX_LINE).read_line(&mut text)?;

@@ -35,7 +35,7 @@ use crate::html::{self, Shown};
 use crate::keys;
 use crate::output::{Report, say};
 use crate::stop;
-use crate::terminal;
+use crate::terminal::{self, agree};
 use crate::text::thousands;
 use crate::trust;
 use decisions::Decisions;
@@ -43,7 +43,7 @@ use found::Found;
 use place::Place;
 use points::Point;
 use release::Release;
-use review::{Review, agree};
+use review::Review;
 
 pub(crate) fn run(args: &Admit, json: bool) -> Result<Report, Failure> {
     let (outcome, shown) = match admit(args, json) {

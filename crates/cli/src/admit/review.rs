@@ -13,7 +13,7 @@ use crate::declarations::Accept;
 use crate::failure::Failure;
 use crate::fetch::Session;
 use crate::output::say;
-use crate::terminal;
+use crate::terminal::{self, agree, declined};
 
 /// What a reviewer has at hand.
 #[derive(Clone, Copy)]
@@ -164,14 +164,6 @@ async fn review(path: &FilePath, sha256: &Sha256, subject: &str) -> Result<Revie
     Ok(ReviewedCode::new(path.clone(), *sha256, reviewer, note))
 }
 
-/// Asks for a yes; anything else is a no.
-pub(super) async fn agree(question: &str, subject: &str) -> Result<(), Failure> {
-    match &*terminal::line(question).await? {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(declined(subject)),
-    }
-}
-
 /// Asks for words that a manifest and a terminal can carry.
 async fn text(question: &str, subject: &str) -> Result<String, Failure> {
     let text = terminal::line(question).await?;
@@ -179,11 +171,6 @@ async fn text(question: &str, subject: &str) -> Result<String, Failure> {
         true => Err(declined(subject)),
         false => Ok(text),
     }
-}
-
-fn declined(subject: &str) -> Failure {
-    let detail = format!("declined: {subject}; nothing was signed");
-    Failure::about(Path::new(""), detail)
 }
 
 /// What is declared, a line for each file.

@@ -147,9 +147,10 @@ pub(crate) struct Revoke {
     /// When a newer list should have come, in RFC 3339: from then on robots refuse everything
     #[arg(long, value_name = "INSTANT", value_parser = instant, required_unless_present = "add_signature")]
     pub(crate) expires: Option<Timestamp>,
-    /// Add a signature to the list as it is
-    #[arg(long, conflicts_with_all = ["what", "expires"])]
-    pub(crate) add_signature: bool,
+    /// Add a signature to the list as it is: it is shown, and you are asked. Where nobody can be asked,
+    /// the SHA-256 that was shown with it says which list is meant
+    #[arg(long, value_name = "DIGEST", require_equals = true, conflicts_with_all = ["what", "expires"])]
+    pub(crate) add_signature: Option<Option<Sha256>>,
     /// A signing key, by its id
     #[arg(long, value_name = "HEX")]
     pub(crate) revoked_key: Vec<KeyId>,

@@ -9,9 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{Access, FlockOperation, StatVfsMountFlags, access, flock, statvfs};
 use rustix::io::Errno;
 use tensorgate_store::{State, Store};
-use tensorgate_verify::{
-    Context, History, Limits, RepoId, RepoType, SignedRevocations, TrustPolicy,
-};
+use tensorgate_verify::{Context, History, Limits, RepoId, RepoType, TrustPolicy};
 
 use super::check::Check;
 use crate::disk;
@@ -211,18 +209,13 @@ fn revocations(store: &Store, policy: Option<&TrustPolicy>, now: Timestamp) -> C
 /// Without a trust policy, what the list says of itself.
 fn unproven(name: &'static str, store: &Store, now: Timestamp) -> Check {
     let (path, limits) = (store.path().join(REVOCATIONS), Limits::default());
-    let bytes = match disk::read_at_most(&path, limits.manifest_bytes) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Check::ok(name, "no signed list is kept here");
-        }
-        other => other.map_err(|error| Failure::io("read", &path, &error)),
-    };
-    let list = bytes.and_then(|bytes| {
-        let parsed = SignedRevocations::parse(&bytes, &limits);
-        Ok(parsed.and_then(|signed| signed.untrusted(&limits))?)
+    let list = disk::list_at(&path, &limits).and_then(|signed| {
+        let list = signed.map(|signed| signed.untrusted(&limits));
+        Ok(list.transpose()?)
     });
     match list {
-        Ok(list) => until(
+        Ok(None) => Check::ok(name, "no signed list is kept here"),
+        Ok(Some(list)) => until(
             name,
             list.sequence,
             list.expires,

@@ -3,6 +3,7 @@
 pub(crate) mod add_key;
 pub(crate) mod check;
 pub(crate) mod revoke;
+mod second;
 pub(crate) mod show;
 
 use std::io::{self, ErrorKind};

@@ -1,7 +1,5 @@
 //! `tensorgate trust revoke`: a signed list of what counts no more.
 
-use std::io::ErrorKind;
-
 use serde_json::json;
 use tensorgate_verify::{
     Context, KeyHolder, Limits, PublicKey, Revocation, Revocations, Revoked, SignedRevocations,
@@ -13,6 +11,7 @@ use crate::failure::Failure;
 use crate::keys;
 use crate::output::{Report, say_waiting};
 use crate::text::{count, now_in_seconds};
+use crate::trust::second;
 
 pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
     let limits = Limits::default();
@@ -23,33 +22,25 @@ pub(crate) fn run(args: &Revoke, json: bool) -> Result<Report, Failure> {
         let failure = Failure::about(&args.list, format!("{:?} names no file", args.list));
         failure.hint("the list is a file of its own, for instance revocations.dsse.json")
     })?;
+    // Nobody else has to wait until somebody has read it.
+    let agreed = args.add_signature.map(|given| match given {
+        Some(digest) => Ok(digest),
+        None => second::agree(&args.list, signer, &limits, json),
+    });
+    let agreed = agreed.transpose()?;
     let parent = disk::parent(&args.list);
     let folder = disk::lock_parent(&args.list, || say_waiting(json, parent))
         .map_err(|error| Failure::io("open the directory", parent, &error))?;
-    let earlier = read(args, &limits)?;
-    let signed = match (earlier, args.add_signature) {
-        (Some(mut earlier), true) => {
-            earlier.add_signature(signer, &limits)?;
-            earlier
+    let signed = match agreed {
+        Some(agreed) => second::sign(&args.list, agreed, signer, &limits)?,
+        None => {
+            let earlier = disk::list_at(&args.list, &limits)?;
+            renew(args, earlier.as_ref(), signer, &limits)?
         }
-        (None, true) => {
-            let detail = format!("{:?} is not there: nothing to sign", args.list);
-            let hint = "without --add-signature a first list is made";
-            return Err(Failure::about(&args.list, detail).hint(hint));
-        }
-        (earlier, false) => renew(args, earlier.as_ref(), signer, &limits)?,
     };
     disk::replace(&folder, name, ".", &signed.to_bytes())
         .map_err(|error| Failure::io("write", &args.list, &error))?;
     report(args, &signed, &signer.public(), &limits)
-}
-
-fn read(args: &Revoke, limits: &Limits) -> Result<Option<SignedRevocations>, Failure> {
-    match disk::read_at_most(&args.list, limits.manifest_bytes) {
-        Ok(bytes) => Ok(Some(SignedRevocations::parse(&bytes, limits)?)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io("read", &args.list, &error)),
-    }
 }
 
 /// The next list: what was revoked before, and what is revoked now.
@@ -87,7 +78,7 @@ fn own(args: &Revoke, signed: &SignedRevocations, key: &PublicKey) -> Result<Rev
                 "{:?} was not signed by this key; nothing was touched",
                 args.list
             );
-            let hint = "`--add-signature` shows what it says and signs that; or use the key that signed it";
+            let hint = "`--add-signature` shows what it says, and signs that once you agree; or use the key that signed it";
             Err(Failure::about(&args.list, detail).hint(hint))
         }
     }
@@ -111,15 +102,8 @@ fn report(
     let mut prose = vec![
         format!("signed: {:?}", args.list),
         format!("  key        {}", key.id()),
-        format!("  sequence   {}", list.sequence),
-        format!("  valid      {} to {}", list.issued, list.expires),
-        format!("  revoked    {}", count(list.revoked.len(), "revocation")),
     ];
-    prose.extend(
-        list.revoked
-            .iter()
-            .map(|entry| format!("    {}: {}", entry.what, entry.reason)),
-    );
+    prose.extend(lines(signed, &list));
     Ok(Report {
         verdict: Some("done"),
         subject: args.list.display().to_string(),
@@ -134,4 +118,20 @@ fn report(
         }),
         ..Report::default()
     })
+}
+
+/// What a list says.
+pub(super) fn lines(signed: &SignedRevocations, list: &Revocations) -> Vec<String> {
+    let mut lines = vec![
+        format!("  sequence   {}", list.sequence),
+        format!("  valid      {} to {}", list.issued, list.expires),
+        format!("  list       sha256 {}", signed.digest()),
+        format!("  revoked    {}", count(list.revoked.len(), "revocation")),
+    ];
+    lines.extend(list.revoked.iter().map(line));
+    lines
+}
+
+pub(super) fn line(entry: &Revocation) -> String {
+    format!("    {}: {}", entry.what, entry.reason)
 }

@@ -41,6 +41,7 @@ mod rejections;
 mod resume;
 mod sarif;
 mod schema;
+mod second;
 mod sign;
 mod sign_oms;
 mod stage;

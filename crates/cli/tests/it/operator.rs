@@ -3,6 +3,7 @@
 use std::fs;
 
 use tensorgate_store::State;
+use tensorgate_verify::{Limits, SignedRevocations};
 
 use crate::support::{EXPIRES, Workshop};
 
@@ -24,6 +25,18 @@ fn revoke(workshop: &Workshop, options: &[&str]) {
         EXPIRES,
     ];
     workshop.run(usual.iter().chain(options)).expect(0);
+}
+
+/// Adds a signature to the list.
+fn second<'o>(key: &'o str, option: &'o str) -> [&'o str; 6] {
+    let list = "revocations.dsse.json";
+    ["trust", "revoke", list, "--key", key, option]
+}
+
+/// What says that this list is meant.
+fn agreed_to(workshop: &Workshop, list: &str) -> String {
+    let signed = SignedRevocations::parse(&workshop.read(list), &Limits::default()).unwrap();
+    format!("--add-signature={}", signed.digest())
 }
 
 fn manifest_digest(workshop: &Workshop) -> String {
@@ -90,7 +103,8 @@ fn a_revoked_key_signs_nothing_not_even_the_next_list() {
         .says("rejected: key-revoked: ")
         .says("laptop lost");
     // Who has the key cannot take that back.
-    let add = ["--key", "release.key.pem", "--add-signature"];
+    let agreed = agreed_to(&workshop, "list.json");
+    let add = ["--key", "release.key.pem", &*agreed];
     workshop.run(list[..3].iter().chain(&add)).expect(0);
     let digest = "0".repeat(64);
     let forged = [
@@ -134,15 +148,8 @@ fn a_list_for_two_signers_takes_two() {
     revoke(&workshop, &[]);
     let given = ["--revocations", "revocations.dsse.json"];
     workshop.verify(&given).expect(1).says("threshold-not-met");
-    let add = [
-        "trust",
-        "revoke",
-        "revocations.dsse.json",
-        "--key",
-        "second.key.pem",
-        "--add-signature",
-    ];
-    workshop.run(add).expect(0);
+    let agreed = agreed_to(&workshop, "revocations.dsse.json");
+    workshop.run(second("second.key.pem", &agreed)).expect(0);
     workshop.verify(&given).expect(0);
 }
 
@@ -254,15 +261,9 @@ fn a_list_that_another_key_signed_is_not_signed_on_unseen() {
         .says("--add-signature");
     assert_eq!(workshop.read(list), planted);
     // Whoever looked at it signs it as it is; from then on it is theirs.
-    let add = [
-        "trust",
-        "revoke",
-        list,
-        "--key",
-        "release.key.pem",
-        "--add-signature",
-    ];
-    workshop.run(add).expect(0).says("falls on stairs");
+    let agreed = agreed_to(&workshop, list);
+    let run = workshop.run(second("release.key.pem", &agreed));
+    run.expect(0).says("falls on stairs");
     workshop.run(by("release.key.pem")).expect(0);
 }
 

@@ -38,10 +38,16 @@ fn trust() {
         "somebody else's list",
         &more.replace("release", "second"),
     );
+    let second = revoke.replace("release", "second");
     book.tell(
-        0,
-        "a second signer",
-        &format!("{} --add-signature", revoke.replace("release", "second")),
+        2,
+        "a second signer, whom nobody can ask",
+        &format!("{second} --add-signature"),
+    );
+    book.tell(
+        2,
+        "a second signer of another list",
+        &format!("{second} --add-signature=[ZEROS]"),
     );
     book.tell(2, "no reason", &more.replace(" --reason falls", ""));
     book.tell(2, "no file", &more.replace("list.json", ".."));
