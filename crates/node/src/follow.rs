@@ -215,7 +215,12 @@ impl Follow {
                 _ = asked.changed() => return,
                 () = tokio::time::sleep_until(due.into()) => {}
             }
-            let outcome = self.round().await;
+            let takes = self.takes;
+            let outcome = tokio::select! {
+                biased;
+                () = gave_up(takes, asked.clone()) => return,
+                outcome = self.round() => outcome,
+            };
             self.last = Instant::now();
             let pause = pace.after(match &outcome {
                 Err(Trouble::There(error)) => Some(error),
@@ -308,6 +313,15 @@ impl Answer {
             Round::Refused => Self::StillRefused,
             _ => Self::Nothing,
         }
+    }
+}
+
+/// Ready once a round that takes releases is for nothing: a download can take hours, and what was called
+/// back does not wait for it. A round for that is not broken off by anything.
+async fn gave_up(takes: Takes, mut asked: watch::Receiver<Asked>) {
+    let is_over = |asked: &Asked| takes == Takes::Releases && asked.takes == Takes::Revocations;
+    if asked.wait_for(is_over).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

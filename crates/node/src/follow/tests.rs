@@ -285,9 +285,8 @@ fn what_is_taken_can_be_changed_and_the_release_that_is_there_is_told() {
     released(&told, first);
 }
 
-#[test]
-fn who_follows_no_more_is_told_nothing_though_a_download_hangs() {
-    let mut robot = Robot::new();
+/// A release whose download hangs.
+fn hanging(robot: &mut Robot) -> (Follower, Receiver<Followed>) {
     robot.release(1, &[]);
     let (path, after) = ("README.md".to_owned(), 1);
     robot.hub.inject(Fault::BodyStalled { path, after });
@@ -299,6 +298,30 @@ fn who_follows_no_more_is_told_nothing_though_a_download_hangs() {
         assert!(Instant::now() < end, "no download");
         thread::sleep(OFTEN);
     }
+    (follower, told)
+}
+
+#[test]
+fn what_is_called_back_does_not_wait_for_a_release_that_is_wanted_no_more() {
+    let mut robot = Robot::new();
+    let (follower, told) = hanging(&mut robot);
+    let list = robot.list(Sha256::of(b"elsewhere"));
+    robot.commit(vec![("revocations.dsse.json", list)]);
+    follower.take(Takes::Revocations);
+    let end = Instant::now() + PATIENCE;
+    let taken_in = robot.dir.path().join("store/state/revocations.dsse.json");
+    while !taken_in.exists() {
+        assert!(Instant::now() < end, "the list was never taken in");
+        thread::sleep(OFTEN);
+    }
+    // Nor was the download given up because it hung.
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn who_follows_no_more_is_told_nothing_though_a_download_hangs() {
+    let mut robot = Robot::new();
+    let (follower, told) = hanging(&mut robot);
     drop(follower);
     // The teller goes with the thread.
     let ended = told.recv_timeout(PATIENCE).unwrap_err();
