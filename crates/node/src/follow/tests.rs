@@ -285,6 +285,19 @@ fn what_is_taken_can_be_changed_and_the_release_that_is_there_is_told() {
     released(&told, first);
 }
 
+/// Whoever lets go of a release that was told is told it again, however soon he wants it back.
+#[test]
+fn there_and_back_at_once_the_release_is_told_again() {
+    let mut robot = Robot::new();
+    let first = robot.release(1, &[]);
+    let (follower, told) = robot.follow(Takes::Releases);
+    for _ in 0..3 {
+        released(&told, first);
+        follower.take(Takes::Revocations);
+        follower.take(Takes::Releases);
+    }
+}
+
 /// A release whose download hangs.
 fn hanging(robot: &mut Robot) -> (Follower, Receiver<Followed>) {
     robot.release(1, &[]);
