@@ -74,7 +74,8 @@ impl Incoming {
     }
 
     /// The next batch to ask for: the first run of fragments that are missing, and not on their way.
-    pub(crate) fn pull(&mut self, at: Instant) -> Option<Pull> {
+    /// `last` is the number of the one before it, of whatever transfer.
+    pub(crate) fn pull(&mut self, last: &mut u64, at: Instant) -> Option<Pull> {
         let Some(assembly) = &self.assembly else {
             return None;
         };
@@ -87,7 +88,7 @@ impl Incoming {
         let count = u32::try_from(more.count()).ok()?.checked_add(1)?;
         let range = (u32::try_from(first).ok()?, count);
         let announcement = self.lease.announcement();
-        Some(self.pace.ask(announcement, range, at))
+        Some(self.pace.ask(announcement, range, last, at))
     }
 
     /// Why it is given up.

@@ -45,7 +45,8 @@ pub struct Pull {
     pub first: u32,
     /// And how many.
     pub count: u32,
-    /// Tells an answer that comes late from the one that is awaited; it is not sent.
+    /// Tells an answer that comes late from the one that is awaited; it is not sent. Of one receiver,
+    /// each has a larger one than those before it.
     pub number: u64,
 }
 
@@ -66,7 +67,6 @@ pub(crate) struct Pace {
     misses: u32,
     /// Bytes of the next one.
     batch: u64,
-    number: u64,
 }
 
 #[derive(Debug)]
@@ -95,7 +95,6 @@ impl Pace {
             is_flowing: false,
             misses: 0,
             batch: FIRST_BATCH,
-            number: 0,
         }
     }
 
@@ -155,21 +154,22 @@ impl Pace {
         }
     }
 
-    /// Asks for `count` fragments from `first` on.
+    /// Asks for `count` fragments from `first` on, under the number after `last`.
     pub(crate) fn ask(
         &mut self,
         (session, epoch): (Session, u64),
         (first, count): (u32, u32),
+        last: &mut u64,
         at: Instant,
     ) -> Pull {
         self.is_pulling = true;
-        self.number = self.number.wrapping_add(1);
+        *last = last.wrapping_add(1);
         let pull = Pull {
             session,
             epoch,
             first,
             count,
-            number: self.number,
+            number: *last,
         };
         self.awaited.push(Awaited {
             pull,

@@ -108,6 +108,8 @@ pub struct Receiver {
     pub(crate) refusals: Refusals,
     pub(crate) running: Option<Running>,
     pub(crate) incoming: Option<Incoming>,
+    /// The number of the last batch that was asked for.
+    pub(crate) pulls: u64,
 }
 
 impl Receiver {
@@ -126,6 +128,7 @@ impl Receiver {
             },
             running: None,
             incoming: None,
+            pulls: 0,
         }
     }
 
@@ -274,7 +277,10 @@ impl Receiver {
         let overdue = |incoming: &mut Incoming| incoming.pace.is_overdue(at);
         match self.incoming.take_if(overdue) {
             Some(incoming) => Err(incoming.overdue()),
-            None => Ok(self.incoming.as_mut().and_then(|i| i.pull(at))),
+            None => {
+                let incoming = self.incoming.as_mut();
+                Ok(incoming.and_then(|incoming| incoming.pull(&mut self.pulls, at)))
+            }
         }
     }
 

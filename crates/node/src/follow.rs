@@ -51,6 +51,8 @@ pub(crate) struct Follower {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Asked {
     takes: Takes,
+    /// How often that was changed: there and back is a change, too.
+    turns: u64,
     /// `None` is not at all.
     interval: Option<Duration>,
 }
@@ -70,6 +72,7 @@ impl Follower {
     ) -> Result<Self, LoadError> {
         let (asked, heard) = watch::channel(Asked {
             takes,
+            turns: 0,
             interval: settings.update_interval,
         });
         let answered = Answered::default();
@@ -79,6 +82,7 @@ impl Follower {
             watch: Watch::new(online.channel().clone()),
             online,
             takes,
+            turns: 0,
             holder,
             known: None,
             said: None,
@@ -105,7 +109,11 @@ impl Follower {
     /// What is taken from now on. The thread stays, and asks when it was due: whoever on the graph
     /// turns it around again and again keeps nothing from the robot that was called back.
     pub(crate) fn take(&self, takes: Takes) {
-        self.ask(|asked| asked.takes = takes);
+        self.ask(|asked| {
+            let is_turn = asked.takes != takes;
+            asked.turns = asked.turns.wrapping_add(u64::from(is_turn));
+            asked.takes = takes;
+        });
     }
 
     /// What is taken.
@@ -137,6 +145,7 @@ struct Follow {
     online: Online,
     watch: Watch,
     takes: Takes,
+    turns: u64,
     holder: Option<Arc<LeaseHolder>>,
     /// The commit whose list of revocations was taken in.
     known: Option<Revision>,
@@ -187,9 +196,9 @@ impl Follow {
 
     async fn follow(&mut self, asked: &mut watch::Receiver<Asked>) {
         loop {
-            let Asked { takes, interval } = *asked.borrow_and_update();
-            self.turn_to(takes);
-            match interval {
+            let now = *asked.borrow_and_update();
+            self.turn_to(&now);
+            match now.interval {
                 Some(interval) => self.at_this_pace(interval, asked).await,
                 None if asked.changed().await.is_err() => return,
                 None => {}
@@ -198,9 +207,9 @@ impl Follow {
     }
 
     /// What was seen for another purpose does not count.
-    fn turn_to(&mut self, takes: Takes) {
-        if self.takes != takes {
-            self.takes = takes;
+    fn turn_to(&mut self, asked: &Asked) {
+        if self.turns != asked.turns {
+            (self.takes, self.turns) = (asked.takes, asked.turns);
             self.watch = Watch::new(self.online.channel().clone());
             self.known = None;
         }
@@ -215,7 +224,12 @@ impl Follow {
                 _ = asked.changed() => return,
                 () = tokio::time::sleep_until(due.into()) => {}
             }
-            let outcome = self.round().await;
+            let takes = self.takes;
+            let outcome = tokio::select! {
+                biased;
+                () = gave_up(takes, asked.clone()) => return,
+                outcome = self.round() => outcome,
+            };
             self.last = Instant::now();
             let pause = pace.after(match &outcome {
                 Err(Trouble::There(error)) => Some(error),
@@ -308,6 +322,15 @@ impl Answer {
             Round::Refused => Self::StillRefused,
             _ => Self::Nothing,
         }
+    }
+}
+
+/// Ready once a round that takes releases is for nothing: a download can take hours, and what was called
+/// back does not wait for it. A round for that is not broken off by anything.
+async fn gave_up(takes: Takes, mut asked: watch::Receiver<Asked>) {
+    let is_over = |asked: &Asked| takes == Takes::Releases && asked.takes == Takes::Revocations;
+    if asked.wait_for(is_over).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

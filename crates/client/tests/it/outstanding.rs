@@ -145,3 +145,30 @@ fn a_batch_behind_another_has_its_time_from_its_turn_on() {
     answer(&gate, &mut receiver, &fourth, lost);
     assert_eq!(receiver.pull(lost).unwrap().unwrap().first, other.first);
 }
+
+/// Whoever keeps requests by their numbers keeps some of them into the next transfer, and an answer of
+/// then ends nothing of now.
+#[test]
+fn no_two_requests_of_a_receiver_have_one_number() {
+    let (gate, at) = (Gate::large(5), Instant::now());
+    let mut receiver = receiver();
+    receiver.announce(pulled(&gate), now(), at).unwrap();
+    let lost = receiver.pull(at).unwrap().unwrap();
+    let later = at + PATIENCE;
+    receiver.pull(later).unwrap_err();
+    receiver.announce(pulled(&gate), now(), later).unwrap();
+    let again = receiver.pull(later).unwrap().unwrap();
+    assert_eq!((again.first, again.count), (lost.first, lost.count));
+    assert!(again.number > lost.number);
+    receiver.pulled(&lost, later);
+    assert_eq!(
+        receiver.pull(later + 3 * TICK).unwrap(),
+        None,
+        "it is awaited"
+    );
+
+    let next = Gate::large(6).at(2, 1);
+    receiver.announce(pulled(&next), now(), later).unwrap();
+    let of_next = receiver.pull(later).unwrap().unwrap();
+    assert!(of_next.number > again.number);
+}

@@ -285,9 +285,21 @@ fn what_is_taken_can_be_changed_and_the_release_that_is_there_is_told() {
     released(&told, first);
 }
 
+/// Whoever lets go of a release that was told is told it again, however soon he wants it back.
 #[test]
-fn who_follows_no_more_is_told_nothing_though_a_download_hangs() {
+fn there_and_back_at_once_the_release_is_told_again() {
     let mut robot = Robot::new();
+    let first = robot.release(1, &[]);
+    let (follower, told) = robot.follow(Takes::Releases);
+    for _ in 0..3 {
+        released(&told, first);
+        follower.take(Takes::Revocations);
+        follower.take(Takes::Releases);
+    }
+}
+
+/// A release whose download hangs.
+fn hanging(robot: &mut Robot) -> (Follower, Receiver<Followed>) {
     robot.release(1, &[]);
     let (path, after) = ("README.md".to_owned(), 1);
     robot.hub.inject(Fault::BodyStalled { path, after });
@@ -299,6 +311,30 @@ fn who_follows_no_more_is_told_nothing_though_a_download_hangs() {
         assert!(Instant::now() < end, "no download");
         thread::sleep(OFTEN);
     }
+    (follower, told)
+}
+
+#[test]
+fn what_is_called_back_does_not_wait_for_a_release_that_is_wanted_no_more() {
+    let mut robot = Robot::new();
+    let (follower, told) = hanging(&mut robot);
+    let list = robot.list(Sha256::of(b"elsewhere"));
+    robot.commit(vec![("revocations.dsse.json", list)]);
+    follower.take(Takes::Revocations);
+    let end = Instant::now() + PATIENCE;
+    let taken_in = robot.dir.path().join("store/state/revocations.dsse.json");
+    while !taken_in.exists() {
+        assert!(Instant::now() < end, "the list was never taken in");
+        thread::sleep(OFTEN);
+    }
+    // Nor was the download given up because it hung.
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn who_follows_no_more_is_told_nothing_though_a_download_hangs() {
+    let mut robot = Robot::new();
+    let (follower, told) = hanging(&mut robot);
     drop(follower);
     // The teller goes with the thread.
     let ended = told.recv_timeout(PATIENCE).unwrap_err();
