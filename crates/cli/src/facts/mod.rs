@@ -2,6 +2,8 @@
 //! vouches for nothing, and all words are the policy's own.
 
 mod card;
+#[cfg(test)]
+mod made;
 pub(crate) mod numbers;
 mod odd;
 mod statistics;

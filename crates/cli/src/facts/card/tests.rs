@@ -1,4 +1,5 @@
 use super::*;
+use crate::facts::made::texts;
 
 fn read(yaml: &str) -> Card {
     Card::read(format!("---\n{yaml}\n---\n# walk\n").as_bytes())
@@ -162,14 +163,6 @@ fn bounds_hold() {
 
 #[test]
 fn whatever_is_broken_is_survived() {
-    // A generator without a crate: the 32-bit xorshift of Marsaglia (2003).
-    let mut state = 2_463_534_242_u32;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as usize
-    };
     let parts = [
         "license",
         ": ",
@@ -210,9 +203,7 @@ fn whatever_is_broken_is_survived() {
         "\\u12",
         "\\x",
     ];
-    for _ in 0..20_000 {
-        let length = random() % 24;
-        let yaml: String = (0..length).map(|_| parts[random() % parts.len()]).collect();
+    for yaml in texts(&parts, 24, 20_000) {
         read(&yaml);
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::facts::made::texts;
 
 fn odd(config: Value) -> Vec<String> {
     let all = Odd::all(config.to_string().as_bytes());
@@ -127,14 +128,6 @@ fn what_is_cut_is_agreed_to_by_nobody() {
 
 #[test]
 fn any_json_is_cut_where_its_parser_cuts_it() {
-    // A generator without a crate: the 32-bit xorshift of Marsaglia (2003).
-    let mut state = 2_463_534_242_u32;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as usize
-    };
     let parts = [
         "{",
         "}",
@@ -157,9 +150,7 @@ fn any_json_is_cut_where_its_parser_cuts_it() {
         "[[], {}]",
     ];
     let mut read = 0;
-    for _ in 0..200_000 {
-        let length = random() % 8;
-        let inner: String = (0..length).map(|_| parts[random() % parts.len()]).collect();
+    for inner in texts(&parts, 8, 200_000) {
         let object = format!("{{\"x\":{inner}}}");
         let Ok(whole) = serde_json::from_str::<Map<String, Value>>(&object) else {
             continue;
