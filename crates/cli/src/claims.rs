@@ -1,10 +1,11 @@
-//! What a manifest says, for people. It proves nothing by being said.
+//! What a manifest says. It proves nothing by being said.
 
+use serde_json::{Value, json};
 use tensorgate_verify::{Manifest, RepoId, RepoType, Revision, SignedManifest};
 
 use crate::text::{count, thousands, total};
 
-/// A line for each claim, aligned.
+/// A line for each claim, aligned, for people.
 pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String> {
     let Manifest { repo, policy, .. } = manifest;
     let mut lines = vec![
@@ -33,6 +34,23 @@ pub(crate) fn lines(signed: &SignedManifest, manifest: &Manifest) -> Vec<String>
         ));
     }
     lines
+}
+
+/// The same for programs, with what else is to be told of it.
+pub(crate) fn json<const N: usize>(
+    signed: &SignedManifest,
+    manifest: &Manifest,
+    more: [(&str, Value); N],
+) -> Value {
+    let claims = [
+        ("repo", json!(manifest.repo)),
+        ("sequence", json!(manifest.sequence)),
+        ("issued", json!(manifest.issued)),
+        ("expires", json!(manifest.expires)),
+        ("policy", json!(manifest.policy)),
+        ("manifest", json!(signed.digest())),
+    ];
+    claims.into_iter().chain(more).collect()
 }
 
 /// The line of a repository at a commit, as `fetch` takes it.

@@ -64,17 +64,15 @@ pub(super) fn pending(
         subject: args.target.clone(),
         prose,
         data: format!("{path}\n"),
-        evidence: json!({
-            "repo": manifest.repo,
-            "sequence": manifest.sequence,
-            "issued": manifest.issued,
-            "expires": manifest.expires,
-            "policy": manifest.policy,
-            "manifest": signed.digest(),
-            "threshold": trust.threshold(),
-            "signers": Signers::json(&signers.have),
-            "may_sign": Signers::json(&signers.may),
-        }),
+        evidence: claims::json(
+            signed,
+            manifest,
+            [
+                ("threshold", trust.threshold().into()),
+                ("signers", Signers::json(&signers.have)),
+                ("may_sign", Signers::json(&signers.may)),
+            ],
+        ),
         more: more.as_object().cloned().unwrap_or_default(),
         ..Report::default()
     }

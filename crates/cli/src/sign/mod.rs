@@ -260,19 +260,17 @@ fn report(
         verdict: Some("done"),
         subject: args.dir.display().to_string(),
         prose,
-        evidence: json!({
-            "repo": manifest.repo,
-            "sequence": manifest.sequence,
-            "issued": manifest.issued,
-            "expires": manifest.expires,
-            "policy": manifest.policy,
-            "manifest": signed.digest(),
-            "key": key.to_string(),
-            "files": manifest.files.len(),
-            "bytes": claims::bytes(&manifest),
-            "externals": manifest.externals.len(),
-            "reviewed_code": manifest.reviewed_code.len(),
-        }),
+        evidence: claims::json(
+            signed,
+            &manifest,
+            [
+                ("key", key.to_string().into()),
+                ("files", manifest.files.len().into()),
+                ("bytes", claims::bytes(&manifest).into()),
+                ("externals", manifest.externals.len().into()),
+                ("reviewed_code", manifest.reviewed_code.len().into()),
+            ],
+        ),
         more: more.as_object().cloned().unwrap_or_default(),
         ..Report::default()
     })
